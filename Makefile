@@ -1,0 +1,107 @@
+# Everything runs in .venv, made here from the exact versions in constraints.txt.
+# `make demo` and `make test` are all a fresh machine needs; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CMAKE := $(BIN)/cmake
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+
+CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
+
+.PHONY: help venv build test test-long lint format demo bench bench-quick sanitize wheel-check clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo         label real and synthetic data; table and pictures in demo_output/"
+	@echo "make test         build and run all tests but the slow ones"
+	@echo "make test-long    the slow tests too"
+	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
+	@echo "make format       let ruff and clang-format rewrite the sources"
+	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
+	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
+	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
+	@echo "make clean        remove the environment, builds and results"
+
+# --- environment and build -------------------------------------------------------
+
+venv: $(VENV)/.installed
+build: $(VENV)/.built
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "make: Python 3.10 or newer is needed (make PYTHON=/path/to/python3 ...)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python constraints.txt
+	$(PIP) install -q --requirement constraints.txt
+	@touch $@
+
+# --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
+# GTN_BUILD_DIR is kept, so that a change recompiles only what it touches.
+$(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
+	@$(BIN)/python -c 'import os, sys, sysconfig as s; p = os.path.join(s.get_path("include"), "Python.h"); \
+	  sys.exit(0 if os.path.exists(p) else f"make: {p} is missing: install the headers of this Python (Debian: apt-get install python3-dev)")'
+	GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	  $(PIP) install -q --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# --- checks ----------------------------------------------------------------------
+
+test: build
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-long: build
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict gtn_fast
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+sanitize: venv
+	for kind in address,undefined thread; do \
+	  $(CMAKE) -S . -B build/sanitize-$$kind -DGTN_SANITIZE=$$kind >/dev/null && \
+	  $(CMAKE) --build build/sanitize-$$kind --parallel $(JOBS) && \
+	  echo "== $$kind" && build/sanitize-$$kind/gtn_core_test || exit 1; \
+	done
+
+# The wheel is built from the sdist, as a user without the repository would.
+wheel-check: venv
+	rm -rf build/dist build/empty
+	$(BIN)/python -m build --no-isolation --outdir build/dist .
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip --disable-pip-version-check install -q \
+	  --constraint constraints.txt build/dist/*.whl
+	cd build/empty && bin/python -m pip --disable-pip-version-check list && bin/python -c '\
+	import numpy as np, gtn_fast; \
+	x = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32); \
+	labels = gtn_fast.label(x); \
+	gtn_fast.verify(x, labels.y, labels); \
+	assert sorted(labels.x_index) == list(range(1000)); \
+	print("wheel", gtn_fast.__version__, "labeled 1000 points")' && bin/gtn-fast plan --n 1000 --d 8
+
+# --- runs ------------------------------------------------------------------------
+
+demo: build
+	$(BIN)/gtn-fast demo --out demo_output
+
+bench: build
+	$(BIN)/python -m benchmarks.run
+
+bench-quick: build
+	$(BIN)/python -m benchmarks.run --quick
+
+clean:
+	rm -rf $(VENV) build dist demo_output bench_output *.egg-info gtn_fast/*.so
+	rm -rf .pytest_cache .hypothesis .benchmarks .mypy_cache .ruff_cache
+	find gtn_fast python_tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
