@@ -1,0 +1,17 @@
+// The order of choice: rows by norm ascending, equal norms by row number.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gtn_fast/direction.h"
+
+namespace gtn {
+
+class Team;
+
+// rank -> row. A stable parallel radix sort on the norms' bit patterns
+// (non-negative doubles order like unsigned integers). At most 2^32 - 2 rows.
+std::vector<uint32_t> norm_order(const std::vector<RowScale>& scales, Team& team);
+
+}  // namespace gtn

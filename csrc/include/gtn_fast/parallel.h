@@ -1,0 +1,74 @@
+// Threads of our own: started for one call, joined before it returns.
+//
+// No OpenMP, so nothing clashes with the runtimes of torch or FAISS and a call
+// in a forked child works. A worker's exception is rethrown in the caller.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace gtn {
+
+// Thrown out of the engine when Control::cancel was set.
+struct Cancelled : std::runtime_error {
+  Cancelled() : std::runtime_error("cancelled") {}
+};
+
+// Shared between a running match and whoever watches it.
+struct Control {
+  std::atomic<int64_t> done{0};  // rows of Y matched so far
+  std::atomic<bool> cancel{false};
+  void check() const {
+    if (cancel.load(std::memory_order_relaxed)) throw Cancelled();
+  }
+};
+
+class Team {
+ public:
+  Team(int threads, Control* control = nullptr);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const { return threads_; }
+  Control* control() const { return control_; }
+  // Throws Cancelled when asked to stop; call at least every 50 ms of work.
+  void check() const {
+    if (control_) control_->check();
+  }
+
+  // Runs body(thread) once on every thread, thread = 0..size()-1; the caller is
+  // thread 0. Returns when all are done. The first exception is rethrown.
+  void run(const std::function<void(int)>& body);
+
+  // body(begin, end, thread) over [0, n) in chunks of at most `grain`, handed
+  // out dynamically. Checks for cancellation between chunks.
+  void for_chunks(int64_t n, int64_t grain,
+                  const std::function<void(int64_t, int64_t, int)>& body);
+
+ private:
+  void worker(int thread);
+  void run_body(int thread);
+  void shut_down();
+
+  int threads_;
+  Control* control_;
+  const std::function<void(int)>* body_ = nullptr;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> pending_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable finished_;
+  std::exception_ptr error_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace gtn

@@ -1,0 +1,71 @@
+// The inner loops, one table of functions an instruction set.
+//
+// kernels_scalar.cpp is the contract: every other file says the same sentence in
+// another dialect and returns the same bits. No SIMD type crosses a file; the
+// table is chosen once, outside the loops (kernels()).
+#pragma once
+
+#include <cstdint>
+
+#include "cpu.h"
+
+namespace gtn {
+
+constexpr int kGroup = 16;     // x's side by side in a panel
+constexpr int kStepDims = 4;   // dimensions a step: four bytes make one 32-bit lane
+constexpr int kMaxTileY = 6;   // y's a call of screen() may carry
+
+// Quantised x's. codes[((g * steps + s) * kGroup + i) * kStepDims + j] is the
+// code of dimension 4 s + j of x number 16 g + i: an unsigned byte at most
+// 2 * Kernels::x_max. bias[16 g + i] is added to that x's score.
+struct ScreenPanel {
+  const uint8_t* codes = nullptr;
+  const int32_t* bias = nullptr;
+  int32_t groups = 0;
+  int32_t steps = 0;
+};
+
+struct Hit {
+  uint16_t y;     // index into the call's y's
+  uint16_t x;     // index into the panel
+  int32_t score;  // bias[x] + sum of code products
+};
+
+constexpr int32_t kDeadBias = -(1 << 30);    // a column that can never hit
+constexpr int32_t kScoreLimit = 1 << 28;     // |sum of code products| and |threshold| stay below
+
+struct Kernels {
+  Simd level;
+  int x_max;  // x codes: -x_max..x_max, stored with x_max added
+  int y_max;  // y codes: -y_max..y_max
+
+  // The fixed-order dot product of direction.h.
+  double (*ordered_dot)(const double* a, const double* b, int64_t d);
+
+  // ordered_dot(y, direction of a stored row) without storing the direction:
+  // each element is (row[i] / max_abs) / inner first.
+  double (*cosine_f32)(const double* y, const float* row, double max_abs, double inner, int64_t d);
+  double (*cosine_f64)(const double* y, const double* row, double max_abs, double inner, int64_t d);
+
+  // out[i] = ordered_dot(y, x_i) for kGroup directions kept as x[k * kGroup + i].
+  void (*ordered_dot_group)(const double* y, const double* x, int64_t d, double* out);
+
+  // Writes a Hit for every pair with score >= threshold[y]; returns their number.
+  // y[j]: 4 * steps signed codes. 1 <= n_y <= kMaxTileY. `hits` has room for
+  // n_y * groups * kGroup entries.
+  int (*screen)(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold,
+                int n_y, Hit* hits);
+};
+
+const Kernels& kernels(Simd level);
+const Kernels& kernels();  // of simd_active()
+
+extern const Kernels kKernelsScalar;
+#if GTN_X86
+extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvxVnni;
+extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsAvx512Vnni;
+#endif
+
+}  // namespace gtn

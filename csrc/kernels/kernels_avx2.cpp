@@ -1,0 +1,71 @@
+// AVX2: vpmaddubsw with 16-bit partial sums, codes of 7 by 6 bits.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/kernels.h"
+
+namespace gtn {
+namespace {
+
+#include "kernels/portable.inc"
+#include "kernels/unroll.inc"
+
+// 2 * (2 * 63) * 31 = 7812 a vpmaddubsw lane: four of them stay below 2^15.
+constexpr int kXMax = 63, kYMax = 31, kChunk = 4;
+
+inline __m256i broadcast4(const int8_t* c) {
+  int32_t four;
+  std::memcpy(&four, c, 4);
+  return _mm256_set1_epi32(four);
+}
+
+template <int NY, int STEPS>
+[[gnu::always_inline]] inline void chunk(__m256i (&acc)[NY][2], const uint8_t* x,
+                                         const int8_t* const* y, int first) {
+  __m256i part[NY][2];
+  unroll<STEPS>([&](auto s) GTN_INLINE {
+    const __m256i* xs = reinterpret_cast<const __m256i*>(x + (first + s) * 64);
+    const __m256i x0 = _mm256_loadu_si256(xs);
+    const __m256i x1 = _mm256_loadu_si256(xs + 1);
+    unroll<NY>([&](auto j) GTN_INLINE {
+      const __m256i c = broadcast4(y[j] + (first + s) * kStepDims);
+      const __m256i p0 = _mm256_maddubs_epi16(x0, c);
+      const __m256i p1 = _mm256_maddubs_epi16(x1, c);
+      part[j][0] = s == 0 ? p0 : _mm256_add_epi16(part[j][0], p0);
+      part[j][1] = s == 0 ? p1 : _mm256_add_epi16(part[j][1], p1);
+    });
+  });
+  const __m256i ones = _mm256_set1_epi16(1);
+  unroll<NY>([&](auto j) GTN_INLINE {
+    unroll<2>([&](auto h) GTN_INLINE {
+      acc[j][h] = _mm256_add_epi32(acc[j][h], _mm256_madd_epi16(part[j][h], ones));
+    });
+  });
+}
+
+template <int NY>
+[[gnu::always_inline]] inline void accumulate(__m256i (&acc)[NY][2], const uint8_t* x, const int8_t* const* y,
+                       int steps) {
+  int s = 0;
+  for (; s + kChunk <= steps; s += kChunk) chunk<NY, kChunk>(acc, x, y, s);
+  switch (steps - s) {
+    case 3: chunk<NY, 3>(acc, x, y, s); break;
+    case 2: chunk<NY, 2>(acc, x, y, s); break;
+    case 1: chunk<NY, 1>(acc, x, y, s); break;
+    default: break;
+  }
+}
+
+#include "kernels/screen256.inc"
+
+}  // namespace
+
+const Kernels kKernelsAvx2 = {
+    Simd::kAvx2,         kXMax,         kYMax, ordered_dot_portable, cosine_f32_portable,
+    cosine_f64_portable, ordered_dot_group_portable, screen256};
+
+}  // namespace gtn

@@ -1,0 +1,49 @@
+// AVX-512 with VNNI: vpdpbusd adds 64 products of 8-bit codes an instruction.
+#include <immintrin.h>
+
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/kernels.h"
+
+namespace gtn {
+namespace {
+
+#include "kernels/portable.inc"
+#include "kernels/unroll.inc"
+
+inline __m512i broadcast4(const int8_t* c) {
+  int32_t four;
+  std::memcpy(&four, c, 4);
+  return _mm512_set1_epi32(four);
+}
+
+// Spelled out because GCC 12 copies every accumulator around the intrinsic.
+[[gnu::always_inline]] inline void dot_add(__m512i& acc, __m512i x, __m512i c) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(c));
+}
+
+template <int NY, int NX>
+[[gnu::always_inline]] inline void accumulate(__m512i (&acc)[NY][NX],
+                                              const uint8_t* const (&x)[NX],
+                                              const int8_t* const (&y)[NY], int steps) {
+  for (int s = 0; s < steps; ++s) {
+    __m512i xs[NX];
+    unroll<NX>([&](auto g) GTN_INLINE { xs[g] = _mm512_loadu_si512(x[g] + s * 64); });
+    unroll<NY>([&](auto j) GTN_INLINE {
+      const __m512i c = broadcast4(y[j] + s * kStepDims);
+      unroll<NX>([&](auto g) GTN_INLINE { dot_add(acc[j][g], xs[g], c); });
+    });
+  }
+}
+
+#include "kernels/screen512.inc"
+
+}  // namespace
+
+const Kernels kKernelsAvx512Vnni = {
+    Simd::kAvx512Vnni,   127,           127, ordered_dot_portable, cosine_f32_portable,
+    cosine_f64_portable, ordered_dot_group_portable, screen512};
+
+}  // namespace gtn

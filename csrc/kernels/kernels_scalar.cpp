@@ -1,0 +1,39 @@
+// The contract: plain loops that any compiler and CPU can run.
+#include "kernels/kernels.h"
+
+namespace gtn {
+namespace {
+
+#include "kernels/portable.inc"
+
+int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold,
+                  int n_y, Hit* hits) {
+  int n_hits = 0;
+  for (int g = 0; g < panel.groups; ++g) {
+    const uint8_t* group = panel.codes + static_cast<int64_t>(g) * panel.steps * 64;
+    for (int j = 0; j < n_y; ++j) {
+      int32_t score[kGroup];
+      for (int i = 0; i < kGroup; ++i) score[i] = panel.bias[g * kGroup + i];
+      for (int s = 0; s < panel.steps; ++s) {
+        const uint8_t* x = group + s * 64;
+        const int8_t* c = y[j] + s * kStepDims;
+        const int32_t c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];
+        for (int i = 0; i < kGroup; ++i)
+          score[i] += x[4 * i] * c0 + x[4 * i + 1] * c1 + x[4 * i + 2] * c2 + x[4 * i + 3] * c3;
+      }
+      for (int i = 0; i < kGroup; ++i)
+        if (score[i] >= threshold[j])
+          hits[n_hits++] = {static_cast<uint16_t>(j), static_cast<uint16_t>(g * kGroup + i),
+                            score[i]};
+    }
+  }
+  return n_hits;
+}
+
+}  // namespace
+
+const Kernels kKernelsScalar = {
+    Simd::kScalar,      127,           127, ordered_dot_portable, cosine_f32_portable,
+    cosine_f64_portable, ordered_dot_group_portable, screen_scalar};
+
+}  // namespace gtn
