@@ -26,7 +26,7 @@ LANES = 8
 
 
 def ordered_dot(a: Float64, b: Float64) -> Float64:
-    """Dot products over the last axis, summed in the one fixed order.
+    """Return dot products over the last axis, summed in the one fixed order.
 
     ``a`` and ``b``: float64, shapes (..., d) that broadcast. Eight lanes, each
     summed left to right over its elements j, j + 8, ...; then the tree
@@ -43,7 +43,7 @@ def ordered_dot(a: Float64, b: Float64) -> Float64:
 
 
 def directions_and_norms(a: NDArray[Any]) -> tuple[Float64, Float64]:
-    """Unit directions (n, d) and norms (n,) of the rows of ``a``, in float64.
+    """Return unit directions (n, d) and norms (n,) of the rows of ``a``, in float64.
 
     m = max|a_i|, u = a / m, inner = sqrt(u . u), direction = u / inner,
     norm = m * inner. A zero row has direction zero and norm zero.
@@ -58,7 +58,7 @@ def directions_and_norms(a: NDArray[Any]) -> tuple[Float64, Float64]:
 
 
 def norm_order(norms: Float64) -> Int64:
-    """Rows by norm ascending, equal norms by row number: int64 (n,), rank -> row."""
+    """Order rows by norm ascending, equal norms by row number: int64 (n,), rank -> row."""
     return np.argsort(norms, kind="stable").astype(np.int64)
 
 
@@ -68,7 +68,7 @@ def norm_order(norms: Float64) -> Int64:
 def match(
     x: NDArray[Any], y: NDArray[Any], progress: Progress | None = None
 ) -> tuple[Int64, Float64, Int64]:
-    """Algorithm 1: the y's choose in norm order, each the free x of highest cosine.
+    """Run Algorithm 1: the y's choose in norm order, each the free x of highest cosine.
 
     ``x`` (n_x, d), ``y`` (n_y, d), n_y <= n_x, finite. Equal cosines go to the x
     of smaller norm, then smaller row number. Returns ``x_index`` (n_y,) int64 and
@@ -96,7 +96,7 @@ def match(
 
 
 def rank(x: NDArray[Any], y: NDArray[Any]) -> tuple[Int64, Float64, Int64]:
-    """The paper's 1-D labeling (section 2.1): the y of a quantile gets the x of that quantile.
+    """Label 1-D data as the paper's section 2.1 does: a y gets the x of its quantile.
 
     ``x`` (n_x, 1), ``y`` (n_y, 1), n_y <= n_x. Both are sorted by value, equal values
     by row number; the y at position i takes the x at position
@@ -130,7 +130,7 @@ _S32 = np.uint64(32)
 
 
 def _multiply(a: int, b: UInt64) -> tuple[UInt64, UInt64]:
-    """High and low 64 bits of the 128-bit product, from 32-bit halves."""
+    """Return high and low 64 bits of the 128-bit product, from 32-bit halves."""
     a_low, a_high = np.uint64(a & 0xFFFFFFFF), np.uint64(a >> 32)
     b_low, b_high = b & _LOW32, b >> _S32
     low = a_low * b_low
@@ -141,7 +141,7 @@ def _multiply(a: int, b: UInt64) -> tuple[UInt64, UInt64]:
 
 
 def philox_words(seed: int, counters: UInt64) -> UInt64:
-    """The four words of Philox4x64-10 (Salmon et al. 2011): uint64 (len(counters), 4).
+    """Return the words of Philox4x64-10 (Salmon et al. 2011): uint64 (len(counters), 4).
 
     Key (seed, 0), counter (c, 0, 0, 0) for each c of ``counters`` (uint64).
     """
@@ -223,7 +223,7 @@ _LOG_TERMS = 10  # log m = 2 f (1 + f^2/3 + f^4/5 + ... + f^20/21), |f| < 0.172
 
 
 def _horner(coefficients: tuple[float, ...], r: Float64) -> Float64:
-    """((c0 * r + c1) * r + c2) ...: one product, one sum, left to right."""
+    """Evaluate ((c0 * r + c1) * r + c2) ...: one product, one sum, left to right."""
     value = np.full_like(r, coefficients[0])
     for coefficient in coefficients[1:]:
         value = value * r + coefficient
@@ -231,7 +231,7 @@ def _horner(coefficients: tuple[float, ...], r: Float64) -> Float64:
 
 
 def log_fixed(t: Float64) -> Float64:
-    """Natural logarithm of positive normal float64 values from + - * / alone.
+    """Return the natural logarithm of positive normal float64 values from + - * / alone.
 
     t = m * 2^e with m in [1, 2) from the bits; where m > sqrt 2: m = m * 0.5,
     e = e + 1. f = (m - 1) / (m + 1), g = f * f,
@@ -250,7 +250,7 @@ def log_fixed(t: Float64) -> Float64:
 
 
 def words_to_normal(words: UInt64) -> Float64:
-    """Standard normal numbers from 64-bit words, by inversion: float64, same shape.
+    """Return standard normal numbers from 64-bit words, by inversion: float64, same shape.
 
     The uniform is p = (word >> 11) * 2^-53 + 2^-54. It is never formed, since the
     values next to 1 would round to 1; q = p - 1/2 and the tail 1/2 - |q| are exact:
@@ -280,7 +280,7 @@ def words_to_normal(words: UInt64) -> Float64:
 
 
 def normal(seed: int, first_row: int, rows: int, cols: int) -> NDArray[np.float32]:
-    """Rows first_row .. first_row + rows of the N(0, I) sample of ``seed``: float32 (rows, cols).
+    """Return rows first_row, ... of the N(0, I) sample of ``seed``: float32 (rows, cols).
 
     Computed in float64 and rounded once. Any range of rows can be made alone.
     """

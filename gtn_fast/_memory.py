@@ -1,0 +1,99 @@
+"""How much memory is left, and how much this process has used at most."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def available_bytes() -> int | None:
+    """Return the bytes this process can still get: the least room of machine and cgroups.
+
+    None where the system does not say (not Linux).
+    """
+    rooms = [room for room in (_machine_room(), _cgroup_room()) if room is not None]
+    return min(rooms) if rooms else None
+
+
+def peak_bytes() -> int:
+    """Return the peak resident set of this process since it started."""
+    try:
+        import resource
+    except ImportError:  # not POSIX
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+def check(needed: int, purpose: str) -> None:
+    """Raise MemoryError, with both numbers, if ``needed`` bytes are not available."""
+    available = available_bytes()
+    if available is not None and needed > available:
+        raise MemoryError(
+            f"{purpose} needs about {text(needed)} ({needed} bytes),"
+            f" but only {text(available)} ({available} bytes) are available"
+        )
+
+
+def text(count: float) -> str:
+    """Write bytes for people: 1.5 GiB."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _machine_room() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _cgroup_room() -> int | None:
+    """Return the smallest room among this process's cgroup and its ancestors (v2, then v1)."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    rooms = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, limit, usage = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root = Path("/sys/fs/cgroup/memory")
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        while True:
+            room = _room(folder, limit, usage)
+            if room is not None:
+                rooms.append(room)
+            if folder == root or root not in folder.parents:
+                break
+            folder = folder.parent
+    return min(rooms) if rooms else None
+
+
+def _room(folder: Path, limit: str, usage: str) -> int | None:
+    try:
+        most = int((folder / limit).read_text())  # "max" is a ValueError: no limit here
+        used = int((folder / usage).read_text())
+    except (OSError, ValueError):
+        return None
+    # File pages that the kernel drops on demand are not in the way.
+    try:
+        for line in (folder / "memory.stat").read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key in ("inactive_file", "total_inactive_file"):
+                used -= int(value)
+                break
+    except (OSError, ValueError):
+        pass
+    return max(0, most - used)

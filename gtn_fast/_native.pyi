@@ -1,0 +1,29 @@
+# The compiled engine (csrc/bindings.cpp): arrays in, arrays out. Arrays are 2-D,
+# float32 or float64, last axis contiguous, positive row stride, finite; the Python
+# layer (gtn_fast._validate) sees to that.
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], dict[str, float]]: ...
+def normal(
+    seed: int, first_row: int, rows: int, cols: int, threads: int
+) -> NDArray[np.float32]: ...
+def directions(x: NDArray[Any]) -> NDArray[np.float64]: ...
+def norms(x: NDArray[Any]) -> NDArray[np.float64]: ...
+def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]: ...
+def simd_levels() -> list[str]: ...
+def simd_compiled() -> list[str]: ...
+def simd_active() -> str: ...
+def calibrate(d: int) -> dict[str, float]: ...

@@ -1,0 +1,285 @@
+"""The one validation layer: whatever the caller passed, checked once, with one clear message.
+
+``describe`` looks at shape, dtype and layout without allocating anything (so that
+memory can be predicted first); ``convert`` then makes the array that the engine
+reads: 2-D, float32 or float64, native byte order, rows contiguous. An array that
+already is like that, a memory map included, is passed through, not copied.
+
+Torch is never imported here: a tensor can only arrive if the caller imported torch.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+METHODS = ("auto", "ray", "circle", "tree", "screen", "reference", "rank")
+TREE_DIMENSIONS = (2, 16)
+MAX_THREADS = 4096
+_FINITE_CHUNK = 1 << 18  # elements looked at together: the temporary stays below 1 MiB
+
+
+@dataclass(frozen=True)
+class Described:
+    """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate."""
+
+    name: str
+    value: Any
+    rows: int
+    cols: int
+    dtype: np.dtype[Any]
+    copy_bytes: int
+
+
+def is_tensor(value: object) -> bool:
+    """Tell whether ``value`` is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def describe(value: Any, name: str) -> Described:
+    """Check kind, dtype, rank and emptiness of a (rows, d) matrix.
+
+    Raises TypeError for a dtype or container that is no real matrix and ValueError
+    for a wrong or empty shape. float16, bfloat16 and float8 become float32 (exactly),
+    integers and longdouble become float64 (integers beyond 2**53 are rounded).
+    """
+    if is_tensor(value):
+        dtype, fits = _tensor_dtype(value, name)
+    else:
+        value = _numpy_array(value, name)
+        dtype, fits = _array_dtype(value, name)
+    shape = tuple(int(size) for size in value.shape)
+    if len(shape) != 2:
+        raise ValueError(f"{name} must be a matrix of shape (rows, d), got shape {shape}")
+    rows, cols = shape
+    if rows == 0 or cols == 0:
+        raise ValueError(f"{name} is empty: shape {shape}; need at least one row and one column")
+    return Described(name, value, rows, cols, dtype, 0 if fits else rows * cols * dtype.itemsize)
+
+
+def convert(described: Described) -> NDArray[Any]:
+    """Return the matrix as the engine reads it; ValueError at the first NaN or infinity."""
+    value = described.value
+    if is_tensor(value):
+        value = _tensor_to_numpy(value, described.dtype)
+    if not _conforms(value):
+        with np.errstate(over="ignore"):  # longdouble beyond float64: reported as infinity below
+            value = np.array(value, dtype=described.dtype, order="C")
+    check_finite(value, described.name)
+    return np.asarray(value)
+
+
+def check_finite(a: NDArray[Any], name: str) -> None:
+    """Raise ValueError naming the first row of ``a`` that holds NaN or infinity."""
+    step = max(1, _FINITE_CHUNK // a.shape[1])
+    for start in range(0, a.shape[0], step):
+        finite = np.isfinite(a[start : start + step])
+        if not finite.all():
+            row, col = (int(i) for i in np.argwhere(~finite)[0])
+            bad = a[start + row, col]
+            raise ValueError(
+                f"{name} must be finite: row {start + row}, column {col} is {bad}"
+                f" (as {a.dtype.name})"
+            )
+
+
+def check_pair(x: Described, y: Described) -> None:
+    """Raise ValueError unless X and Y have one dimension and n_y <= n_x."""
+    if x.cols != y.cols:
+        raise ValueError(
+            f"X and Y must have the same number of columns: X has {x.cols}, Y has {y.cols}"
+        )
+    if y.rows > x.rows:
+        raise ValueError(
+            f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows}"
+        )
+
+
+def check_method(method: object, d: int) -> str:
+    """Return ``method`` if it exists and handles dimension d; ValueError or TypeError if not."""
+    if not isinstance(method, str):
+        raise TypeError(f"method must be a string, got {type(method).__name__}")
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
+    needs = {"ray": (1, 1), "circle": (2, 2), "rank": (1, 1), "tree": TREE_DIMENSIONS}
+    low, high = needs.get(method, (1, d))
+    if not low <= d <= high:
+        wanted = f"d = {low}" if low == high else f"d from {low} to {high}"
+        fitting = [m for m in METHODS if (r := needs.get(m, (1, d)))[0] <= d <= r[1]]
+        raise ValueError(
+            f"method {method!r} needs {wanted}, the data have d = {d}; valid: {', '.join(fitting)}"
+        )
+    return method
+
+
+def check_integer(value: Any, name: str, low: int, high: int) -> int:
+    """Return ``value`` as an int within [low, high]; TypeError or ValueError otherwise."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
+    return number
+
+
+def check_threads(threads: Any) -> int:
+    """Return the number of threads; None means the CPUs this process may use."""
+    if threads is None:
+        return min(available_cpus(), MAX_THREADS)
+    return check_integer(threads, "threads", 1, MAX_THREADS)
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed of the counter-based generator: 0 <= seed < 2**64."""
+    return check_integer(seed, "seed", 0, 2**64 - 1)
+
+
+def available_cpus() -> int:
+    """Count the CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def integers(value: Any, name: str) -> NDArray[np.int64]:
+    """Return an integer array or tensor as int64; TypeError or ValueError otherwise."""
+    if is_tensor(value):
+        value = value.detach().cpu().numpy()
+    array = _numpy_array(value, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} holds numbers above the int64 range")
+    return array.astype(np.int64)
+
+
+def group_labels(value: Any, name: str, rows: int) -> NDArray[np.int64]:
+    """Return integer group labels, one a row: int64 (rows,). TypeError or ValueError otherwise."""
+    labels = integers(value, name)
+    if labels.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), one label a row, got {labels.shape}")
+    return labels
+
+
+def group_pair(groups: Any, n_x: int, n_y: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ``groups=(gx, gy)`` as two int64 arrays of lengths n_x and n_y."""
+    if not isinstance(groups, (tuple, list)) or len(groups) != 2:
+        raise TypeError(
+            "groups must be a pair (gx, gy): the group of every row of X and of every row of Y"
+        )
+    return group_labels(groups[0], "groups[0]", n_x), group_labels(groups[1], "groups[1]", n_y)
+
+
+def split_groups(
+    gx: NDArray[np.int64], gy: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (label, rows of X, rows of Y) of every group with y's, labels and rows ascending.
+
+    One sort of each side; every group is checked before the first is yielded.
+    ValueError names the first group with more y's than x's.
+    """
+    x_rows, x_labels, x_start = _runs(gx)
+    y_rows, y_labels, y_start = _runs(gy)
+    at = np.searchsorted(x_labels, y_labels)
+    found = at < len(x_labels)
+    found[found] = x_labels[at[found]] == y_labels[found]
+    x_size = np.where(found, np.diff(x_start)[np.minimum(at, len(x_labels) - 1)], 0)
+    short = np.flatnonzero(np.diff(y_start) > x_size)
+    if len(short):
+        g = int(short[0])
+        raise ValueError(
+            f"group {int(y_labels[g])} has {int(y_start[g + 1] - y_start[g])} rows of Y"
+            f" but only {int(x_size[g])} rows of X"
+        )
+    return (
+        (
+            int(label),
+            x_rows[x_start[i] : x_start[i + 1]],
+            y_rows[y_start[g] : y_start[g + 1]],
+        )
+        for g, (label, i) in enumerate(zip(y_labels.tolist(), at.tolist(), strict=True))
+    )
+
+
+def _runs(
+    labels: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows sorted by label (stable), the distinct labels, and where their rows start."""
+    rows = np.argsort(labels, kind="stable").astype(np.int64)
+    ordered = labels[rows]
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    return rows, ordered[first], np.append(first, len(rows)).astype(np.int64)
+
+
+def _numpy_array(value: Any, name: str) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill or drop the masked rows first")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise TypeError(
+            f"{name} must be a numpy array or torch tensor of real numbers,"
+            f" got {type(value).__name__}: {error}"
+        ) from None
+
+
+def _array_dtype(array: NDArray[Any], name: str) -> tuple[np.dtype[Any], bool]:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "f":
+        target = np.dtype(np.float32 if size <= 4 else np.float64)
+    elif kind in "iu":
+        target = np.dtype(np.float64)
+    else:
+        raise TypeError(
+            f"{name} must hold real numbers (float or integer dtype), got dtype {array.dtype}"
+        )
+    return target, array.ndim == 2 and _conforms(array)
+
+
+def _conforms(a: NDArray[Any]) -> bool:
+    """Tell whether the engine can read ``a`` where it is."""
+    if a.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):  # other byte order differs
+        return False
+    size, (rows, cols) = a.dtype.itemsize, a.shape
+    row_stride, col_stride = a.strides
+    columns_ok = cols == 1 or col_stride == size
+    rows_ok = rows == 1 or (row_stride >= cols * size and row_stride % size == 0)
+    return bool(columns_ok and rows_ok and a.flags.aligned)
+
+
+def _tensor_dtype(tensor: Any, name: str) -> tuple[np.dtype[Any], bool]:
+    torch = sys.modules["torch"]
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {tensor.layout}")
+    if tensor.is_quantized or tensor.dtype.is_complex or tensor.dtype is torch.bool:
+        raise TypeError(
+            f"{name} must hold real numbers (float or integer dtype), got dtype {tensor.dtype}"
+        )
+    wide = not tensor.dtype.is_floating_point or tensor.dtype is torch.float64
+    target = np.dtype(np.float64 if wide else np.float32)
+    fits = (
+        tensor.device.type == "cpu"
+        and tensor.dtype in (torch.float32, torch.float64)
+        and tensor.ndim == 2
+        and not tensor.is_neg()
+        and _conforms(tensor.detach().numpy())
+    )
+    return target, fits
+
+
+def _tensor_to_numpy(tensor: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    torch = sys.modules["torch"]
+    wanted = torch.float64 if dtype == np.dtype(np.float64) else torch.float32
+    array: NDArray[Any] = tensor.detach().cpu().resolve_neg().to(wanted).numpy()
+    return array

@@ -1,0 +1,201 @@
+"""What a labeling returns: the permutation, its cosines, and where it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _validate
+from gtn_fast.random import normal
+
+_FORMAT = "gtn_fast.labels"
+_FORMAT_VERSION = 1
+
+
+@dataclass(eq=False)
+class Labels:
+    """A matching of every row of Y with a row of X of its own.
+
+    Attributes
+    ----------
+    x_index : int64 (n_y,)
+        The row of X for every row of Y, in Y's row order.
+    cosine : float32 (n_y,)
+        The cosine of each pair, rounded once from float64.
+    order : int64 (n_y,)
+        Y's rows in the order in which they chose: by norm (with groups: the groups
+        by label ascending, by norm inside each; method "rank": by value).
+    n_x : int
+        Rows of X.
+    report : dict
+        What ran: strategy, why, threads, simd, sizes, seconds by phase, the engine's
+        counters, memory, predictions, version. Plain numbers and strings.
+    given_y : array or None
+        Y as the engine read it (float32 or float64), or None if it was drawn.
+    seed : int or None
+        The seed that Y was drawn from, or None if it was given.
+    """
+
+    x_index: NDArray[np.int64]
+    cosine: NDArray[np.float32]
+    order: NDArray[np.int64]
+    n_x: int
+    d: int
+    report: dict[str, Any] = field(default_factory=dict)
+    given_y: NDArray[Any] | None = field(default=None, repr=False)
+    seed: int | None = None
+    _drawn_y: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @property
+    def y(self) -> NDArray[Any]:
+        """Y (n_y, d): as it was given, or drawn again from the seed when first asked for."""
+        if self.given_y is not None:
+            return self.given_y
+        if self._drawn_y is None:
+            if self.seed is None:
+                raise ValueError("these labels carry neither Y nor a seed")
+            self._drawn_y = normal(self.seed, 0, len(self.x_index), self.d)
+        return self._drawn_y
+
+    def pairs(self, X: Any) -> tuple[Any, Any]:
+        """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
+
+        The labels have X's type and dtype; Y is a tensor on X's device if X is a tensor.
+        ValueError if X has not the shape of the X that was labeled.
+        """
+        described = _validate.describe(X, "X")
+        if (described.rows, described.cols) != (self.n_x, self.d):
+            raise ValueError(
+                f"the labels are for X of shape {(self.n_x, self.d)},"
+                f" got {(described.rows, described.cols)}"
+            )
+        if not _validate.is_tensor(X):
+            return self.y, np.asarray(X)[self.x_index]
+        import torch
+
+        index = torch.from_numpy(self.x_index).to(X.device)
+        return torch.from_numpy(np.array(self.y)).to(X.device), X[index]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz file to exactly ``path``, whole or not at all.
+
+        It is written under a temporary name in the same folder and renamed. Y is stored
+        only if it was given; a drawn Y is stored as its seed.
+        """
+        arrays: dict[str, Any] = {
+            "format": np.array(_FORMAT),
+            "format_version": np.array(_FORMAT_VERSION),
+            "x_index": self.x_index,
+            "cosine": self.cosine,
+            "order": self.order,
+            "x_shape": np.array([self.n_x, self.d], dtype=np.int64),
+            "report": np.array(json.dumps(self.report)),
+        }
+        if self.given_y is not None:
+            arrays["y"] = self.given_y
+        elif self.seed is not None:
+            arrays["seed"] = np.array(self.seed, dtype=np.uint64)
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Labels:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, PermissionError
+            As ``open`` does.
+        ValueError
+            The file is damaged, truncated, no labels file, of another version, or
+            inconsistent in itself.
+        """
+        source = Path(path)
+        with source.open("rb") as file:
+            try:
+                return _from_arrays(_read(file))
+            except _UNREADABLE as error:
+                raise ValueError(f"{source} is not a readable labels file: {error}") from error
+
+
+_UNREADABLE = (
+    ValueError,  # json.JSONDecodeError and UnicodeDecodeError are ValueErrors
+    KeyError,
+    TypeError,
+    EOFError,
+    OSError,
+    NotImplementedError,  # a damaged header asks zipfile for an unknown compression
+    RuntimeError,  # or for a password
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,
+    MemoryError,  # a damaged array header asks for absurd sizes
+)
+
+
+def _read(file: Any) -> dict[str, NDArray[Any]]:
+    with np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no .npz archive")
+        if "format" not in archive.files or str(archive["format"]) != _FORMAT:
+            raise ValueError("it was not written by Labels.save")
+        version = int(archive["format_version"])
+        if version != _FORMAT_VERSION:
+            raise ValueError(f"it has format version {version}, this is {_FORMAT_VERSION}")
+        return {name: archive[name] for name in archive.files}
+
+
+def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
+    wanted = {"x_index": np.int64, "cosine": np.float32, "order": np.int64, "x_shape": np.int64}
+    for name, dtype in wanted.items():
+        if name not in a:
+            raise ValueError(f"{name} is missing")
+        if a[name].dtype != dtype or a[name].ndim != 1:
+            raise ValueError(f"{name} must be 1-D {np.dtype(dtype)}, is {a[name].dtype}")
+    n_x, d = (int(size) for size in a["x_shape"])
+    n_y = len(a["x_index"])
+    if not (len(a["cosine"]) == len(a["order"]) == n_y and 1 <= n_y <= n_x and d >= 1):
+        raise ValueError("the sizes of its arrays do not agree")
+    if not np.array_equal(np.sort(a["order"]), np.arange(n_y)):
+        raise ValueError("order is no permutation of Y's rows")
+    if a["x_index"].min() < 0 or a["x_index"].max() >= n_x:
+        raise ValueError("x_index is out of range")
+    given_y = a.get("y")
+    if given_y is not None:
+        if given_y.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"y must be float32 or float64, is {given_y.dtype}")
+        if given_y.shape != (n_y, d):
+            raise ValueError(f"y must have shape {(n_y, d)}, has {given_y.shape}")
+    elif "seed" not in a:
+        raise ValueError("it holds neither y nor a seed")
+    report = json.loads(str(a["report"]))
+    if not isinstance(report, dict):
+        raise ValueError("its report is no dictionary")
+    return Labels(
+        x_index=a["x_index"],
+        cosine=a["cosine"],
+        order=a["order"],
+        n_x=n_x,
+        d=d,
+        report=report,
+        given_y=given_y,
+        seed=None if given_y is not None else int(a["seed"]),
+    )

@@ -1,0 +1,232 @@
+"""Which strategy, how long, how much memory: before anything is allocated.
+
+``plan`` is what ``label(method="auto")`` follows. Every strategy is exact, so a bad
+guess costs time, never the answer. Costs are formulas over the measured constants of
+_thresholds.py, with the engine's rate measured on this machine (``_native.calibrate``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _memory, _validate
+from gtn_fast import _thresholds as t
+from gtn_fast.backends import native
+
+# Below this many predicted seconds a calibration would cost more than it tells.
+_CALIBRATE_FROM_S = 1.0
+_SAMPLE_ROWS = 512
+# Pairs times dimension from which a look at the data (milliseconds) is nothing.
+_LOOK_FROM_VALUES = 10**9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A strategy and its predicted cost.
+
+    ``seconds``: wall time; ``bytes``: memory beyond X and Y; ``why``: the reason for
+    the choice in words.
+    """
+
+    strategy: str
+    seconds: float
+    bytes: int
+    why: str
+    n_x: int
+    n_y: int
+    d: int
+    threads: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_y} rows of Y, {self.n_x} rows of X, d = {self.d}, threads = {self.threads}\n"
+            f"strategy   {self.strategy}: {self.why}\n"
+            f"time       about {_duration(self.seconds)}\n"
+            f"memory     about {_memory.text(self.bytes)} beyond X and Y"
+        )
+
+
+def plan(
+    X: Any,
+    n_y: int | None = None,
+    d: int | None = None,
+    *,
+    method: str = "auto",
+    threads: int | None = None,
+) -> Plan:
+    """Predict strategy, seconds and bytes of a labeling, without running it.
+
+    Parameters
+    ----------
+    X
+        The data, (n_x, d), or the number of rows n_x. The data let the planner look
+        at a sample of rows (effective dimension).
+    n_y
+        Rows of Y; n_x by default.
+    d
+        Dimension; needed, and only allowed, with a number of rows.
+    method, threads
+        As in ``label``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``label`` does for the same input.
+    """
+    if hasattr(X, "shape") and len(X.shape) > 0:
+        described = _validate.describe(X, "X")
+        if d is not None:
+            raise TypeError("d comes with a number of rows; here X itself says it")
+        n_x, cols, data = described.rows, described.cols, described.value
+    else:
+        n_x = _validate.check_integer(X, "n_x", 1, 2**32 - 2)
+        if d is None:
+            raise TypeError("plan(n_x, n_y, d) needs d")
+        cols, data = _validate.check_integer(d, "d", 1, 2**31 - 1), None
+    rows = n_x if n_y is None else _validate.check_integer(n_y, "n_y", 1, 2**32 - 2)
+    if rows > n_x:
+        raise ValueError(
+            f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
+        )
+    method = _validate.check_method(method, cols)
+    return make_plan(n_x, rows, cols, method, _validate.check_threads(threads), data=data)
+
+
+def make_plan(
+    n_x: int,
+    n_y: int,
+    d: int,
+    method: str,
+    threads: int,
+    *,
+    data: Any = None,
+) -> Plan:
+    """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
+    effective_d = None
+    if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
+        effective_d = effective_dimension(data)
+    strategy, why = choose(n_x, n_y, d, threads, effective_d)
+    if method != "auto":
+        strategy, why = method, "asked for"
+    seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speed=1.0)
+    if seconds > _CALIBRATE_FROM_S and strategy in native.STRATEGIES:
+        speed = _machine_speed(d)
+        seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speed=speed)
+    return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
+
+
+def choose(
+    n_x: int, n_y: int, d: int, threads: int = 1, effective_d: float | None = None
+) -> tuple[str, str]:
+    """Return the strategy of ``auto`` and the reason. Always an exact one."""
+    if d == 1:
+        return "ray", "d = 1: two queues in norm order"
+    if d == 2:
+        return "circle", "d = 2: nearest free angle on a circle"
+    if d > _validate.TREE_DIMENSIONS[1]:
+        return "screen", f"d = {d}: too many dimensions for a tree"
+    tree = _seconds("tree", n_x, n_y, d, threads, effective_d, speed=1.0)
+    screen = _seconds("screen", n_x, n_y, d, threads, effective_d, speed=1.0)
+    if tree <= screen:
+        return (
+            "tree",
+            f"d = {d}: a tree takes about {_duration(tree)}, a screen {_duration(screen)}",
+        )
+    return "screen", f"d = {d}: a screen takes about {_duration(screen)}, a tree {_duration(tree)}"
+
+
+def effective_dimension(X: Any) -> float:
+    """Return (sum of w)^2 / sum of w^2 over the second moments w of sampled directions.
+
+    At most 512 rows, evenly spaced, are looked at; d for isotropic data (a little less,
+    the sample being finite), about 1 for a narrow cone.
+    """
+    step = max(1, math.ceil(len(X) / _SAMPLE_ROWS))
+    sample = X[::step]
+    if _validate.is_tensor(sample):
+        sample = _validate.convert(_validate.describe(sample, "X"))
+    values: NDArray[np.float64] = np.array(sample, dtype=np.float64)
+    values = values[np.isfinite(values).all(axis=1)]
+    scale = np.abs(values).max(axis=1, initial=0.0)
+    values = values[scale > 0] / scale[scale > 0, None]
+    if not len(values):
+        return 1.0
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    n, d = values.shape
+    # sum w = 1; sum w^2 = |C|_F^2, corrected for the sample: the diagonal of the Gram
+    # matrix adds 1/n whatever the data.
+    gram = values @ values.T if n < d else values.T @ values
+    squares = float((gram * gram).sum()) / n**2
+    unbiased = (squares * n * n - n) / (n * (n - 1)) if n > 1 else 1.0
+    return float(min(max(1.0 / max(unbiased, 1.0 / d), 1.0), d))
+
+
+def _seconds(
+    strategy: str,
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int,
+    effective_d: float | None,
+    *,
+    speed: float,
+) -> float:
+    """Predict wall seconds; ``speed`` is this machine's over the measured one's."""
+    rows = n_x + n_y
+    team = math.pow(min(threads, _validate.available_cpus()), t.THREAD_EXPONENT)
+    if strategy == "reference":
+        return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
+    if strategy == "rank":
+        return t.CALL_S + rows * t.RANK_S_PER_ROW
+    if strategy == "ray":
+        return t.CALL_S + rows * t.RAY_S_PER_ROW / speed
+    if strategy == "circle":
+        return t.CALL_S + rows * t.CIRCLE_S_PER_ROW / speed
+    if strategy == "tree":
+        growth = math.pow(max(n_x, 1000) / 1e6, t.TREE_GROWTH)
+        return t.CALL_S + n_y * _tree_row_seconds(d) * growth / (speed * team)
+    pairs = n_x * n_y - 0.5 * n_y * n_y
+    used_d = float(d)
+    if effective_d is not None:
+        used_d = min(d, max(effective_d * t.SCREEN_PREFIX, d / 8))
+    rate = t.MULTIPLY_ADDS_PER_S / (used_d + t.PAIR_OVERHEAD)
+    work = pairs * t.SCREEN_LOAD / rate + rows * d * t.SCREEN_S_PER_VALUE
+    return t.CALL_S + work / (speed * team)
+
+
+def _tree_row_seconds(d: int) -> float:
+    """Interpolate the tree's table between its dimensions (log-linearly)."""
+    dims = sorted(t.TREE_S_PER_ROW)
+    logs = [math.log(t.TREE_S_PER_ROW[k]) for k in dims]
+    return math.exp(float(np.interp(d, dims, logs)))
+
+
+def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
+    x_row, y_row, x_value, y_value = t.BYTES[strategy]
+    results = 24.0 * n_y  # x_index, cosine, order
+    work = n_x * (x_row + d * x_value) + n_y * (y_row + d * y_value) + results
+    # Small problems do not fill the fixed buffers.
+    return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
+
+
+@lru_cache(maxsize=64)
+def _machine_speed(d: int) -> float:
+    """Return this machine's kernel rate over the rate of the machine of the table."""
+    if not native.available():
+        return 1.0
+    rate = native.module().calibrate(d).get("pairs_per_s", 0.0)
+    return float(rate) * (d + t.PAIR_OVERHEAD) / t.MULTIPLY_ADDS_PER_S if rate > 0 else 1.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -1,0 +1,40 @@
+"""The source sample Y ~ N(0, I), from a counter: any rows of it can be made alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _validate, reference
+from gtn_fast.backends import native
+
+_CHUNK = 1 << 16  # values made together without the engine
+
+
+def normal(
+    seed: int, first_row: int, rows: int, d: int, *, threads: int | None = None
+) -> NDArray[np.float32]:
+    """Return rows first_row .. first_row + rows - 1 of the N(0, I) sample of ``seed``.
+
+    float32 (rows, d). An element is a function of (seed, row, column, d) alone: the
+    same on every machine, thread count and range of rows (Philox4x64-10, AS 241; see
+    csrc/include/gtn_fast/normal.h). The engine makes it if built, else NumPy: same bits.
+
+    Raises TypeError or ValueError for arguments that are no integers in range.
+    """
+    seed = _validate.check_seed(seed)
+    first_row = _validate.check_integer(first_row, "first_row", 0, 2**48)
+    rows = _validate.check_integer(rows, "rows", 0, 2**48)
+    d = _validate.check_integer(d, "d", 1, 2**31 - 1)
+    workers = _validate.check_threads(threads)
+    if native.available():
+        made: Any = native.module().normal(seed, first_row, rows, d, workers)
+        return np.asarray(made)
+    out = np.empty((rows, d), dtype=np.float32)
+    step = max(1, _CHUNK // d)
+    for start in range(0, rows, step):
+        count = min(step, rows - start)
+        out[start : start + count] = reference.normal(seed, first_row + start, count, d)
+    return out

@@ -1,0 +1,364 @@
+"""An independent check of a matching: by brute force, on a sample of the y's.
+
+It shares no code with the strategies nor with the reference's loop. A y is checked
+against exactly those x's that were free at its turn: one matrix product in float64
+finds every x within 1e-12 of the chosen one's cosine, and among those the rule of the
+definition decides (cosine in the fixed order of summation, then norm, then row).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _validate
+from gtn_fast.labels import Labels
+from gtn_fast.reference import directions_and_norms, ordered_dot
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+_BLOCK_VALUES = 1_000_000  # float64 values in a temporary: 8 MB
+_PAIR_VALUES = 1_000_000
+
+
+class WrongMatching(ValueError):
+    """The matching breaks the definition.
+
+    ``y_row`` chose ``x_row`` (cosine ``cosine``) although ``better_x_row``, free at its
+    turn, comes first (cosine ``better_cosine``); what does not apply is None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        y_row: int | None = None,
+        x_row: int | None = None,
+        better_x_row: int | None = None,
+        cosine: float | None = None,
+        better_cosine: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.y_row = y_row
+        self.x_row = x_row
+        self.better_x_row = better_x_row
+        self.cosine = cosine
+        self.better_cosine = better_cosine
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was checked: all is well, or ``verify`` would have raised.
+
+    ``checked``: y's compared by brute force; ``contenders``: x's so close to the chosen
+    one that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of the
+    checked pairs; ``complete``: whether every y was checked.
+    """
+
+    n_x: int
+    n_y: int
+    d: int
+    checked: int
+    contenders: int
+    mean_cosine: float
+    min_cosine: float
+    complete: bool
+
+
+def verify(
+    X: Any,
+    Y: Any,
+    labels: Labels | Any,
+    sample: int = 1000,
+    seed: int = 0,
+    *,
+    groups: Any = None,
+) -> VerifyReport:
+    """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
+
+    All of it is checked to be in range, without a row of X twice, and inside its groups;
+    ``sample`` y's are checked to have chosen the best x that was free at their turn. With
+    ``Labels``, ``order`` and the sampled cosines are checked too. Labels made with
+    method "rank" are checked against that rule, all of them.
+
+    Parameters
+    ----------
+    X, Y
+        As given to ``label``; Y=None takes ``labels.y``.
+    labels : Labels or (n_y,) integer array
+        The matching, or its ``x_index`` alone.
+    sample : int
+        How many y's, drawn with ``seed`` without replacement; all if at least n_y.
+    groups : (gx, gy), optional
+        As given to ``label``; needed for labels made with groups.
+
+    Raises
+    ------
+    WrongMatching
+        With the first counter-example: the earliest y in order of choice, the x it has
+        and the best one it should have preferred.
+    TypeError, ValueError
+        Arguments that do not fit together.
+    """
+    if Y is None:
+        if not isinstance(labels, Labels):
+            raise TypeError("Y=None needs Labels, which know their Y; got an index array")
+        Y = labels.y
+    x_in, y_in = _validate.describe(X, "X"), _validate.describe(Y, "Y")
+    _validate.check_pair(x_in, y_in)
+    sample = _validate.check_integer(sample, "sample", 1, 2**62)
+    seed = _validate.check_seed(seed)
+    x, y = _validate.convert(x_in), _validate.convert(y_in)
+    result = labels if isinstance(labels, Labels) else None
+    x_index = _index(labels if result is None else result.x_index, len(y))
+    _check_injective(x_index, len(x))
+    if result is not None and result.report.get("groups") is not None and groups is None:
+        raise ValueError("these labels were made with groups: verify needs groups=(gx, gy)")
+    parts = [(0, np.arange(len(x), dtype=np.int64), np.arange(len(y), dtype=np.int64))]
+    if groups is not None:
+        gx, gy = _validate.group_pair(groups, len(x), len(y))
+        parts = list(_validate.split_groups(gx, gy))
+        _check_inside(gx, gy, x_index)
+
+    if result is not None and result.report.get("method") == "rank":
+        for _, x_rows, y_rows in parts:
+            _check_rank(x, y, x_rows, y_rows, x_index)
+        return _report(x, len(y), 0, [], complete=True, checked=len(y))
+
+    sampled = np.arange(len(y))
+    if sample < len(y):
+        sampled = np.random.default_rng(seed).choice(len(y), sample, replace=False)
+    wanted = np.zeros(len(y), dtype=bool)
+    wanted[sampled] = True
+
+    y_norm = _norms(y)
+    cosines: list[Float64] = []
+    contenders = 0
+    at = 0
+    for _, x_rows, y_rows in parts:
+        turns = y_rows[np.lexsort((y_rows, y_norm[y_rows]))]
+        if result is not None:
+            _check_order(result.order[at : at + len(turns)], turns, at)
+        at += len(turns)
+        turn = np.flatnonzero(wanted[turns])
+        for some in np.array_split(turn, -(-len(turn) // 1024)) if len(turn) else []:
+            cosine, close = _check_choices(x, y, x_rows, turns, some, x_index)
+            contenders += close
+            cosines.append(cosine)
+            if result is not None:
+                _check_cosine(result.cosine, turns[some], cosine, x_index)
+    return _report(x, len(y), contenders, cosines, complete=sample >= len(y))
+
+
+def _check_choices(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    x_rows: Int64,
+    turns: Int64,
+    turn: Int64,
+    x_index: Int64,
+) -> tuple[Float64, int]:
+    """Check the y's whose turns are ``turn`` (ascending); return cosines and contenders."""
+    d = x.shape[1]
+    tolerance = max(1e-12, 8.0 * d * np.finfo(np.float64).eps)
+    y_direction = directions_and_norms(y[turns[turn]])[0]
+    own_row = x_index[turns[turn]]
+    own_direction, own_norm = directions_and_norms(x[own_row])
+    own_cosine = ordered_dot(own_direction, y_direction)
+
+    # Position within x_rows -> the turn that took it; those never taken stay free.
+    taken_at = np.full(len(x_rows), len(turns), dtype=np.int64)
+    taken_at[np.searchsorted(x_rows, x_index[turns])] = np.arange(len(turns))
+
+    best = [
+        (-float(c), float(n), int(r)) for c, n, r in zip(own_cosine, own_norm, own_row, strict=True)
+    ]
+    contenders = 0
+    step = max(1, min(_BLOCK_VALUES // max(d, len(turn)), len(x_rows)))
+    for start in range(0, len(x_rows), step):
+        rows = x_rows[start : start + step]
+        direction, norm = directions_and_norms(x[rows])
+        scores = direction @ y_direction.T
+        close = scores >= own_cosine - tolerance
+        close &= taken_at[start : start + step, None] >= turn
+        i, s = np.nonzero(close & (rows[:, None] != own_row))
+        if not len(i):
+            continue
+        contenders += len(i)
+        exact = _pair_cosines(direction, y_direction, i, s)
+        better = exact > own_cosine[s]
+        ties = exact == own_cosine[s]
+        better |= ties & (norm[i] < own_norm[s])
+        better |= ties & (norm[i] == own_norm[s]) & (rows[i] < own_row[s])
+        # The best of each y alone: a wrong matching may have millions of better ones.
+        found = np.flatnonzero(better)
+        found = found[np.lexsort((rows[i[found]], norm[i[found]], -exact[found], s[found]))]
+        _, first = np.unique(s[found], return_index=True)
+        for k in found[first]:
+            candidate = (-float(exact[k]), float(norm[i[k]]), int(rows[i[k]]))
+            best[s[k]] = min(best[s[k]], candidate)
+    for number, (minus_cosine, _, row) in enumerate(best):
+        x_row = int(own_row[number])
+        if row != x_row:
+            y_row, cosine = int(turns[turn[number]]), float(own_cosine[number])
+            raise WrongMatching(
+                f"row {y_row} of Y has row {x_row} of X (cosine {cosine!r}), but row {row}"
+                f" of X (cosine {-minus_cosine!r}) was free at its turn and comes first",
+                y_row=y_row,
+                x_row=x_row,
+                better_x_row=row,
+                cosine=cosine,
+                better_cosine=-minus_cosine,
+            )
+    return own_cosine, contenders
+
+
+def _pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
+    """Return ordered_dot(a[i], b[s]), equal directions of ``a`` computed once.
+
+    Data of many equal points make every x a contender of every y; they have few
+    distinct directions.
+    """
+    if len(i) > 4 * len(a):
+        keys = np.ascontiguousarray(a + 0.0).view(
+            np.dtype((np.void, a.dtype.itemsize * a.shape[1]))
+        )
+        _, first, inverse = np.unique(keys.ravel(), return_index=True, return_inverse=True)
+        pair, back = np.unique(inverse.ravel()[i] * len(b) + s, return_inverse=True)
+        if len(pair) < len(i):
+            at, column = np.divmod(pair, len(b))
+            distinct = _plain_pair_cosines(a[first], b, at, column)
+            return np.asarray(distinct[back.ravel()])
+    return _plain_pair_cosines(a, b, i, s)
+
+
+def _plain_pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
+    out = np.empty(len(i))
+    step = max(1, _PAIR_VALUES // a.shape[1])
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        out[part] = ordered_dot(a[i[part]], b[s[part]])
+    return out
+
+
+def _norms(a: NDArray[Any]) -> Float64:
+    out = np.empty(len(a))
+    step = max(1, _PAIR_VALUES // a.shape[1])
+    for start in range(0, len(a), step):
+        out[start : start + step] = directions_and_norms(a[start : start + step])[1]
+    return out
+
+
+def _index(value: Any, n_y: int) -> Int64:
+    index = _validate.integers(value, "x_index")
+    if index.shape != (n_y,):
+        raise WrongMatching(f"x_index must have shape ({n_y},), one a row of Y, got {index.shape}")
+    return index
+
+
+def _check_injective(x_index: Int64, n_x: int) -> None:
+    outside = np.flatnonzero((x_index < 0) | (x_index >= n_x))
+    if len(outside):
+        y_row = int(outside[0])
+        x_row = int(x_index[y_row])
+        raise WrongMatching(
+            f"row {y_row} of Y has row {x_row} of X, but X has rows 0 to {n_x - 1}",
+            y_row=y_row,
+            x_row=x_row,
+        )
+    owner = np.full(n_x, -1, dtype=np.int64)
+    owner[x_index[::-1]] = np.arange(len(x_index))[::-1]  # the first owner stays
+    twice = np.flatnonzero(owner[x_index] != np.arange(len(x_index)))
+    if len(twice):
+        y_row = int(twice[0])
+        x_row = int(x_index[y_row])
+        raise WrongMatching(
+            f"row {x_row} of X is given twice: to rows {int(owner[x_row])} and {y_row} of Y",
+            y_row=y_row,
+            x_row=x_row,
+        )
+
+
+def _check_inside(gx: Int64, gy: Int64, x_index: Int64) -> None:
+    crossing = np.flatnonzero(gx[x_index] != gy)
+    if len(crossing):
+        y_row = int(crossing[0])
+        x_row = int(x_index[y_row])
+        raise WrongMatching(
+            f"row {y_row} of Y is in group {int(gy[y_row])}, its row {x_row} of X in group"
+            f" {int(gx[x_row])}",
+            y_row=y_row,
+            x_row=x_row,
+        )
+
+
+def _check_order(claimed: Int64, turns: Int64, at: int) -> None:
+    wrong = np.flatnonzero(claimed != turns)
+    if len(wrong):
+        k = int(wrong[0])
+        raise WrongMatching(
+            f"order is wrong at turn {at + k}: row {int(turns[k])} of Y chose there,"
+            f" order says row {int(claimed[k])}",
+            y_row=int(turns[k]),
+        )
+
+
+def _check_cosine(
+    claimed: NDArray[np.float32], y_rows: Int64, cosine: Float64, x_index: Int64
+) -> None:
+    wrong = np.flatnonzero(claimed[y_rows] != cosine.astype(np.float32))
+    if len(wrong):
+        k = int(wrong[0])
+        y_row, right = int(y_rows[k]), float(cosine[k])
+        raise WrongMatching(
+            f"row {y_row} of Y: cosine is given as {float(claimed[y_row])!r}, it is {right!r}",
+            y_row=y_row,
+            x_row=int(x_index[y_row]),
+            cosine=right,
+        )
+
+
+def _check_rank(
+    x: NDArray[Any], y: NDArray[Any], x_rows: Int64, y_rows: Int64, x_index: Int64
+) -> None:
+    """Check section 2.1: position p of x and i of y satisfy p <= (i + 1/2) n_x / n_y < p + 1."""
+    x_sorted = x_rows[np.lexsort((x_rows, x[x_rows, 0]))]
+    y_sorted = y_rows[np.lexsort((y_rows, y[y_rows, 0]))]
+    n_x, n_y = len(x_rows), len(y_rows)
+    for i, y_row in enumerate(y_sorted.tolist()):
+        right = int(x_sorted[(2 * i + 1) * n_x // (2 * n_y)])
+        x_row = int(x_index[y_row])
+        if x_row != right:
+            raise WrongMatching(
+                f"row {y_row} of Y is number {i} of {n_y} by value and has row {x_row} of X;"
+                f" row {right} of X is the one of its quantile",
+                y_row=y_row,
+                x_row=x_row,
+                better_x_row=right,
+            )
+
+
+def _report(
+    x: NDArray[Any],
+    n_y: int,
+    contenders: int,
+    cosines: list[Float64],
+    *,
+    complete: bool,
+    checked: int | None = None,
+) -> VerifyReport:
+    values = np.concatenate(cosines) if cosines else np.empty(0)
+    return VerifyReport(
+        n_x=len(x),
+        n_y=n_y,
+        d=x.shape[1],
+        checked=len(values) if checked is None else checked,
+        contenders=contenders,
+        mean_cosine=float(values.mean()) if len(values) else float("nan"),
+        min_cosine=float(values.min()) if len(values) else float("nan"),
+        complete=complete,
+    )
