@@ -1,0 +1,258 @@
+"""Reads the command line's input files and writes its results.
+
+Inputs: .npy (memory-mapped), .npz, .pt / .pth (where torch is installed) and
+.safetensors (where safetensors is installed). Nothing here unpickles: a file can
+be wrong, but it cannot run code. Results appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".safetensors")
+KEYED = EXTENSIONS[1:]
+
+
+class FileError(ValueError):
+    """A file that cannot be read or written; the message names it and says why."""
+
+
+def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
+    """``file.npz:name`` -> (file.npz, name). An explicit ``key`` wins; both is an error."""
+    path, colon, tail = spec.rpartition(":")
+    if not colon or Path(spec).exists() or Path(path).suffix.lower() not in KEYED:
+        return Path(spec), key
+    if key is not None and key != tail:
+        raise FileError(f"{spec}: the key is given twice, as {tail!r} and as {key!r}")
+    return Path(path), tail
+
+
+def load_matrix(spec: str, key: str | None = None) -> Any:
+    """A 2-D array or tensor of the file ``spec`` (with its ``:key``, if it has one).
+
+    A file that holds several arrays needs no key when exactly one is 2-D. Raises
+    FileError for a file that is missing, damaged, of another kind or ambiguous.
+    """
+    return _load(spec, key, ndim=2)
+
+
+def load_vector(spec: str, key: str | None = None) -> NDArray[Any]:
+    """A 1-D array of the file ``spec``, as NumPy. Raises FileError as load_matrix does."""
+    vector = _load(spec, key, ndim=1)
+    return np.asarray(vector)
+
+
+def _load(spec: str, key: str | None, ndim: int) -> Any:
+    path, key = split_key(spec, key)
+    suffix = path.suffix.lower()
+    if suffix not in EXTENSIONS:
+        raise FileError(f"{path}: unknown kind of file; wanted one of {', '.join(EXTENSIONS)}")
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory")
+    if not path.exists():
+        raise FileError(f"{path}: no such file")
+    read = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": _read_safetensors}
+    try:
+        array = read.get(suffix, _read_torch)(path, key, ndim)
+    except FileError:
+        raise
+    except ImportError as error:
+        package = error.name or "a package"
+        raise FileError(
+            f"{path}: reading {suffix} files needs {package}: pip install 'gtn-fast[{package}]'"
+        ) from None
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # every reader has error types of its own
+        raise FileError(f"{path}: not a readable {suffix} file: {_first_line(error)}") from None
+    if len(array.shape) != ndim:
+        raise FileError(f"{_name(path, key)}: wanted a {ndim}-D array, got shape {_shape(array)}")
+    return array
+
+
+def _read_npy(path: Path, key: str | None, _ndim: int) -> NDArray[Any]:
+    if key is not None:
+        raise FileError(f"{path}: a .npy file holds one array and has no key {key!r}")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except ValueError as error:
+        if "mmap" not in str(error) and "Array" not in str(error):
+            raise
+        # An empty array cannot be mapped; an object array is refused here too.
+        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _read_npz(path: Path, key: str | None, ndim: int) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        shapes = {name[: -len(".npy")]: _npy_shape(archive, name) for name in members}
+    chosen = _choose(path, key, shapes, ndim)
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[chosen]  # type: ignore[no-any-return]
+
+
+def _npy_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """The shape of one member, from its header alone."""
+    with archive.open(name) as stream:
+        version = npy_format.read_magic(stream)
+        header = (
+            npy_format.read_array_header_1_0
+            if version == (1, 0)
+            else npy_format.read_array_header_2_0
+        )
+        return header(stream)[0]
+
+
+def _read_torch(path: Path, key: str | None, ndim: int) -> Any:
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except RuntimeError as error:
+        raise FileError(
+            f"{path}: not a readable {path.suffix} file: {_first_line(error)}"
+        ) from None
+    except Exception as error:
+        if "weights_only" not in str(error) and "Weights only" not in str(error):
+            raise
+        raise FileError(
+            f"{path}: holds more than tensors, and unpickling could run code;"
+            " save the tensor alone (torch.save(X, ...))"
+        ) from None
+    if isinstance(loaded, torch.Tensor):
+        if key is not None:
+            raise FileError(f"{path}: holds one tensor and has no key {key!r}")
+        return loaded.detach()
+    if not isinstance(loaded, Mapping):
+        raise FileError(
+            f"{path}: wanted a tensor or a dict of tensors, got {type(loaded).__name__}"
+        )
+    tensors = {
+        str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)
+    }
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    return tensors[_choose(path, key, shapes, ndim)].detach()
+
+
+def _read_safetensors(path: Path, key: str | None, ndim: int) -> Any:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        chosen = _choose(path, key, shapes, ndim)
+        dtype = file.get_slice(chosen).get_dtype()
+        if not dtype.startswith(("BF", "F8")):
+            return file.get_tensor(chosen)
+    import torch  # noqa: F401  (NumPy has no bfloat16)
+
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(chosen)
+
+
+def _choose(path: Path, key: str | None, shapes: Mapping[str, tuple[int, ...]], ndim: int) -> str:
+    """The key to read: the one asked for, else the only array of the wanted rank."""
+    listing = ", ".join(f"{name} {_shape_text(shape)}" for name, shape in shapes.items())
+    if key is not None:
+        if key not in shapes:
+            raise FileError(f"{path}: no key {key!r}; it holds: {listing or 'nothing'}")
+        return key
+    fitting = [name for name, shape in shapes.items() if len(shape) == ndim]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise FileError(
+            f"{path}: several {ndim}-D arrays, so say which, as {path.name}:KEY;"
+            f" it holds: {listing}"
+        )
+    raise FileError(f"{path}: no {ndim}-D array; it holds: {listing or 'nothing'}")
+
+
+def check_output(path: Path, needed_bytes: int = 0) -> None:
+    """Raises FileError if ``path`` cannot be written now: to be asked before the work.
+
+    The folder must exist, take a new file and have room for ``needed_bytes``.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory")
+    if not folder.is_dir():
+        raise FileError(f"{path}: the folder {folder} does not exist")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise FileError(f"{path}: cannot write to {folder}: {error.strerror}") from None
+    if needed_bytes > free:
+        raise FileError(
+            f"{path}: needs about {needed_bytes:,} bytes, but {folder} has {free:,} left"
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` (same suffix) that becomes ``path`` on success.
+
+    On any error or Ctrl-C the temporary file goes and what ``path`` held stays.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """``text`` as UTF-8, atomically."""
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write(path: Path, writer: Callable[[Path], Any]) -> None:
+    """``writer(temporary_path)``, then the rename. Raises FileError where the disk does not."""
+    try:
+        with replacing(path) as temporary:
+            writer(temporary)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _name(path: Path, key: str | None) -> str:
+    return str(path) if key is None else f"{path}:{key}"
+
+
+def _shape(array: Any) -> str:
+    return _shape_text(tuple(array.shape))
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) if shape else "scalar"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -1,0 +1,263 @@
+"""Pictures of a matching and of timings (needs matplotlib: the extra ``plots``).
+
+Every function returns a matplotlib Figure and touches no global state; ``save``
+writes one to a file, atomically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[Any]
+
+INK = "#222222"
+FAINT = "#9a9a9a"
+SOURCE = "#2a6fbb"
+DATA = "#d1495b"
+PALETTE = ("#2a6fbb", "#d1495b", "#3a9d6e", "#e09f3e", "#7d5ba6")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes ``figure`` as PNG, whole or not at all."""
+    _files.write(path, lambda name: figure.savefig(name, format="png", dpi=150))
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _bare(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=9)
+
+
+# ------------------------------------------------------------------ who goes with whom
+
+
+def colors_of(y: Array) -> Array:
+    """A colour for every row of ``y`` (n, 2): hue by angle, brightness by rank of the norm."""
+    from matplotlib.colors import hsv_to_rgb
+
+    hue = (np.arctan2(y[:, 1], y[:, 0]) / (2 * np.pi)) % 1.0
+    rank = np.empty(len(y))
+    rank[np.argsort(np.linalg.norm(y, axis=1), kind="stable")] = np.linspace(0, 1, len(y))
+    # From pale in the middle to deep at the rim, with a ring every tenth of the ranks.
+    ring = np.where((rank * 10).astype(int) % 2 == 0, 1.0, 0.88)
+    return np.asarray(
+        hsv_to_rgb(np.column_stack((hue, 0.12 + 0.85 * rank, (1.0 - 0.35 * rank) * ring)))
+    )
+
+
+def matching_by_color(x: Array, y: Array, x_index: Array, titles: tuple[str, str]) -> Figure:
+    """The source sample (left) and the data (right), each x in the colour of its y.
+
+    ``x`` (n_x, 2), ``y`` (n_y, 2), ``x_index`` (n_y,). Every point counts: a pixel
+    shows the mean colour of the points in it.
+    """
+    colors = colors_of(y)
+    figure = _figure(11.5, 5.9)
+    left, right = figure.subplots(1, 2)
+    reach = float(np.quantile(np.abs(y), 0.9995))
+    _mean_color(left, y, colors, (-reach, reach, -reach, reach))
+    matched = x[x_index]
+    low, high = matched.min(axis=0), matched.max(axis=0)
+    _mean_color(right, matched, colors, (low[0], high[0], low[1], high[1]))
+    for axes, title in zip((left, right), titles, strict=True):
+        axes.set_title(title, fontsize=12, color=INK)
+        _bare(axes)
+    return figure
+
+
+def _mean_color(
+    axes: Axes, points: Array, colors: Array, extent: tuple[float, float, float, float]
+) -> None:
+    # About eight points a pixel at most, so that the picture is full, not speckled.
+    pixels = int(np.clip(np.sqrt(len(points) / 4), 60, 500))
+    left, right, bottom, top = extent
+    column = ((points[:, 0] - left) / (right - left) * pixels).astype(np.int64)
+    row = ((points[:, 1] - bottom) / (top - bottom) * pixels).astype(np.int64)
+    inside = (column >= 0) & (row >= 0) & (column <= pixels) & (row <= pixels)
+    column, row = np.minimum(column, pixels - 1), np.minimum(row, pixels - 1)
+    cell = (row * pixels + column)[inside]
+    count = np.bincount(cell, minlength=pixels * pixels)
+    image = np.ones((pixels * pixels, 3))
+    for channel in range(3):
+        total = np.bincount(cell, weights=colors[inside, channel], minlength=pixels * pixels)
+        image[:, channel] = np.where(count > 0, total / np.maximum(count, 1), 1.0)
+    axes.imshow(
+        image.reshape(pixels, pixels, 3),
+        origin="lower",
+        extent=extent,
+        interpolation="nearest",
+        aspect="equal",
+    )
+
+
+def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any = None) -> Figure:
+    """A few pairs in the plane, numbered in the order of choice and joined by lines.
+
+    ``line``: (x, y, x_index, order) of points on one line (d = 1), drawn below as
+    in the paper's figure 10.
+    """
+    figure = _figure(7.2, 8.6 if line is not None else 6.8)
+    if line is None:
+        plane = figure.subplots(1, 1)
+    else:
+        plane, below = figure.subplots(2, 1, height_ratios=(4.4, 1))
+        _pairs_on_a_line(below, *line)
+    turn = np.empty(len(order), dtype=int)
+    turn[order] = np.arange(1, len(order) + 1)
+    reach = 1.12 * float(max(np.abs(x).max(), np.abs(y).max()))
+    plane.axhline(0, color="#dddddd", lw=0.8, zorder=0)
+    plane.axvline(0, color="#dddddd", lw=0.8, zorder=0)
+    for source, target, number in zip(y, x[x_index], turn, strict=True):
+        plane.plot(*zip(source, target, strict=True), color="#b5b5b5", lw=1.1, zorder=1)
+        _numbered(plane, source[0], source[1], number, SOURCE, "o")
+        _numbered(plane, target[0], target[1], number, DATA, "*")
+    plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    plane.set_title("Numbers: the order in which the y's choose (by norm)", fontsize=12, color=INK)
+    _legend(plane)
+    _bare(plane)
+    return figure
+
+
+def _pairs_on_a_line(axes: Axes, x: Array, y: Array, x_index: Array, order: Array) -> None:
+    turn = np.empty(len(order), dtype=int)
+    turn[order] = np.arange(1, len(order) + 1)
+    axes.axhline(0, color="#dddddd", lw=1, zorder=0)
+    for source, target, number in zip(y[:, 0], x[x_index, 0], turn, strict=True):
+        axes.plot((source, target), (0.5, -0.5), color="#b5b5b5", lw=1.1, zorder=1)
+        _numbered(axes, source, 0.5, number, SOURCE, "o")
+        _numbered(axes, target, -0.5, number, DATA, "*")
+    axes.axvline(0, color="#dddddd", lw=0.8, zorder=0)
+    axes.set(ylim=(-1.1, 1.1), yticks=[])
+    axes.set_title("On one line: each side is matched by rank", fontsize=12, color=INK)
+    axes.spines["left"].set_visible(False)
+    _bare(axes)
+
+
+def _numbered(axes: Axes, x: float, y: float, number: int, color: str, marker: str) -> None:
+    size = 260 if marker == "o" else 520
+    style: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.9, "zorder": 2}
+    axes.scatter(x, y, s=size, marker=marker, color=color, **style)
+    axes.text(
+        x,
+        y,
+        str(number),
+        color="white",
+        fontsize=8,
+        weight="bold",
+        ha="center",
+        va="center_baseline",
+        zorder=3,
+    )
+
+
+def _legend(axes: Axes) -> None:
+    axes.scatter([], [], s=110, color=SOURCE, label="y: source sample")
+    axes.scatter([], [], s=200, marker="*", color=DATA, label="x: data")
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
+
+
+# ------------------------------------------------------------------ quality and order
+
+
+def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure:
+    """Cosine of the pairs against the turn of their y: median and 5 % to 95 % band.
+
+    ``runs``: (name, cosines in the order of choice) pairs.
+    """
+    figure = _figure(8.6, 4.8)
+    axes = figure.subplots(1, 1)
+    for (name, cosine), color in zip(runs, PALETTE, strict=False):
+        parts = np.array_split(np.asarray(cosine, dtype=np.float64), min(bins, len(cosine)))
+        turn = (np.cumsum([len(part) for part in parts]) - len(parts[0]) / 2) / len(cosine)
+        low, middle, high = np.array([np.quantile(part, (0.05, 0.5, 0.95)) for part in parts]).T
+        axes.fill_between(turn, low, high, color=color, alpha=0.16, lw=0)
+        axes.plot(turn, middle, color=color, lw=1.8, label=name)
+    axes.axhline(0, color="#dddddd", lw=0.8, zorder=0)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(top=1.02)
+    axes.set_xlabel("turn of y, as a share of all (by norm, ascending)", color=INK)
+    axes.set_ylabel("cosine of the pair (median, 5 % to 95 %)", color=INK)
+    axes.set_title("The later a y chooses, the fewer x's are left", fontsize=12, color=INK)
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    _bare(axes)
+    return figure
+
+
+def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
+    """Strips of images; each row of the figure is (caption, row numbers into ``images``)."""
+    columns = len(rows[0][1])
+    height, width = images.shape[1:]
+    figure = _figure(12, 0.52 + 1.0 * len(rows))
+    grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axes, (caption, chosen) in zip(grid, rows, strict=True):
+        strip = np.full((height, columns * (width + 2) - 2), 255, dtype=np.uint8)
+        for place, number in enumerate(chosen):
+            left = place * (width + 2)
+            strip[:, left : left + width] = 255 - images[number]
+        axes.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(caption, fontsize=10, color=INK, loc="left")
+        axes.set_axis_off()
+    return figure
+
+
+# ------------------------------------------------------------------ timings
+
+
+def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
+    """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
+    names = {
+        "gtn_fast": "gtn_fast (exact matching)",
+        "scipy": "SciPy cKDTree (with replacement)",
+        "faiss": "FAISS IndexFlatIP (with replacement)",
+        "authors": "authors' loop (extrapolated)",
+    }
+    figure = _figure(9.2, 1.4 + 1.15 * len(rows))
+    axes = figure.subplots(1, 1)
+    shown: set[str] = set()
+    ticks = []
+    for place, row in enumerate(rows):
+        times = {"gtn_fast": row.seconds, **row.peers}
+        bars = [name for name in names if times.get(name) is not None]
+        ticks.append(place + 0.2 * (len(bars) - 1) / 2)
+        for step, name in enumerate(bars):
+            color = PALETTE[list(names).index(name)]
+            height = place + 0.2 * step
+            label = None if name in shown else names[name]
+            axes.barh(height, times[name], height=0.17, color=color, label=label)
+            ratio = times[name] / row.seconds
+            text = _seconds(times[name]) + ("" if name == "gtn_fast" else f"  ({ratio:,.1f}x)")
+            axes.text(times[name] * 1.08, height, text, va="center", fontsize=8, color=INK)
+            shown.add(name)
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high * 8)
+    axes.set_yticks(ticks, [row.name for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds (logarithmic)", color=INK)
+    axes.set_title(caption, fontsize=9, color=FAINT, loc="left")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    _bare(axes)
+    return figure
+
+
+def _seconds(seconds: float) -> str:
+    from gtn_fast.bench import seconds_text
+
+    return seconds_text(seconds)
