@@ -1,0 +1,161 @@
+#include "strategies/classes.h"
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+
+#include "radix.h"
+
+namespace gtn {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;
+
+uint64_t mix(uint64_t h) {
+  h ^= h >> 32;
+  h *= 0xD6E8FEB86659FD93;
+  h ^= h >> 32;
+  return h;
+}
+
+class Builder {
+ public:
+  Builder(const Problem& problem, Team& team)
+      : problem_(problem), team_(team), n_(problem.x.rows), items_(uninitialized<uint64_t>(n_)) {}
+
+  DirectionClasses build() {
+    hash_all();
+    radix_sort_high32(items_, n_, team_);
+    if (!any_equal_hash()) return singles();
+    return grouped();
+  }
+
+ private:
+  void direction(uint32_t rank, double* out) const {
+    const int64_t row = problem_.x_by_norm[rank];
+    row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], out);
+    for (int64_t i = 0; i < problem_.x.cols; ++i) out[i] += 0.0;  // -0.0 becomes +0.0
+  }
+
+  // items[rank] = hash << 32 | rank. Rows are read where they lie, in row order.
+  void hash_all() {
+    const std::vector<uint32_t>& by_norm = problem_.x_by_norm;
+    std::vector<uint32_t> hash(static_cast<size_t>(n_));
+    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+      std::vector<double> u(static_cast<size_t>(problem_.x.cols));
+      for (int64_t row = begin; row < end; ++row) {
+        row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], u.data());
+        uint64_t h = 0;
+        for (double v : u) h = mix(h + 0x9E3779B97F4A7C15 + std::bit_cast<uint64_t>(v + 0.0));
+        hash[static_cast<size_t>(row)] = static_cast<uint32_t>(h >> 16);
+      }
+    });
+    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+      for (int64_t rank = begin; rank < end; ++rank)
+        items_[rank] = (static_cast<uint64_t>(hash[by_norm[static_cast<size_t>(rank)]]) << 32) |
+                       static_cast<uint64_t>(rank);
+    });
+  }
+
+  bool same_hash(int64_t i, int64_t j) const { return (items_[i] >> 32) == (items_[j] >> 32); }
+  uint32_t rank_at(int64_t i) const { return static_cast<uint32_t>(items_[i]); }
+
+  bool any_equal_hash() const {
+    for (int64_t i = 1; i < n_; ++i)
+      if (same_hash(i, i - 1)) return true;
+    return false;
+  }
+
+  DirectionClasses singles() const {
+    DirectionClasses classes;
+    classes.first.resize(static_cast<size_t>(n_));
+    for (int64_t r = 0; r < n_; ++r) classes.first[static_cast<size_t>(r)] = static_cast<uint32_t>(r);
+    find_zero(classes);
+    return classes;
+  }
+
+  DirectionClasses grouped() {
+    DirectionClasses classes;
+    classes.next.assign(static_cast<size_t>(n_), kNoRank);
+    // Until the classes are numbered: the first rank of the rank's class.
+    std::vector<uint32_t>& leader = classes.class_of_rank;
+    leader.resize(static_cast<size_t>(n_));
+    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+      int64_t i = begin;  // a run belongs to the chunk that it begins in
+      while (i > 0 && i < end && same_hash(i, i - 1)) ++i;
+      while (i < end) {
+        int64_t stop = i + 1;
+        while (stop < n_ && same_hash(stop, i)) ++stop;
+        link_run(i, stop, classes.next, leader);
+        i = stop;
+      }
+    });
+    for (int64_t r = 0; r < n_; ++r) {
+      const uint32_t rank = static_cast<uint32_t>(r);
+      if (leader[rank] == rank) {
+        leader[rank] = static_cast<uint32_t>(classes.count());
+        classes.first.push_back(rank);
+      } else {
+        leader[rank] = leader[leader[rank]];  // a smaller rank, numbered already
+      }
+    }
+    if (classes.count() == n_) return singles();
+    find_zero(classes);
+    return classes;
+  }
+
+  // Links the equal directions among ranks of equal hash, which are ascending.
+  void link_run(int64_t begin, int64_t end, std::vector<uint32_t>& next,
+                std::vector<uint32_t>& leader) const {
+    if (end - begin == 1) {
+      leader[rank_at(begin)] = rank_at(begin);
+      return;
+    }
+    struct Group {
+      std::vector<double> direction;
+      uint32_t leader, last;
+    };
+    std::vector<Group> groups;  // nearly always one
+    std::vector<double> u(static_cast<size_t>(problem_.x.cols));
+    for (int64_t i = begin; i < end; ++i) {
+      if ((i - begin) % kGrain == 0) team_.check();
+      const uint32_t rank = rank_at(i);
+      direction(rank, u.data());
+      const auto found = std::find_if(groups.begin(), groups.end(),
+                                      [&](const Group& g) { return g.direction == u; });
+      if (found == groups.end()) {
+        groups.push_back({u, rank, rank});
+        leader[rank] = rank;
+      } else {
+        next[found->last] = rank;
+        found->last = rank;
+        leader[rank] = found->leader;
+      }
+    }
+  }
+
+  // Zero rows have norm 0, so they come first, though a norm may underflow to 0 too.
+  void find_zero(DirectionClasses& classes) const {
+    for (int64_t r = 0; r < n_; ++r) {
+      const RowScale& scale = problem_.x_scale[problem_.x_by_norm[static_cast<size_t>(r)]];
+      if (scale.zero()) {
+        classes.zero_class = classes.class_of(static_cast<uint32_t>(r));
+        return;
+      }
+      if (scale.norm() > 0.0) return;
+    }
+  }
+
+  const Problem& problem_;
+  Team& team_;
+  int64_t n_;
+  std::unique_ptr<uint64_t[]> items_;
+};
+
+}  // namespace
+
+DirectionClasses direction_classes(const Problem& problem, Team& team) {
+  return Builder(problem, team).build();
+}
+
+}  // namespace gtn
