@@ -1,0 +1,38 @@
+"""Shared fixtures. The compiled engine is required: its absence fails, it never skips."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import gtn_fast.backends.native as native_backend
+
+settings.register_profile(
+    "shared_machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    max_examples=60,
+)
+settings.load_profile("shared_machine")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: minutes rather than seconds (make test-long)")
+
+
+@pytest.fixture(scope="session")
+def native():
+    """The compiled module. GTN_FAST_TEST_WITHOUT_NATIVE=1 skips what needs it, in so many words."""
+    if native_backend.available():
+        return native_backend.module()
+    if os.environ.get("GTN_FAST_TEST_WITHOUT_NATIVE") == "1":
+        pytest.skip("GTN_FAST_TEST_WITHOUT_NATIVE=1 and the engine is not built")
+    pytest.fail("gtn_fast._native is not built: run `make build`")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

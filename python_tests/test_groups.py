@@ -1,0 +1,186 @@
+"""Matching inside groups (appendix C), few and many, against one reference call a group."""
+
+from __future__ import annotations
+
+import time
+
+import cases
+import numpy as np
+import pytest
+import torch
+
+import gtn_fast
+from gtn_fast import _groups, reference
+
+
+@pytest.fixture(params=["reference", "auto"])
+def method(request):
+    if request.param == "auto":
+        request.getfixturevalue("native")
+    return request.param
+
+
+def by_hand(x, y, gx, gy):
+    x_index = np.full(len(y), -1)
+    order = []
+    for group in np.unique(gy):
+        x_rows, y_rows = np.flatnonzero(gx == group), np.flatnonzero(gy == group)
+        chosen, _, turns = reference.match(x[x_rows], y[y_rows])
+        x_index[y_rows] = x_rows[chosen]
+        order.extend(y_rows[turns])
+    return x_index, np.array(order)
+
+
+def random_groups(rng, n_x, n_y, count):
+    """Labels such that each group has at least as many x's as y's."""
+    gy = rng.integers(-count // 2, count - count // 2, n_y)
+    gx = np.concatenate([gy, rng.integers(-count, count, n_x - n_y)])
+    return rng.permutation(gx), gy
+
+
+@pytest.mark.parametrize("case", ["gaussian", "integers", "all_equal"])
+@pytest.mark.parametrize("d", [1, 2, 3, 20])
+@pytest.mark.parametrize("count", [1, 2, 10, 150])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_groups(method, rng, case, d, count, threads):
+    x, y = cases.make(case, 300, 250, d)
+    gx, gy = random_groups(rng, 300, 250, count)
+    labels = gtn_fast.label(x, y, method=method, groups=(gx, gy), threads=threads)
+    x_index, order = by_hand(x, y, gx, gy)
+    assert (labels.x_index == x_index).all()
+    assert (labels.order == order).all()
+    assert (gx[labels.x_index] == gy).all()
+    assert labels.report["groups"] == len(np.unique(gy))
+    assert gtn_fast.verify(x, y, labels, groups=(gx, gy)).complete
+
+
+@pytest.mark.parametrize(
+    "container", [list, tuple, torch.tensor, lambda g: g.astype(np.uint8), lambda g: g[::-1][::-1]]
+)
+def test_containers_of_group_labels(rng, container):
+    x, y = cases.make("gaussian", 30, 20, 3)
+    gx, gy = random_groups(rng, 30, 20, 3)
+    gx, gy = gx + 5, gy + 5
+    expected = gtn_fast.label(x, y, method="reference", groups=(gx, gy))
+    labels = gtn_fast.label(x, y, method="reference", groups=(container(gx), container(gy)))
+    assert (labels.x_index == expected.x_index).all()
+
+
+def test_large_and_small_groups_take_their_own_paths(rng, monkeypatch, method):
+    """Sizes around the limit run in the pool and on the team: the same answer."""
+    x, y = cases.make("gaussian", 400, 400, 3)
+    gx = np.repeat(np.arange(5), [200, 100, 50, 25, 25])
+    gy = rng.permutation(gx)
+    x_index, order = by_hand(x, y, gx, gy)
+    for limit in (0, 50 * 50 * 3, 10**9):
+        monkeypatch.setattr(_groups, "_LARGE_VALUES", limit)
+        for task in (1, 64):
+            monkeypatch.setattr(_groups, "_TASK_GROUPS", task)
+            seen = []
+            labels = gtn_fast.label(
+                x,
+                y,
+                method=method,
+                groups=(gx, gy),
+                threads=3,
+                progress=lambda done, total: seen.append((done, total)),  # noqa: B023
+            )
+            assert (labels.x_index == x_index).all()
+            assert (labels.order == order).all()
+            assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+            assert seen[-1] == (400, 400)
+
+
+def test_error_in_a_pool_reaches_the_caller(monkeypatch, rng):
+    x, y = cases.make("gaussian", 200, 200, 3)
+    g = np.arange(200) // 2
+    monkeypatch.setattr(_groups, "_TASK_GROUPS", 4)
+
+    def fail(*args):
+        raise RuntimeError("in a worker")
+
+    parts = [(k, np.array([2 * k, 2 * k + 1]), np.array([2 * k, 2 * k + 1])) for k in g[::2]]
+    with pytest.raises(RuntimeError, match="in a worker"):
+        _groups.match(x, y, parts, fail, threads=2, progress=None)
+
+
+def test_rank_in_groups(rng):
+    x, y = rng.standard_normal((60, 1)), rng.standard_normal((40, 1))
+    gx, gy = random_groups(rng, 60, 40, 4)
+    labels = gtn_fast.label(x, y, method="rank", groups=(gx, gy))
+    for group in np.unique(gy):
+        x_rows, y_rows = np.flatnonzero(gx == group), np.flatnonzero(gy == group)
+        expected = reference.rank(x[x_rows], y[y_rows])[0]
+        assert (labels.x_index[y_rows] == x_rows[expected]).all()
+    gtn_fast.verify(x, y, labels, groups=(gx, gy))
+
+
+def test_drawn_y_with_groups(rng):
+    x = rng.standard_normal((60, 3))
+    g = rng.integers(0, 3, 60)
+    labels = gtn_fast.label(x, groups=(g, g), method="reference", seed=1)
+    assert (labels.x_index == by_hand(x, gtn_fast.normal(1, 0, 60, 3), g, g)[0]).all()
+
+
+def test_one_group_is_no_group(rng):
+    x, y = cases.make("integers", 60, 50, 3)
+    whole = gtn_fast.label(x, y, method="reference")
+    one = gtn_fast.label(x, y, method="reference", groups=(np.zeros(60, int), np.zeros(50, int)))
+    assert (whole.x_index == one.x_index).all()
+    assert (whole.order == one.order).all()
+    assert (whole.cosine == one.cosine).all()
+
+
+@pytest.mark.parametrize(
+    ("gx", "gy", "message"),
+    [
+        ([0, 0, 1, 1], [0, 0, 0], "group 0 has 3 rows of Y but only 2 rows of X"),
+        ([0, 0, 1, 1], [0, 0, 7], "group 7 has 1 rows of Y but only 0 rows of X"),
+        ([5, 5, 5, 5], [-3, 5, 5], "group -3 has 1 rows of Y but only 0 rows of X"),
+        ([5, 5, 5, 5], [9, 5, 5], "group 9 has 1 rows of Y but only 0 rows of X"),
+        ([0, 0, 1], [0, 0, 1], r"groups\[0\] must have shape \(4,\)"),
+        ([0, 0, 1, 1], [[0], [0], [1]], r"groups\[1\] must have shape \(3,\)"),
+        (np.array([2**63, 0, 0, 0], np.uint64), [0, 0, 0], "above the int64 range"),
+    ],
+)
+def test_bad_values(rng, gx, gy, message):
+    with pytest.raises(ValueError, match=message):
+        gtn_fast.label(
+            rng.standard_normal((4, 2)),
+            rng.standard_normal((3, 2)),
+            method="reference",
+            groups=(gx, gy),
+        )
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([[0] * 4], r"groups must be a pair \(gx, gy\)"),
+        (np.zeros((2, 4)), r"groups must be a pair \(gx, gy\)"),
+        (5, r"groups must be a pair \(gx, gy\)"),
+        (([0.0] * 4, [0] * 3), r"groups\[0\] must hold integers, got dtype float64"),
+        (([0] * 4, ["a"] * 3), r"groups\[1\] must hold integers"),
+        (([True] * 4, [True] * 3), r"groups\[0\] must hold integers, got dtype bool"),
+    ],
+)
+def test_bad_types(rng, groups, message):
+    with pytest.raises(TypeError, match=message):
+        gtn_fast.label(
+            rng.standard_normal((4, 2)),
+            rng.standard_normal((3, 2)),
+            method="reference",
+            groups=groups,
+        )
+
+
+def test_many_small_groups_are_quick(native, rng):
+    """20,000 groups of 5: sorted once, nothing of the size of rows times groups."""
+    n = 100_000
+    g = rng.integers(0, n // 5, n)
+    x, y = rng.standard_normal((n, 3)), rng.standard_normal((n, 3))
+    started = time.perf_counter()
+    labels = gtn_fast.label(x, y, groups=(g, rng.permutation(g)[np.argsort(rng.random(n))]))
+    seconds = time.perf_counter() - started
+    assert len(np.unique(labels.x_index)) == n
+    assert seconds < 20  # about 2 on an idle machine
