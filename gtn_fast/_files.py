@@ -21,7 +21,6 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".safetensors")
-KEYED = EXTENSIONS[1:]
 
 
 class FileError(ValueError):
@@ -31,7 +30,7 @@ class FileError(ValueError):
 def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
     """``file.npz:name`` -> (file.npz, name). An explicit ``key`` wins; both is an error."""
     path, colon, tail = spec.rpartition(":")
-    if not colon or Path(spec).exists() or Path(path).suffix.lower() not in KEYED:
+    if not colon or Path(spec).exists() or Path(path).suffix.lower() not in EXTENSIONS:
         return Path(spec), key
     if key is not None and key != tail:
         raise FileError(f"{spec}: the key is given twice, as {tail!r} and as {key!r}")

@@ -231,7 +231,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors in one line, like every other error of the command line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_fail(message, BAD_INPUT))
+        raise ValueError(message)
 
 
 def _parser() -> argparse.ArgumentParser:

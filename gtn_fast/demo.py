@@ -8,6 +8,7 @@ that takes seconds, in slices where it would take hours.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +57,10 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
         (f"MNIST digits, PCA to d = {d}", principal_components(flat, d)) for d in (32, 100)
     ]
     rng = np.random.default_rng(7)
+    square = rng.random((plane, 2), dtype=np.float32)
     workloads += [
-        ("uniform square (0, 1) x (0, 1), uncentred", rng.random((plane, 2), dtype=np.float32)),
+        ("uniform square (0, 1) x (0, 1)", square),
+        ("uniform square, centred", square - np.float32(0.5)),
         ("Gaussian, d = 16", rng.standard_normal((cloud, 16), dtype=np.float32)),
     ]
     runs = []
@@ -67,8 +70,7 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
     digits = {run.x.shape[1]: run for run in runs[:2]}
 
     _files.write_text(out / "results.md", report(runs))
-    square = runs[2]
-    plots.save(_square_picture(square), out / "uniform_square.png")
+    plots.save(_square_picture(runs[2:4]), out / "uniform_square.png")
     plots.save(_small_picture(), out / "small_example.png")
     curves = [(run.name, run.labels.cosine[run.labels.order]) for run in runs]
     plots.save(plots.cosine_by_rank(curves), out / "cosine_by_rank.png")
@@ -93,9 +95,12 @@ def _digits() -> Array:
 
 
 def _labeled(name: str, x: Array, threads: int | None) -> Run:
-    start = time.perf_counter()
-    labels = gtn_fast.label(x, threads=threads)
-    seconds = time.perf_counter() - start
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < 2:  # the median, where it is cheap
+        start = time.perf_counter()
+        labels = gtn_fast.label(x, threads=threads)
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times)
     verified = min(1000, len(labels.x_index))
     gtn_fast.verify(x, labels.y, labels, sample=verified)
 
@@ -156,6 +161,9 @@ def report(runs: list[Run]) -> str:
         "- *same choices*: of the loop's first choices, how many are ours too. The loop rounds",
         "  its cosines to float32, so it can tie, or err, where the exact answer (float64) does",
         "  not; once it has, later choices can follow.",
+        "- *uniform square (0, 1) x (0, 1)*: the paper's example as it stands. Three quarters of",
+        "  the y's point where no x is, and take what is nearest; centred, as the paper's",
+        "  appendix B assumes, every y finds its direction.",
         "",
         "Pictures: `uniform_square.png` (who was matched with whom, by colour),",
         "`small_example.png` (numbered pairs), `cosine_by_rank.png`, `mnist_by_norm.png`.",
@@ -167,24 +175,25 @@ def report(runs: list[Run]) -> str:
 # ------------------------------------------------------------------ pictures
 
 
-def _square_picture(run: Run) -> Any:
-    y = np.asarray(run.labels.y)
+def _square_picture(squares: list[Run]) -> Any:
+    """The paper's square as it is, and centred, as its appendix B assumes."""
+    y = np.asarray(squares[0].labels.y)  # drawn from one seed: the same for both
+    names = ("X: uniform square, uncentred", "X: the same square, centred")
     return plots.matching_by_color(
-        run.x,
         y,
-        run.labels.x_index,
-        (
-            f"Y: normal sample, {len(y):,} points\n(hue: angle, rings: rank of the norm)",
-            "X: uniform square, uncentred\n(every x in the colour of its y)",
-        ),
+        f"Y: normal sample, {len(y):,} points\n(hue: angle; rings: a tenth of the norms each)",
+        [
+            (f"{name}\n(every x in the colour of its y)", run.x, run.labels.x_index)
+            for name, run in zip(names, squares, strict=True)
+        ],
     )
 
 
 def _small_picture() -> Any:
-    """Twelve pairs in a centred square and, as in figure 10, four on a line."""
-    rng = np.random.default_rng(3)
-    x = rng.uniform(-2.2, 2.2, (12, 2))
-    y = rng.standard_normal((12, 2))
+    """Nine pairs in a centred square and, as in figure 10, four on a line."""
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2.2, 2.2, (9, 2))
+    y = rng.standard_normal((9, 2))
     labels = gtn_fast.label(x, y)
     line_x = np.array([[-2.4], [-0.9], [0.7], [2.0]])
     line_y = np.array([[-1.6], [-0.5], [0.3], [1.2]])

@@ -62,22 +62,27 @@ def colors_of(y: Array) -> Array:
     )
 
 
-def matching_by_color(x: Array, y: Array, x_index: Array, titles: tuple[str, str]) -> Figure:
-    """The source sample (left) and the data (right), each x in the colour of its y.
+def matching_by_color(
+    y: Array, title: str, matchings: Sequence[tuple[str, Array, Array]]
+) -> Figure:
+    """The source sample (left) and data beside it, each x in the colour of its y.
 
-    ``x`` (n_x, 2), ``y`` (n_y, 2), ``x_index`` (n_y,). Every point counts: a pixel
-    shows the mean colour of the points in it.
+    ``y`` (n_y, 2); ``matchings``: (title, x (n_x, 2), x_index (n_y,)). Every point
+    counts: a pixel shows the mean colour of the points in it.
     """
     colors = colors_of(y)
-    figure = _figure(11.5, 5.9)
-    left, right = figure.subplots(1, 2)
-    reach = float(np.quantile(np.abs(y), 0.9995))
-    _mean_color(left, y, colors, (-reach, reach, -reach, reach))
-    matched = x[x_index]
-    low, high = matched.min(axis=0), matched.max(axis=0)
-    _mean_color(right, matched, colors, (low[0], high[0], low[1], high[1]))
-    for axes, title in zip((left, right), titles, strict=True):
-        axes.set_title(title, fontsize=12, color=INK)
+    panels = 1 + len(matchings)
+    figure = _figure(5.0 * panels, 5.5)
+    grid = figure.subplots(1, panels, squeeze=False)[0]
+    reach = float(np.quantile(np.abs(y), 0.999))
+    _mean_color(grid[0], y, colors, (-reach, reach, -reach, reach))
+    for axes, (_, x, x_index) in zip(grid[1:], matchings, strict=True):
+        matched = x[x_index]
+        low, high = matched.min(axis=0), matched.max(axis=0)
+        _mean_color(axes, matched, colors, (low[0], high[0], low[1], high[1]))
+    titles = [title, *(name for name, _, _ in matchings)]
+    for axes, text in zip(grid, titles, strict=True):
+        axes.set_title(text, fontsize=11, color=INK)
         _bare(axes)
     return figure
 
@@ -85,8 +90,8 @@ def matching_by_color(x: Array, y: Array, x_index: Array, titles: tuple[str, str
 def _mean_color(
     axes: Axes, points: Array, colors: Array, extent: tuple[float, float, float, float]
 ) -> None:
-    # About eight points a pixel at most, so that the picture is full, not speckled.
-    pixels = int(np.clip(np.sqrt(len(points) / 4), 60, 500))
+    # Ten points a pixel on average, so that the picture is full, not speckled.
+    pixels = int(np.clip(np.sqrt(len(points) / 10), 30, 400))
     left, right, bottom, top = extent
     column = ((points[:, 0] - left) / (right - left) * pixels).astype(np.int64)
     row = ((points[:, 1] - bottom) / (top - bottom) * pixels).astype(np.int64)
@@ -121,14 +126,14 @@ def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any =
         _pairs_on_a_line(below, *line)
     turn = np.empty(len(order), dtype=int)
     turn[order] = np.arange(1, len(order) + 1)
-    reach = 1.12 * float(max(np.abs(x).max(), np.abs(y).max()))
     plane.axhline(0, color="#dddddd", lw=0.8, zorder=0)
     plane.axvline(0, color="#dddddd", lw=0.8, zorder=0)
     for source, target, number in zip(y, x[x_index], turn, strict=True):
         plane.plot(*zip(source, target, strict=True), color="#b5b5b5", lw=1.1, zorder=1)
         _numbered(plane, source[0], source[1], number, SOURCE, "o")
         _numbered(plane, target[0], target[1], number, DATA, "*")
-    plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    plane.margins(0.08)
+    plane.set_aspect("equal")
     plane.set_title("Numbers: the order in which the y's choose (by norm)", fontsize=12, color=INK)
     _legend(plane)
     _bare(plane)
@@ -151,7 +156,7 @@ def _pairs_on_a_line(axes: Axes, x: Array, y: Array, x_index: Array, order: Arra
 
 
 def _numbered(axes: Axes, x: float, y: float, number: int, color: str, marker: str) -> None:
-    size = 260 if marker == "o" else 520
+    size = 260 if marker == "o" else 820
     style: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.9, "zorder": 2}
     axes.scatter(x, y, s=size, marker=marker, color=color, **style)
     axes.text(
@@ -170,32 +175,32 @@ def _numbered(axes: Axes, x: float, y: float, number: int, color: str, marker: s
 def _legend(axes: Axes) -> None:
     axes.scatter([], [], s=110, color=SOURCE, label="y: source sample")
     axes.scatter([], [], s=200, marker="*", color=DATA, label="x: data")
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
 
 
 # ------------------------------------------------------------------ quality and order
 
 
 def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure:
-    """Cosine of the pairs against the turn of their y: median and 5 % to 95 % band.
+    """Cosine of the pairs against the turn of their y: the mean and the middle half.
 
     ``runs``: (name, cosines in the order of choice) pairs.
     """
-    figure = _figure(8.6, 4.8)
+    figure = _figure(8.6, 5.4)
     axes = figure.subplots(1, 1)
     for (name, cosine), color in zip(runs, PALETTE, strict=False):
         parts = np.array_split(np.asarray(cosine, dtype=np.float64), min(bins, len(cosine)))
         turn = (np.cumsum([len(part) for part in parts]) - len(parts[0]) / 2) / len(cosine)
-        low, middle, high = np.array([np.quantile(part, (0.05, 0.5, 0.95)) for part in parts]).T
-        axes.fill_between(turn, low, high, color=color, alpha=0.16, lw=0)
-        axes.plot(turn, middle, color=color, lw=1.8, label=name)
+        low, high = np.array([np.quantile(part, (0.25, 0.75)) for part in parts]).T
+        axes.fill_between(turn, low, high, color=color, alpha=0.13, lw=0)
+        axes.plot(turn, [part.mean() for part in parts], color=color, lw=1.8, label=name)
     axes.axhline(0, color="#dddddd", lw=0.8, zorder=0)
     axes.set_xlim(0, 1)
-    axes.set_ylim(top=1.02)
+    axes.set_ylim(top=1.04)
     axes.set_xlabel("turn of y, as a share of all (by norm, ascending)", color=INK)
-    axes.set_ylabel("cosine of the pair (median, 5 % to 95 %)", color=INK)
+    axes.set_ylabel("cosine of the pair (mean; band: the middle half)", color=INK)
     axes.set_title("The later a y chooses, the fewer x's are left", fontsize=12, color=INK)
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     _bare(axes)
     return figure
 
@@ -204,7 +209,7 @@ def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
     """Strips of images; each row of the figure is (caption, row numbers into ``images``)."""
     columns = len(rows[0][1])
     height, width = images.shape[1:]
-    figure = _figure(12, 0.52 + 1.0 * len(rows))
+    figure = _figure(12, 0.72 * len(rows))
     grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axes, (caption, chosen) in zip(grid, rows, strict=True):
         strip = np.full((height, columns * (width + 2) - 2), 255, dtype=np.uint8)
