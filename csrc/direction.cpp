@@ -1,5 +1,6 @@
 #include "gtn_fast/direction.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "gtn_fast/parallel.h"
@@ -8,25 +9,18 @@
 namespace gtn {
 namespace {
 
-template <class T>
-RowScale scale_of(const T* row, int64_t d, double* u) {
-  RowScale scale;
-  T largest = 0;
-  for (int64_t i = 0; i < d; ++i) {
-    const T a = std::fabs(row[i]);
-    largest = a > largest ? a : largest;
-  }
-  scale.max_abs = static_cast<double>(largest);
-  if (largest == 0) return scale;
-  for (int64_t i = 0; i < d; ++i) u[i] = static_cast<double>(row[i]) / scale.max_abs;
-  scale.inner = std::sqrt(kernels().ordered_dot(u, u, d));
-  return scale;
-}
+double max_abs(const Kernels& k, const float* row, int64_t d) { return k.max_abs_f32(row, d); }
+double max_abs(const Kernels& k, const double* row, int64_t d) { return k.max_abs_f64(row, d); }
 
 template <class T>
-void direction_of(const T* row, int64_t d, const RowScale& scale, double* out) {
-  for (int64_t i = 0; i < d; ++i)
-    out[i] = (static_cast<double>(row[i]) / scale.max_abs) / scale.inner;
+RowScale scale_of(const T* row, int64_t d, double* u) {
+  const Kernels& k = kernels();
+  RowScale scale;
+  scale.max_abs = max_abs(k, row, d);
+  if (scale.zero()) return scale;
+  for (int64_t i = 0; i < d; ++i) u[i] = static_cast<double>(row[i]) / scale.max_abs;
+  scale.inner = std::sqrt(k.ordered_dot(u, u, d));
+  return scale;
 }
 
 }  // namespace
@@ -38,11 +32,11 @@ RowScale row_scale(const MatrixView& a, int64_t row, double* scratch_u) {
 
 void row_direction(const MatrixView& a, int64_t row, const RowScale& scale, double* out) {
   if (scale.zero()) {
-    for (int64_t i = 0; i < a.cols; ++i) out[i] = 0.0;
+    std::fill_n(out, a.cols, 0.0);
   } else if (a.dtype == DType::kFloat32) {
-    direction_of(a.row_f32(row), a.cols, scale, out);
+    kernels().direction_f32(a.row_f32(row), scale.max_abs, scale.inner, a.cols, out);
   } else {
-    direction_of(a.row_f64(row), a.cols, scale, out);
+    kernels().direction_f64(a.row_f64(row), scale.max_abs, scale.inner, a.cols, out);
   }
 }
 

@@ -50,6 +50,20 @@ struct Kernels {
   // out[i] = ordered_dot(y, x_i) for kGroup directions kept as x[k * kGroup + i].
   void (*ordered_dot_group)(const double* y, const double* x, int64_t d, double* out);
 
+  // largest |row[i]|, and out[i] = (row[i] / max_abs) / inner (max_abs > 0).
+  float (*max_abs_f32)(const float* row, int64_t d);
+  double (*max_abs_f64)(const double* row, int64_t d);
+  void (*direction_f32)(const float* row, double max_abs, double inner, int64_t d, double* out);
+  void (*direction_f64)(const double* row, double max_abs, double inner, int64_t d, double* out);
+
+  // v -= center in place; returns the sum of squares, *largest = max |v_i|.
+  double (*recentre)(double* v, const double* center, int64_t d, double* largest);
+
+  // code[i] = v[i] / scale rounded and clamped to +-limit; returns the sum of
+  // (v[i] - scale * code[i])^2, *square_sum = sum of (scale * code[i])^2.
+  double (*quantise)(const double* v, int64_t d, double scale, int limit, int8_t* code,
+                     double* square_sum);
+
   // Writes a Hit for every pair with score >= threshold[y]; returns their number.
   // y[j]: 4 * steps signed codes. 1 <= n_y <= kMaxTileY. `hits` has room for
   // n_y * groups * kGroup entries.

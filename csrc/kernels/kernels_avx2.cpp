@@ -64,8 +64,6 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {
-    Simd::kAvx2,         kXMax,         kYMax, ordered_dot_portable, cosine_f32_portable,
-    cosine_f64_portable, ordered_dot_group_portable, screen256};
+const Kernels kKernelsAvx2 = {Simd::kAvx2, kXMax, kYMax, GTN_PORTABLE_KERNELS, screen256};
 
 }  // namespace gtn

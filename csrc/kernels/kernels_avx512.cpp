@@ -66,8 +66,6 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {
-    Simd::kAvx512,       kXMax,         kYMax, ordered_dot_portable, cosine_f32_portable,
-    cosine_f64_portable, ordered_dot_group_portable, screen512};
+const Kernels kKernelsAvx512 = {Simd::kAvx512, kXMax, kYMax, GTN_PORTABLE_KERNELS, screen512};
 
 }  // namespace gtn

@@ -42,8 +42,6 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512Vnni = {
-    Simd::kAvx512Vnni,   127,           127, ordered_dot_portable, cosine_f32_portable,
-    cosine_f64_portable, ordered_dot_group_portable, screen512};
+const Kernels kKernelsAvx512Vnni = {Simd::kAvx512Vnni, 127, 127, GTN_PORTABLE_KERNELS, screen512};
 
 }  // namespace gtn

@@ -43,8 +43,6 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvxVnni = {
-    Simd::kAvxVnni,      127,           127, ordered_dot_portable, cosine_f32_portable,
-    cosine_f64_portable, ordered_dot_group_portable, screen256};
+const Kernels kKernelsAvxVnni = {Simd::kAvxVnni, 127, 127, GTN_PORTABLE_KERNELS, screen256};
 
 }  // namespace gtn

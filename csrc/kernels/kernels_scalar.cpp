@@ -32,8 +32,6 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_
 
 }  // namespace
 
-const Kernels kKernelsScalar = {
-    Simd::kScalar,      127,           127, ordered_dot_portable, cosine_f32_portable,
-    cosine_f64_portable, ordered_dot_group_portable, screen_scalar};
+const Kernels kKernelsScalar = {Simd::kScalar, 127, 127, GTN_PORTABLE_KERNELS, screen_scalar};
 
 }  // namespace gtn

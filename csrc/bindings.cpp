@@ -1,0 +1,207 @@
+// Arrays in, arrays out, GIL, signals, exceptions; nothing else.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "calibrate.h"
+#include "cpu.h"
+#include "gtn_fast/direction.h"
+#include "gtn_fast/match.h"
+#include "gtn_fast/normal.h"
+#include "gtn_fast/parallel.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using namespace gtn;
+
+MatrixView view_of(const py::array& a, const char* name) {
+  if (a.ndim() != 2) throw py::value_error(std::string(name) + ": expected 2 dimensions");
+  MatrixView v;
+  if (py::isinstance<py::array_t<float>>(a))
+    v.dtype = DType::kFloat32;
+  else if (py::isinstance<py::array_t<double>>(a))
+    v.dtype = DType::kFloat64;
+  else
+    throw py::type_error(std::string(name) + ": expected float32 or float64");
+  const py::ssize_t size = a.itemsize();
+  v.data = a.data();
+  v.rows = a.shape(0);
+  v.cols = a.shape(1);
+  if (v.cols > 1 && a.strides(1) != size)
+    throw py::value_error(std::string(name) + ": the last axis must be contiguous");
+  if (v.rows > 1 && (a.strides(0) % size != 0 || a.strides(0) < v.cols * size))
+    throw py::value_error(std::string(name) + ": rows must be whole and ascending in memory");
+  v.row_stride = v.rows > 1 ? a.strides(0) / size : v.cols;
+  return v;
+}
+
+Strategy strategy_of(const std::string& name) {
+  if (name == "ray") return Strategy::kRay;
+  if (name == "circle") return Strategy::kCircle;
+  if (name == "tree") return Strategy::kTree;
+  if (name == "screen") return Strategy::kScreen;
+  throw py::value_error("strategy '" + name + "': expected ray, circle, tree or screen");
+}
+
+// Runs work(control) on a thread of its own while this one keeps Python alive:
+// signals are looked at and progress is reported ten times a second. An exception
+// of either (Ctrl-C, a failing callback) cancels the work before it is raised.
+template <class Work>
+void run_watched(const Work& work, Control& control, int64_t total, const py::object& progress) {
+  std::mutex mutex;
+  std::condition_variable finished;
+  bool done = false;
+  std::exception_ptr failure;
+  std::thread worker([&] {
+    try {
+      work(control);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    done = true;
+    finished.notify_one();
+  });
+  std::exception_ptr interrupt;
+  for (;;) {
+    {
+      py::gil_scoped_release release;
+      std::unique_lock<std::mutex> lock(mutex);
+      finished.wait_for(lock, std::chrono::milliseconds(100), [&] { return done; });
+      if (done) break;
+    }
+    if (interrupt) continue;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!progress.is_none()) progress(control.done.load(), total);
+    } catch (...) {
+      interrupt = std::current_exception();
+      control.cancel.store(true);
+    }
+  }
+  worker.join();
+  if (interrupt) std::rethrow_exception(interrupt);
+  if (failure) std::rethrow_exception(failure);
+  if (!progress.is_none()) progress(total, total);
+}
+
+py::tuple py_match(const py::array& x, const py::array& y, const std::string& strategy,
+                   int threads, int64_t block, int64_t list_length, const py::object& progress) {
+  const MatrixView xv = view_of(x, "x");
+  const MatrixView yv = view_of(y, "y");
+  Options options;
+  options.strategy = strategy_of(strategy);
+  options.threads = threads;
+  options.block = block;
+  options.list_length = list_length;
+  simd_active();  // a bad GTN_FAST_SIMD is reported before any work
+  py::array_t<int64_t> x_index(yv.rows), order(yv.rows);
+  py::array_t<double> cosine(yv.rows);
+  int64_t* const x_index_out = x_index.mutable_data();
+  int64_t* const order_out = order.mutable_data();
+  double* const cosine_out = cosine.mutable_data();
+  Report report;
+  Control control;
+  run_watched(
+      [&](Control& c) { match(xv, yv, options, c, x_index_out, cosine_out, order_out, report); },
+      control, yv.rows, progress);
+  py::dict values;
+  for (const auto& [name, value] : report.values) values[py::str(name)] = value;
+  return py::make_tuple(x_index, cosine, order, values);
+}
+
+py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols,
+                             int threads) {
+  if (first_row < 0 || rows < 0 || cols < 1) throw py::value_error("normal: bad shape");
+  if (threads < 1 || threads > 4096) throw py::value_error("normal: threads out of range");
+  py::array_t<float> out({rows, cols});
+  float* const data = out.mutable_data();
+  Control control;
+  run_watched(
+      [&](Control& c) {
+        Team team(threads, &c);
+        fill_normal(seed, first_row, rows, cols, data, team);
+      },
+      control, rows, py::none());
+  return out;
+}
+
+py::array_t<double> py_directions(const py::array& x) {
+  const MatrixView v = view_of(x, "x");
+  py::array_t<double> out({v.rows, v.cols});
+  std::vector<double> u(static_cast<size_t>(v.cols));
+  for (int64_t r = 0; r < v.rows; ++r)
+    row_direction(v, r, row_scale(v, r, u.data()), out.mutable_data() + r * v.cols);
+  return out;
+}
+
+py::array_t<double> py_norms(const py::array& x) {
+  const MatrixView v = view_of(x, "x");
+  py::array_t<double> out(v.rows);
+  std::vector<double> u(static_cast<size_t>(v.cols));
+  for (int64_t r = 0; r < v.rows; ++r) out.mutable_data()[r] = row_scale(v, r, u.data()).norm();
+  return out;
+}
+
+py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
+  const MatrixView va = view_of(a, "a");
+  const MatrixView vb = view_of(b, "b");
+  if (va.rows != vb.rows || va.cols != vb.cols)
+    throw py::value_error("cosines: shapes differ");
+  py::array_t<double> out(va.rows);
+  std::vector<double> da(static_cast<size_t>(va.cols)), db(da);
+  for (int64_t r = 0; r < va.rows; ++r) {
+    row_direction(va, r, row_scale(va, r, da.data()), da.data());
+    row_direction(vb, r, row_scale(vb, r, db.data()), db.data());
+    out.mutable_data()[r] = ordered_dot(da.data(), db.data(), va.cols);
+  }
+  return out;
+}
+
+std::vector<std::string> names(const std::vector<Simd>& levels) {
+  std::vector<std::string> out;
+  for (Simd level : levels) out.emplace_back(simd_name(level));
+  return out;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+  m.doc() = "The labeling engine; see csrc/README.md. Use it through gtn_fast.";
+  m.attr("__version__") = GTN_VERSION;
+
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Cancelled&) {
+      PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+  });
+
+  m.def("match", &py_match, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("strategy"),
+        py::arg("threads"), py::arg("block") = 0, py::arg("list_length") = 0,
+        py::arg("progress") = py::none());
+  m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
+        py::arg("cols"), py::arg("threads"));
+  m.def("directions", &py_directions, py::arg("x"));
+  m.def("norms", &py_norms, py::arg("x"));
+  m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
+  m.def("simd_levels", [] { return names(simd_usable()); });
+  m.def("simd_compiled", [] { return names(simd_compiled()); });
+  m.def("simd_active", [] { return std::string(simd_name(simd_active())); });
+  m.def("calibrate", [](int64_t d) {
+    if (d < 1 || d > (int64_t{1} << 20)) throw py::value_error("calibrate: d out of range");
+    py::gil_scoped_release release;
+    return calibrate(d);
+  }, py::arg("d"));
+}

@@ -1,0 +1,58 @@
+// The search in the tree strategy's index, compiled once an instruction set.
+//
+// The index is a complete 8-ary tree over leaves of kTreeLeaf slots. A node of
+// level j has the nodes (leaves for j = 1) 8 i .. 8 i + 7 of level j - 1 below
+// it, and keeps their bounding boxes side by side. A dead slot holds NaN, an
+// emptied child an infinite box: neither is ever found.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu.h"
+
+namespace gtn {
+
+constexpr int kTreeFan = 8;
+constexpr int kTreeLeaf = 16;
+constexpr int kTreeLevels = 12;  // 8^11 leaves hold more than 2^32 slots
+constexpr int kTreeMaxDim = 16;
+constexpr int kTreeMaxList = 16;
+
+struct TreeView {
+  int levels = 0;  // of inner nodes, at least 1; the root is node 0 of level `levels`
+  // box[j]: level j's nodes, 16 d numbers each: lo[d][8], then hi[d][8].
+  const double* box[kTreeLevels] = {};
+  const double* x = nullptr;         // leaf l: x[16 d l + 16 c + slot], c < d
+  const uint32_t* rank = nullptr;    // by slot: the head's rank
+  // A pair is farther apart than sqrt(limit) only if its computed cosine is
+  // below `cut`, where limit = (1 - cut + slack) * stretch.
+  double slack = 0.0;
+  double stretch = 2.0;
+};
+
+struct TreeHit {
+  double cosine;
+  uint32_t rank;
+  uint32_t slot;
+};
+
+struct TreeStats {
+  uint64_t nodes = 0;
+  uint64_t leaves = 0;
+};
+
+// Finds the k slots of highest (ordered_dot with y, then smaller rank), best
+// first; returns how many there are. 1 <= k <= kTreeMaxList.
+using TreeSearch = int (*)(const TreeView& tree, const double* y, int k, TreeHit* best,
+                           TreeStats* stats);
+
+// The search for dimension d (2 to 16) on an instruction set.
+TreeSearch tree_search(Simd level, int64_t d);
+
+extern const TreeSearch kTreeSearchScalar[kTreeMaxDim + 1];  // by d
+#if GTN_X86
+extern const TreeSearch kTreeSearchAvx2[kTreeMaxDim + 1];
+extern const TreeSearch kTreeSearchAvx512[kTreeMaxDim + 1];
+#endif
+
+}  // namespace gtn

@@ -1,0 +1,293 @@
+// The screening strategy: blocks of y's, short lists, resolution in order.
+//
+// For any d. A block's lists are made in parallel against the x's free at its
+// start (screen_search), then the y's choose in order, each the best of its list
+// that is still free. A y whose list ran dry gets a new one; what was chosen after
+// it is taken back and chosen again, so that the outcome is the sequential one.
+#include <algorithm>
+#include <chrono>
+
+#include "gtn_fast/match.h"
+#include "kernels/kernels.h"
+#include "strategies/classes.h"
+#include "strategies/screen_layout.h"
+#include "strategies/screen_search.h"
+#include "strategies/screen_store.h"
+
+namespace gtn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+constexpr int kPilot = 256;          // y's of the first block
+constexpr int64_t kSmallestBlock = 32;   // when lists collide
+constexpr int64_t kLargestBlock = 32768;
+constexpr int kListLength = 10;      // candidates wanted a y
+constexpr int kLongestList = 160;
+constexpr int kTile = 192;           // y's a thread searches at once
+constexpr double kRepackShare = 0.12;  // of the columns dead
+constexpr double kRelayoutShare = 0.5;
+
+class ScreenMatcher {
+ public:
+  ScreenMatcher(const Problem& problem, const Options& options, Team& team, Report& report)
+      : problem_(problem),
+        options_(options),
+        team_(team),
+        report_(report),
+        classes_(direction_classes(problem, team)),
+        items_(classes_),
+        store_(problem, items_, kernels()),
+        n_y_(problem.y.rows),
+        items_free_(items_.count()),
+        wanted_(options.list_length > 0 ? static_cast<int>(std::min<int64_t>(
+                                              options.list_length, kLongestList))
+                                        : kListLength) {
+    for (int t = 0; t < team.size(); ++t)
+      searches_.emplace_back(problem, items_, store_, kernels(), team);
+  }
+
+  Assignment run() {
+    result_.x_row.resize(static_cast<size_t>(n_y_));
+    result_.cosine.resize(static_cast<size_t>(n_y_));
+    int64_t done = match_zero_rows();
+    block_ = options_.block > 0 ? options_.block : kPilot;
+    while (done < n_y_) {
+      refresh_store();
+      const int64_t n = std::min(block_, n_y_ - done);
+      match_block(done, n);
+      done += n;
+      if (team_.control()) team_.control()->done.store(done, std::memory_order_relaxed);
+    }
+    write_report();
+    return std::move(result_);
+  }
+
+ private:
+  struct Choice {
+    uint32_t item, rank;
+  };
+
+  // Zero y's choose first and tie with every x: they take the smallest ranks.
+  int64_t match_zero_rows() {
+    int64_t done = 0;
+    for (; done < n_y_; ++done) {
+      if (!problem_.y_scale[problem_.y_by_norm[static_cast<size_t>(done)]].zero()) break;
+      const uint32_t rank = static_cast<uint32_t>(done);
+      const uint32_t item = classes_.class_of(rank);
+      items_.take(item);
+      if (!items_.free(item)) --items_free_;
+      result_.x_row[static_cast<size_t>(done)] = problem_.x_by_norm[rank];
+      result_.cosine[static_cast<size_t>(done)] = 0.0;
+    }
+    return done;
+  }
+
+  // Repacks when enough columns are dead, and lays out anew at every halving.
+  void refresh_store() {
+    const auto start = Clock::now();
+    const double columns = static_cast<double>(store_.columns());
+    if (store_.columns() > 0 && static_cast<double>(items_free_) > (1.0 - kRepackShare) * columns)
+      return;
+    if (laid_out_ == 0 || static_cast<double>(items_free_) < kRelayoutShare * static_cast<double>(laid_out_)) {
+      layout_ = make_layout(problem_, items_, team_);
+      laid_out_ = items_free_;
+    }
+    store_.pack(layout_, team_);
+    ++packs_;
+    peak_bytes_ = std::max(peak_bytes_, store_.bytes());
+    seconds_pack_ += seconds_since(start);
+  }
+
+  void match_block(int64_t first, int64_t n) {
+    lists_.reset(2 * wanted_, static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i)
+      lists_.y_rank[static_cast<size_t>(i)] = static_cast<uint32_t>(first + i);
+    search(lists_, floor_);
+    set_floor();
+    resolve(first, static_cast<size_t>(n));
+    adapt(first + n, n);
+  }
+
+  void search(BlockLists& lists, double floor) {
+    const auto start = Clock::now();
+    const int64_t n = static_cast<int64_t>(lists.y_rank.size());
+    // A multiple of the kernel's width, small enough that every thread has work.
+    const int64_t share = (n + team_.size() - 1) / team_.size();
+    const int64_t tile = std::min<int64_t>(kTile, (share + kMaxTileY - 1) / kMaxTileY * kMaxTileY);
+    team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
+      searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
+                                                    static_cast<size_t>(end), wanted_, floor);
+    });
+    seconds_search_ += seconds_since(start);
+  }
+
+  // Where the next block's lists may start: most y's find enough above it.
+  void set_floor() {
+    std::vector<double> levels;
+    for (size_t i = 0; i < lists_.count.size(); ++i) {
+      // A list cut short by the floor asks for a lower one.
+      levels.push_back(lists_.count[i] < wanted_ ? floor_ - 0.01
+                                                 : lists_.list(i)[wanted_ - 1].cosine);
+    }
+    const size_t tenth = levels.size() / 10;
+    std::nth_element(levels.begin(), levels.begin() + static_cast<int64_t>(tenth), levels.end());
+    floor_ = std::max(-2.0, levels[tenth]);
+  }
+
+  // The y's choose in order; position i of the block takes the best free of its
+  // list. Runs ahead over dry lists to find all of them, then steps back.
+  void resolve(int64_t first, size_t n) {
+    chosen_.resize(n);
+    where_.assign(n, -1);
+    size_t begin = 0;
+    while (begin < n) {
+      const auto start = Clock::now();
+      dry_.clear();
+      for (size_t i = begin; i < n; ++i)
+        if (!choose(i)) dry_.push_back(i);
+      const size_t end = dry_.empty() ? n : dry_.front();
+      for (size_t i = n; i-- > end;) take_back(i);
+      for (size_t i = begin; i < end; ++i) commit(first, i);
+      begin = end;
+      seconds_resolve_ += seconds_since(start);
+      if (!dry_.empty()) refill();
+    }
+  }
+
+  bool choose(size_t i) {
+    const bool refilled = where_[i] >= 0;
+    const BlockLists& lists = refilled ? refilled_ : lists_;
+    const size_t at = refilled ? static_cast<size_t>(where_[i]) : i;
+    const Candidate* list = lists.list(at);
+    const int count = lists.count[at];
+    chosen_[i].rank = kNoRank;
+    for (int c = 0; c < count; ++c) {
+      if (!items_.free(list[c].item)) continue;
+      // Heads move on as members are taken: among equal cosines look again.
+      Candidate best = list[c];
+      for (int e = c + 1; e < count && list[e].cosine == best.cosine; ++e)
+        if (items_.free(list[e].item) && items_.head(list[e].item) < items_.head(best.item))
+          best = list[e];
+      if (!lists.level[at].admits(best.cosine, items_.head(best.item))) return false;
+      cosine_of(i) = best.cosine;
+      chosen_[i] = {best.item, items_.take(best.item)};
+      return true;
+    }
+    return false;
+  }
+
+  double& cosine_of(size_t i) {
+    return result_.cosine[static_cast<size_t>(lists_.y_rank[i])];
+  }
+
+  void take_back(size_t i) {
+    if (chosen_[i].rank != kNoRank) items_.undo(chosen_[i].item, chosen_[i].rank);
+  }
+
+  void commit(int64_t first, size_t i) {
+    const Choice& choice = chosen_[i];
+    result_.x_row[static_cast<size_t>(first) + i] = problem_.x_by_norm[choice.rank];
+    if (!items_.free(choice.item)) {
+      store_.kill(choice.item);
+      --items_free_;
+    }
+  }
+
+  // New lists for all that ran dry, against what is free now.
+  void refill() {
+    dry_total_ += static_cast<int64_t>(dry_.size());
+    ++refills_;
+    BlockLists next;
+    next.reset(2 * wanted_, dry_.size());
+    for (size_t k = 0; k < dry_.size(); ++k) next.y_rank[k] = lists_.y_rank[dry_[k]];
+    search(next, -2.0);
+    merge_refilled(next);
+  }
+
+  void merge_refilled(BlockLists& next) {
+    const size_t old = refilled_.y_rank.size();
+    if (old == 0)
+      refilled_ = std::move(next);
+    else
+      append(refilled_, next);
+    for (size_t k = 0; k < dry_.size(); ++k) where_[dry_[k]] = static_cast<int64_t>(old + k);
+  }
+
+  static void append(BlockLists& to, const BlockLists& from) {
+    to.y_rank.insert(to.y_rank.end(), from.y_rank.begin(), from.y_rank.end());
+    to.candidates.insert(to.candidates.end(), from.candidates.begin(), from.candidates.end());
+    to.count.insert(to.count.end(), from.count.begin(), from.count.end());
+    to.level.insert(to.level.end(), from.level.begin(), from.level.end());
+  }
+
+  void adapt(int64_t done, int64_t n) {
+    refilled_ = BlockLists{};
+    const int64_t dry = dry_total_ - dry_before_;
+    dry_before_ = dry_total_;
+    if (options_.block > 0) return;
+    const int64_t largest = (problem_.x.rows - done) / 32;
+    if (dry * 10 > n) {
+      if (options_.list_length == 0 && wanted_ < kLongestList) wanted_ = std::min(kLongestList, 2 * wanted_);
+      block_ = std::max(kSmallestBlock, block_ / 2);
+    } else if (dry * 50 < n) {
+      block_ = block_ * 4;
+    }
+    block_ = std::min({block_, std::max(largest, kSmallestBlock), kLargestBlock});
+  }
+
+  void write_report() {
+    ScreenCounters total;
+    for (const ScreenSearch& s : searches_) total += s.counters;
+    report_.add("pairs_screened", static_cast<double>(total.screened));
+    report_.add("pairs_skipped", static_cast<double>(total.skipped));
+    report_.add("survivors", static_cast<double>(total.survivors));
+    report_.add("pairs_rescored", static_cast<double>(total.rescored));
+    report_.add("lists_dry", static_cast<double>(dry_total_));
+    report_.add("refills", static_cast<double>(refills_));
+    report_.add("packs", static_cast<double>(packs_));
+    report_.add("distinct_directions", static_cast<double>(items_.count()));
+    report_.add("store_bytes", static_cast<double>(peak_bytes_));
+    report_.add("seconds_pack", seconds_pack_);
+    report_.add("seconds_search", seconds_search_);
+    report_.add("seconds_resolve", seconds_resolve_);
+  }
+
+  const Problem& problem_;
+  const Options& options_;
+  Team& team_;
+  Report& report_;
+  const DirectionClasses classes_;
+  FreeItems items_;
+  ScreenStore store_;
+  std::vector<ScreenSearch> searches_;
+  const int64_t n_y_;
+  int64_t items_free_;
+  Layout layout_;
+  int64_t laid_out_ = 0;
+
+  int64_t block_ = 0;
+  int wanted_;
+  double floor_ = -2.0;
+  BlockLists lists_, refilled_;
+  std::vector<int64_t> where_;  // place in refilled_, -1: in lists_
+  std::vector<Choice> chosen_;
+  std::vector<size_t> dry_;
+  Assignment result_;
+
+  int64_t dry_total_ = 0, dry_before_ = 0, refills_ = 0, packs_ = 0, peak_bytes_ = 0;
+  double seconds_pack_ = 0, seconds_search_ = 0, seconds_resolve_ = 0;
+};
+
+}  // namespace
+
+Assignment match_screen(const Problem& problem, const Options& options, Team& team,
+                        Report& report) {
+  return ScreenMatcher(problem, options, team, report).run();
+}
+
+}  // namespace gtn

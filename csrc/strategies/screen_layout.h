@@ -1,0 +1,15 @@
+// Which x's to pack side by side.
+#pragma once
+
+#include "gtn_fast/match.h"
+#include "strategies/screen_store.h"
+
+namespace gtn {
+
+class Team;
+
+// Even frames in item order, or, where X is clustered or of low effective
+// dimension, small frames of neighbours found by recursive bisection.
+Layout make_layout(const Problem& problem, const FreeItems& items, Team& team);
+
+}  // namespace gtn

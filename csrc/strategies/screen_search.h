@@ -1,0 +1,96 @@
+// Short lists for a tile of y's: every free x is screened, few are evaluated.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "strategies/screen_store.h"
+#include "strategies/shortlist.h"
+
+namespace gtn {
+
+// The lists of a block of y's, a fixed number of places each.
+struct BlockLists {
+  int most = 0;
+  std::vector<uint32_t> y_rank;
+  std::vector<Candidate> candidates;
+  std::vector<int32_t> count;
+  std::vector<Level> level;
+
+  void reset(int places, size_t n) {
+    most = places;
+    y_rank.resize(n);
+    candidates.resize(n * static_cast<size_t>(places));
+    count.assign(n, 0);
+    level.assign(n, Level{});
+  }
+  Candidate* list(size_t i) { return candidates.data() + i * static_cast<size_t>(most); }
+  const Candidate* list(size_t i) const {
+    return candidates.data() + i * static_cast<size_t>(most);
+  }
+};
+
+struct ScreenCounters {
+  int64_t screened = 0;   // pairs scored in low precision
+  int64_t skipped = 0;    // pairs ruled out by their frame alone
+  int64_t survivors = 0;  // pairs whose bound reached the threshold
+  int64_t rescored = 0;   // pairs evaluated exactly
+  void operator+=(const ScreenCounters& other) {
+    screened += other.screened;
+    skipped += other.skipped;
+    survivors += other.survivors;
+    rescored += other.rescored;
+  }
+};
+
+// One thread's worker; keeps its scratch between tiles.
+class ScreenSearch {
+ public:
+  ScreenSearch(const Problem& problem, const FreeItems& items, const ScreenStore& store,
+               const Kernels& kernels, const Team& team)
+      : problem_(problem), items_(items), store_(store), kernels_(kernels), team_(team) {}
+
+  // Fills lists [begin, end). `wanted` candidates a y at least, unless fewer reach
+  // floor: the cosine below which a list need not be complete.
+  void search(BlockLists& lists, size_t begin, size_t end, int wanted, double floor);
+
+  ScreenCounters counters;
+
+ private:
+  // A y of the tile, quantised: direction = scale * code + rest.
+  struct Query {
+    double scale, code_norm, rest;
+    int32_t offset;  // what the unsigned storage of x codes adds to its scores
+  };
+  // A y's view of a frame: cosine <= base + unit * (score - offset) + error.
+  struct View {
+    double base, unit, error;
+  };
+  class RowExact;
+
+  void prepare(const BlockLists& lists, size_t begin, size_t end);
+  void visit(const Frame& frame, const double* center);
+  void screen_frame(const Frame& frame);
+  void evaluate_frame(const Frame& frame);
+  int32_t integer_threshold(size_t y) const;
+  void take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column);
+
+  const Problem& problem_;
+  const FreeItems& items_;
+  const ScreenStore& store_;
+  const Kernels& kernels_;
+  const Team& team_;
+
+  size_t n_ = 0;  // y's in the tile
+  std::vector<double> direction_;
+  std::vector<int8_t> code_;
+  std::vector<Query> query_;
+  std::vector<View> view_;
+  std::vector<Shortlist> shortlist_;
+  std::vector<int32_t> threshold_;
+  std::vector<uint32_t> active_;
+  std::vector<Hit> hits_;
+  std::vector<double> group_;
+};
+
+}  // namespace gtn

@@ -1,0 +1,148 @@
+#include "strategies/screen_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace gtn {
+namespace {
+
+constexpr double kEps = 0x1p-53;
+
+// A frame whose radius is near the rounding of the directions themselves cannot
+// be told apart by codes: it is evaluated exactly.
+constexpr double kNarrow = 64.0;
+
+}  // namespace
+
+void ScreenStore::Free::operator()(uint8_t* p) const {
+  ::operator delete[](p, std::align_val_t{64});
+}
+
+ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels)
+    : problem_(problem),
+      items_(items),
+      kernels_(kernels),
+      d_(problem.x.cols),
+      steps_(static_cast<int32_t>((problem.x.cols + kStepDims - 1) / kStepDims)),
+      x_limit_(kernels.x_max),
+      y_limit_(kernels.y_max) {
+  // Very wide rows get coarser codes, so that no 32-bit sum can overflow.
+  while (2.0 * x_limit_ * y_limit_ * static_cast<double>(d_) >= kScoreLimit) {
+    if (x_limit_ <= 1 && y_limit_ <= 1)
+      throw std::invalid_argument("screen: d = " + std::to_string(d_) + " is too large");
+    x_limit_ = std::max(1, x_limit_ / 2);
+    y_limit_ = std::max(1, y_limit_ / 2);
+  }
+  slack_ = 4.0 * (static_cast<double>(d_) + 64.0) * kEps;
+  column_of_.resize(static_cast<size_t>(items.count()));
+}
+
+int64_t ScreenStore::bytes() const {
+  return groups_capacity_ * (int64_t{steps_} * 64 + kGroup * 8) +
+         static_cast<int64_t>(column_of_.size()) * 4 +
+         static_cast<int64_t>(centers_.size()) * 8;
+}
+
+void ScreenStore::pack(const Layout& layout, Team& team) {
+  const size_t n_frames = layout.frame_begin.size() - 1;
+  // Keep the free items of each frame, in place in a copy of the permutation.
+  std::vector<uint32_t> packed;
+  packed.reserve(layout.items.size());
+  frames_.clear();
+  std::vector<int64_t> begin;
+  int64_t groups = 0;
+  for (size_t f = 0; f < n_frames; ++f) {
+    const size_t first = packed.size();
+    for (int64_t i = layout.frame_begin[f]; i < layout.frame_begin[f + 1]; ++i)
+      if (items_.free(layout.items[static_cast<size_t>(i)]))
+        packed.push_back(layout.items[static_cast<size_t>(i)]);
+    if (packed.size() == first) continue;
+    Frame frame;
+    frame.first_group = groups;
+    frame.columns = static_cast<int32_t>(packed.size() - first);
+    groups += frame.groups();
+    frames_.push_back(frame);
+    begin.push_back(static_cast<int64_t>(first));
+  }
+  columns_ = static_cast<int64_t>(packed.size());
+  if (groups > groups_capacity_) {
+    if (groups * kGroup >= int64_t{kNoRank})
+      throw std::invalid_argument("screen: too many columns");
+    codes_.reset();
+    codes_.reset(static_cast<uint8_t*>(::operator new[](
+        static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64, std::align_val_t{64})));
+    groups_capacity_ = groups;
+    bias_.resize(static_cast<size_t>(groups) * kGroup);
+    item_at_.resize(static_cast<size_t>(groups) * kGroup);
+  }
+  centers_.assign(frames_.size() * static_cast<size_t>(d_), 0.0);
+  std::vector<Scratch> scratch(static_cast<size_t>(team.size()));
+  team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {
+    pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
+               scratch[static_cast<size_t>(thread)]);
+  });
+}
+
+void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) {
+  Frame& frame = frames_[f];
+  const size_t d = static_cast<size_t>(d_);
+  const size_t n = static_cast<size_t>(frame.columns);
+  scratch.v.resize(n * d);
+  scratch.center.assign(d, 0.0);
+  scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
+  double* center = centers_.data() + f * d;
+  for (size_t i = 0; i < n; ++i) {
+    if (i + 4 < n)
+      __builtin_prefetch(&problem_.x_scale[problem_.x_by_norm[items_.any_rank(items[i + 4])]]);
+    const uint32_t row = problem_.x_by_norm[items_.any_rank(items[i])];
+    double* v = scratch.v.data() + i * d;
+    row_direction(problem_.x, row, problem_.x_scale[row], v);
+    for (size_t k = 0; k < d; ++k) center[k] += v[k];
+  }
+  for (size_t k = 0; k < d; ++k) center[k] /= static_cast<double>(n);
+  double largest = 0.0, radius2 = 0.0;
+  for (size_t i = 0; i < n; ++i) {
+    double top = 0.0;
+    radius2 = std::max(radius2, kernels_.recentre(scratch.v.data() + i * d, center, d_, &top));
+    largest = std::max(largest, top);
+  }
+  frame.radius = std::sqrt(radius2) * (1.0 + 1e-9) + slack_;
+  const bool narrow = frame.radius < kNarrow * slack_;
+  frame.scale = narrow ? 0.0 : largest / x_limit_;
+  double residual2 = 0.0;
+  const int64_t first = frame.first_group * kGroup;
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t column = first + static_cast<int64_t>(i);
+    if (!narrow) {
+      double square = 0.0;
+      residual2 = std::max(residual2, kernels_.quantise(scratch.v.data() + i * d, d_, frame.scale,
+                                                        x_limit_, scratch.code.data(), &square));
+      write_column(column, scratch.code.data());
+    }
+    bias_[static_cast<size_t>(column)] = 0;
+    item_at_[static_cast<size_t>(column)] = items[i];
+    column_of_[items[i]] = static_cast<uint32_t>(column);
+  }
+  frame.residual = std::sqrt(residual2) * (1.0 + 1e-9) + slack_;
+  std::fill(scratch.code.begin(), scratch.code.end(), int8_t{0});
+  for (int64_t c = first + frame.columns; c < first + int64_t{frame.groups()} * kGroup; ++c) {
+    write_column(c, scratch.code.data());
+    bias_[static_cast<size_t>(c)] = kDeadBias;
+    item_at_[static_cast<size_t>(c)] = kNoRank;
+  }
+}
+
+void ScreenStore::write_column(int64_t column, const int8_t* code) {
+  uint8_t* out = codes_.get() + (column / kGroup) * steps_ * 64 + (column % kGroup) * kStepDims;
+  for (int32_t s = 0; s < steps_; ++s) {
+    uint8_t four[kStepDims];
+    for (int j = 0; j < kStepDims; ++j)
+      four[j] = static_cast<uint8_t>(code[s * kStepDims + j] + x_limit_);
+    std::memcpy(out + s * 64, four, kStepDims);
+  }
+}
+
+}  // namespace gtn

@@ -1,0 +1,87 @@
+// The free x's, quantised and packed for screening.
+//
+// Frames cut the packed columns into runs that share a centre and a scale: a
+// column is direction - centre = scale * codes + residual. The smaller a frame's
+// radius, the tighter its bounds; where X is spread evenly one centre serves all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "gtn_fast/match.h"
+#include "kernels/kernels.h"
+#include "strategies/free_items.h"
+
+namespace gtn {
+
+struct Frame {
+  int64_t first_group = 0;
+  int32_t columns = 0;      // used; the rest of the last group can never hit
+  double scale = 0.0;       // 0: too narrow to quantise, evaluate exactly
+  double radius = 0.0;      // >= |direction - centre| of every column
+  double residual = 0.0;    // >= |direction - centre - scale * codes|
+  int32_t groups() const { return (columns + kGroup - 1) / kGroup; }
+};
+
+// Which items stand side by side: a permutation cut into frames.
+struct Layout {
+  std::vector<uint32_t> items;
+  std::vector<int64_t> frame_begin;  // frames + 1 offsets into items
+};
+
+class ScreenStore {
+ public:
+  ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels);
+
+  // Packs the free ones of layout.items, frame by frame.
+  void pack(const Layout& layout, Team& team);
+
+  int64_t dims() const { return d_; }
+  int32_t steps() const { return steps_; }
+  int x_limit() const { return x_limit_; }
+  int y_limit() const { return y_limit_; }
+  int64_t columns() const { return columns_; }
+  const std::vector<Frame>& frames() const { return frames_; }
+  const double* center(size_t frame) const { return centers_.data() + frame * static_cast<size_t>(d_); }
+  ScreenPanel panel(int64_t first_group, int32_t groups) const {
+    return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
+            steps_};
+  }
+  uint32_t item_at(int64_t column) const { return item_at_[static_cast<size_t>(column)]; }
+  // The item will not be hit again.
+  void kill(uint32_t item) { bias_[column_of_[item]] = kDeadBias; }
+  bool dead(int64_t column) const { return bias_[static_cast<size_t>(column)] == kDeadBias; }
+  int64_t bytes() const;
+
+  // Slack of all bounds for the rounding of double arithmetic.
+  double slack() const { return slack_; }
+
+ private:
+  struct Scratch {
+    std::vector<double> v, center;
+    std::vector<int8_t> code;
+  };
+  void pack_frame(size_t frame, const uint32_t* items, Scratch& scratch);
+  void write_column(int64_t column, const int8_t* code);
+
+  const Problem& problem_;
+  const FreeItems& items_;
+  const Kernels& kernels_;
+  const int64_t d_;
+  const int32_t steps_;
+  int x_limit_, y_limit_;
+  double slack_;
+  int64_t columns_ = 0, groups_capacity_ = 0;
+  std::vector<Frame> frames_;
+  std::vector<double> centers_;
+  struct Free {
+    void operator()(uint8_t* p) const;
+  };
+  std::unique_ptr<uint8_t[], Free> codes_;
+  std::vector<int32_t> bias_;
+  std::vector<uint32_t> item_at_;
+  std::vector<uint32_t> column_of_;
+};
+
+}  // namespace gtn
