@@ -177,15 +177,16 @@ def _check_choices(
     best = [
         (-float(c), float(n), int(r)) for c, n, r in zip(own_cosine, own_norm, own_row, strict=True)
     ]
+    bar = own_cosine
     contenders = 0
     step = max(1, min(_BLOCK_VALUES // max(d, len(turn)), len(x_rows)))
     for start in range(0, len(x_rows), step):
         rows = x_rows[start : start + step]
         direction, norm = directions_and_norms(x[rows])
         scores = direction @ y_direction.T
-        close = scores >= own_cosine - tolerance
-        close &= taken_at[start : start + step, None] >= turn
-        i, s = np.nonzero(close & (rows[:, None] != own_row))
+        scores[taken_at[start : start + step, None] < turn] = -np.inf
+        bar = np.maximum(bar, scores.max(axis=0))  # the best is not far below any free x
+        i, s = np.nonzero((scores >= bar - tolerance) & (rows[:, None] != own_row))
         if not len(i):
             continue
         contenders += len(i)
