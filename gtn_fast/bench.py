@@ -68,13 +68,14 @@ def _loop_torch(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
     import torch
 
     before = torch.get_num_threads()
-    probe = min(8, steps)
+    probe = min(10, steps)
     try:
-        # Many threads pay on large sets only; on small ones they stand in each other's way.
+        # Many threads pay on large sets only; on small ones, or on a busy machine, they wait
+        # for each other: the worse of two trials tells.
         trials = []
         for threads in {1, before}:
             torch.set_num_threads(threads)
-            trials.append((min(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
+            trials.append((max(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
         torch.set_num_threads(min(trials)[1])
         return _steps_torch(x, y, steps)
     finally:
