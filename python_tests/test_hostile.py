@@ -1,0 +1,98 @@
+"""Hostile but legal data: exact at small n, verified and near-linear at large n."""
+
+from __future__ import annotations
+
+import time
+
+import cases
+import numpy as np
+import pytest
+from test_invariance import check
+
+import gtn_fast
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 9, 32])
+@pytest.mark.parametrize("name", sorted(cases.HOSTILE))
+def test_exact(native, name, d):
+    check(*cases.make(name, 500, 500, d), threads=2)
+    check(*cases.make(name, 500, 50, d), threads=1)
+
+
+@pytest.mark.parametrize("name", ["float64_extremes", "mixed_columns", "near_ties", "integers"])
+@pytest.mark.parametrize("d", [64, 100, 300])
+def test_exact_in_many_dimensions(native, name, d):
+    check(*cases.make(name, 200, 180, d))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 20])
+def test_subnormal_and_huge_float32(native, d):
+    rng = np.random.default_rng(d)
+    x = (rng.standard_normal((200, d)) * 10.0 ** rng.uniform(-44, 38, (200, 1))).astype(np.float32)
+    y = (rng.standard_normal((180, d)) * 10.0 ** rng.uniform(-44, 37, (180, 1))).astype(np.float32)
+    x = np.where(np.isfinite(x), x, np.float32(3e38))
+    check(x, np.where(np.isfinite(y), y, np.float32(3e38)))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 32])
+def test_only_zeros(native, d):
+    check(np.zeros((60, d)), np.zeros((50, d)))
+    check(np.zeros((60, d)), np.ones((50, d)))
+    check(np.ones((60, d)), np.zeros((50, d)))
+
+
+# Seconds for 20,000 points, with a wide margin for a busy machine: an algorithm that is
+# quadratic in the size of a tie needs minutes.
+TIES = ["few_rays", "all_equal", "half_duplicates", "both_duplicated", "signs", "axes", "integers"]
+
+
+@pytest.mark.parametrize("name", [*TIES, "narrow_cone", "one_orthant", "zero_rows", "opposite"])
+@pytest.mark.parametrize("d", [1, 2, 3, 32])
+def test_larger(native, name, d):
+    n = 5000
+    x, y = cases.make(name, n, n, d)
+    started = time.perf_counter()
+    labels = gtn_fast.label(x, y)
+    seconds = time.perf_counter() - started
+    gtn_fast.verify(x, y, labels, sample=100)
+    assert seconds < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 32])
+@pytest.mark.parametrize("name", sorted(cases.HOSTILE))
+def test_large(native, name, d):
+    n = 100_000 if d > 5 else 200_000
+    x, y = cases.make(name, n, n, d)
+    labels = gtn_fast.label(x, y)
+    gtn_fast.verify(x, y, labels, sample=200)
+    predicted, actual = labels.report["predicted_seconds"], labels.report["seconds"]["match"]
+    print(
+        f"{name} d = {d}: {labels.report['strategy']} {actual:.2f} s, predicted {predicted:.2f} s"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "d"), [("few_rays", 3), ("few_rays", 32), ("all_equal", 3)])
+def test_a_million_points_in_large_ties(native, name, d):
+    x, y = cases.make(name, 10**6, 10**6, d)
+    started = time.perf_counter()
+    labels = gtn_fast.label(x.astype(np.float32), y.astype(np.float32))
+    assert time.perf_counter() - started < 120
+    gtn_fast.verify(x.astype(np.float32), y.astype(np.float32), labels, sample=50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [3, 32])
+def test_time_grows_near_linearly_in_the_size_of_a_tie(native, d):
+    """Four times the points on ten rays: about four times the seconds, far from sixteen."""
+    seconds = []
+    for n in (100_000, 400_000):
+        x, y = cases.make("few_rays", n, n, d)
+        best = np.inf
+        for _ in range(2):
+            started = time.perf_counter()
+            gtn_fast.label(x, y)
+            best = min(best, time.perf_counter() - started)
+        seconds.append(best)
+    assert seconds[1] < 9 * seconds[0], seconds

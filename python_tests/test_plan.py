@@ -1,0 +1,174 @@
+"""plan: the choice, the prediction, its words."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+import torch
+
+import gtn_fast
+from gtn_fast import planner
+
+BIG = 10**6
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "strategy"),
+    [(BIG, 1, "ray"), (BIG, 2, "circle"), (BIG, 3, "tree"), (BIG, 100, "screen"), (5, 1, "ray")],
+)
+def test_choice(n, d, strategy):
+    plan = gtn_fast.plan(n, d=d)
+    assert plan.strategy == strategy
+    assert (plan.n_x, plan.n_y, plan.d) == (n, n, d)
+    assert plan.why
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6, 10, 16, 17, 300])
+@pytest.mark.parametrize("n", [1, 100, 10**4, BIG, 10**8])
+def test_auto_is_exact_and_fits(n, d):
+    plan = gtn_fast.plan(n, d=d)
+    assert plan.strategy in cases.strategies(d)
+    assert plan.seconds > 0
+    assert plan.bytes > 0
+
+
+@pytest.mark.parametrize("method", ["ray", "circle", "tree", "screen", "reference", "rank"])
+def test_forced(method):
+    d = {"circle": 2, "tree": 4}.get(method, 1)
+    plan = gtn_fast.plan(1000, d=d, method=method)
+    assert (plan.strategy, plan.why) == (method, "asked for")
+    assert plan.seconds > 0
+
+
+def test_more_work_costs_more():
+    for method, d in [("tree", 4), ("screen", 50), ("reference", 50)]:
+        costs = [gtn_fast.plan(n, d=d, method=method) for n in (10**3, 10**4, 10**5)]
+        assert costs[0].seconds < costs[1].seconds < costs[2].seconds
+        assert costs[0].bytes < costs[1].bytes < costs[2].bytes
+    assert gtn_fast.plan(10**6, 10**3, 50).seconds < gtn_fast.plan(10**6, 10**6, 50).seconds
+
+
+def test_memory_stays_within_the_promise():
+    """At most 2.5 times X and Y in float32 beyond the inputs, at n = 10**6, d = 100."""
+    assert gtn_fast.plan(BIG, d=100).bytes < 2.5 * 2 * BIG * 100 * 4
+
+
+@pytest.mark.parametrize("container", [np.asarray, torch.tensor, np.asfortranarray])
+def test_of_data(container):
+    x = container(cases.make("gaussian", 300, 1, 5)[0])
+    plan = gtn_fast.plan(x)
+    assert (plan.n_x, plan.n_y, plan.d) == (300, 300, 5)
+    assert gtn_fast.plan(x, 100).n_y == 100
+
+
+def test_label_follows_the_plan(native):
+    for d in (1, 2, 3, 8, 40):
+        x, y = cases.make("gaussian", 400, 300, d)
+        plan = gtn_fast.plan(x, 300, threads=2)
+        report = gtn_fast.label(x, y, threads=2).report
+        assert (report["strategy"], report["why"]) == (plan.strategy, plan.why)
+        assert report["predicted_seconds"] == plan.seconds
+
+
+def test_effective_dimension():
+    n = 3000
+    for d in (5, 20, 100):
+        isotropic = planner.effective_dimension(cases.make("gaussian", n, 1, d)[0])
+        assert 0.8 * d <= isotropic <= d
+    assert planner.effective_dimension(cases.make("narrow_cone", n, 1, 50)[0]) < 1.1
+    assert 1 < planner.effective_dimension(cases.make("decaying_spectrum", n, 1, 50)[0]) < 15
+    assert planner.effective_dimension(np.zeros((10, 3))) == 1.0
+    assert planner.effective_dimension(np.full((10, 3), np.nan)) == 1.0
+    assert planner.effective_dimension(np.ones((1, 3))) == 1.0
+    assert planner.effective_dimension(torch.ones(100, 3, dtype=torch.bfloat16)) == pytest.approx(1)
+
+
+def test_a_look_at_the_data_lowers_the_prediction():
+    isotropic = gtn_fast.plan(cases.make("gaussian", 20_000, 1, 64)[0])
+    decaying = gtn_fast.plan(cases.make("decaying_spectrum", 20_000, 1, 64)[0])
+    assert decaying.seconds < isotropic.seconds
+
+
+def test_calibration_scales_predictions(monkeypatch):
+    """A kernel half as fast doubles what a large screen is expected to take."""
+
+    class Engine:
+        calls = 0
+        rate = 1e8
+
+        @classmethod
+        def calibrate(cls, d):
+            cls.calls += 1
+            return {"pairs_per_s": cls.rate}
+
+    monkeypatch.setattr(planner.native, "available", lambda: True)
+    monkeypatch.setattr(planner.native, "module", lambda: Engine)
+    seconds = []
+    for rate in (2e8, 1e8):
+        planner._machine_speed.cache_clear()
+        Engine.rate = rate
+        seconds.append(gtn_fast.plan(BIG, d=100).seconds)
+        gtn_fast.plan(BIG, d=100)
+    planner._machine_speed.cache_clear()
+    assert Engine.calls == 2  # once a dimension, then remembered
+    assert seconds[1] == pytest.approx(2 * seconds[0], rel=0.01)
+    gtn_fast.plan(100, d=77)
+    assert Engine.calls == 2  # small problems are not worth it
+
+
+def test_words():
+    text = str(gtn_fast.plan(BIG, 10**5, 100, threads=1))
+    assert "100000 rows of Y, 1000000 rows of X, d = 100, threads = 1" in text
+    assert "strategy   screen: d = 100" in text
+    assert "time       about" in text
+    assert "memory     about" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12.3 ms"), (5, "5 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h")],
+)
+def test_durations(seconds, text):
+    assert planner._duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "error", "message"),
+    [
+        ((10,), {}, TypeError, "needs d"),
+        ((10, 20, 3), {}, ValueError, "Y has 20 rows, X only 10"),
+        ((0, None, 3), {}, ValueError, "n_x must be from 1"),
+        ((10, 0, 3), {}, ValueError, "n_y must be from 1"),
+        ((10, 5, 0), {}, ValueError, "d must be from 1"),
+        ((10.0, 5, 3), {}, TypeError, "n_x must be an integer, got float"),
+        ((np.zeros((4, 3)), None, 3), {}, TypeError, "X itself says it"),
+        ((np.zeros(4),), {}, ValueError, "X must be a matrix"),
+        ((10, 5, 3), {"method": "circle"}, ValueError, "needs d = 2"),
+        ((10, 5, 3), {"method": "best"}, ValueError, "unknown method"),
+        ((10, 5, 3), {"threads": 0}, ValueError, "threads must be from 1"),
+    ],
+)
+def test_bad_input(arguments, keywords, error, message):
+    with pytest.raises(error, match=message):
+        gtn_fast.plan(*arguments, **keywords)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "n", "d"),
+    [
+        ("gaussian", 10**6, 1),
+        ("gaussian", 10**6, 2),
+        ("gaussian", 300_000, 3),
+        ("gaussian", 60_000, 32),
+        ("gaussian", 60_000, 100),
+        ("decaying_spectrum", 60_000, 64),
+    ],
+)
+def test_predictions_within_a_factor_of_two(native, name, n, d):
+    x, y = cases.make(name, n, n, d)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    report = gtn_fast.label(x, y).report
+    ratio = report["predicted_seconds"] / report["seconds"]["match"]
+    assert 0.5 <= ratio <= 2, (ratio, report)
