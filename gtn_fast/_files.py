@@ -226,10 +226,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write(path: Path, writer: Callable[[Path], Any]) -> None:
-    """``writer(temporary_path)``, then the rename. Raises FileError where the disk does not."""
+    """``writer(temporary_path)``, then the rename. Raises FileError if the disk refuses."""
+    with naming(path), replacing(path) as temporary:
+        writer(temporary)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turns an OSError (a full disk, say) into a FileError that names ``path``."""
     try:
-        with replacing(path) as temporary:
-            writer(temporary)
+        yield
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
 

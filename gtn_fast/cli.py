@@ -84,7 +84,8 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    labels.save(out)
+    with _files.naming(out):
+        labels.save(out)
     summary = _summary(labels, x, seconds, out)
     if arguments.verify:
         checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)
