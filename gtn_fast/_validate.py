@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 METHODS = ("auto", "ray", "circle", "tree", "screen", "reference", "rank")
 TREE_DIMENSIONS = (2, 16)
 MAX_THREADS = 4096
+MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
 _FINITE_CHUNK = 1 << 18  # elements looked at together: the temporary stays below 1 MiB
 
 
@@ -62,6 +63,8 @@ def describe(value: Any, name: str) -> Described:
     rows, cols = shape
     if rows == 0 or cols == 0:
         raise ValueError(f"{name} is empty: shape {shape}; need at least one row and one column")
+    if rows > MAX_ROWS:
+        raise ValueError(f"{name} has {rows} rows; the engine takes at most {MAX_ROWS}")
     return Described(name, value, rows, cols, dtype, 0 if fits else rows * cols * dtype.itemsize)
 
 

@@ -85,11 +85,11 @@ def plan(
             raise TypeError("d comes with a number of rows; here X itself says it")
         n_x, cols, data = described.rows, described.cols, described.value
     else:
-        n_x = _validate.check_integer(X, "n_x", 1, 2**32 - 2)
+        n_x = _validate.check_integer(X, "n_x", 1, _validate.MAX_ROWS)
         if d is None:
             raise TypeError("plan(n_x, n_y, d) needs d")
         cols, data = _validate.check_integer(d, "d", 1, 2**31 - 1), None
-    rows = n_x if n_y is None else _validate.check_integer(n_y, "n_y", 1, 2**32 - 2)
+    rows = n_x if n_y is None else _validate.check_integer(n_y, "n_y", 1, _validate.MAX_ROWS)
     if rows > n_x:
         raise ValueError(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"

@@ -151,6 +151,12 @@ def test_tree_dimensions(d, valid):
             label(np.ones((4, d)), None, method="tree")
 
 
+def test_more_rows_than_the_engine_counts():
+    x = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (2**32, 1), (0, 0))
+    with pytest.raises(ValueError, match="X has 4294967296 rows; the engine takes at most"):
+        label(x, None)
+
+
 def test_numpy_integers_are_integers():
     labels = label(threads=np.int64(2), seed=np.uint64(2**64 - 1))
     assert labels.report["threads"] == 2

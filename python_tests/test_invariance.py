@@ -31,6 +31,23 @@ def check(x, y, expected=None, **keywords):
         assert (labels.cosine == cosine.astype(np.float32)).all(), strategy
 
 
+@pytest.mark.parametrize("part", ["x_index", "order", "cosine"])
+def test_the_comparator_notices_one_wrong_element(native, monkeypatch, part):
+    x, y = cases.make("gaussian", 50, 40, 3)
+    run = gtn_fast.label
+
+    def wrong(*arguments, **keywords):
+        labels = run(*arguments, **keywords)
+        values = getattr(labels, part)
+        values[[5, 6]] = values[[6, 5]]
+        return labels
+
+    check(x, y)
+    monkeypatch.setattr(gtn_fast, "label", wrong)
+    with pytest.raises(AssertionError, match="tree"):
+        check(x, y)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("d", DIMENSIONS)
 @pytest.mark.parametrize("name", sorted(cases.FRIENDLY))
