@@ -1,45 +1,50 @@
 """What the planner knows about cost: measured constants, nothing else.
 
-Written by benchmarks/measure_thresholds.py; seconds are those of one thread of the
-machine named in MEASURED_ON. The screen's rate is measured again on each machine
-(``_native.calibrate``); the others scale with it.
+To be written by benchmarks/measure_thresholds.py. Seconds are those of one thread of
+the machine named in MEASURED_ON. planner.py holds the formulas; the engine's rates
+(``_native.calibrate``) say how much faster or slower another machine is.
 """
 
-MEASURED_ON = "placeholder: not measured yet"
+MEASURED_ON = "provisional: a busy 2-core machine with AVX-512 VNNI"
 
-# calibrate(d)["pairs_per_s"] on that machine is about MULTIPLY_ADDS_PER_S / (d + PAIR_OVERHEAD).
-MULTIPLY_ADDS_PER_S = 60e9
-PAIR_OVERHEAD = 24.0
+# What calibrate(d) measured there, as 1 / (constant + slope * d).
+KERNEL_S_PER_PAIR = (2.4e-11, 2.1e-12)  # pairs_per_s
+COSINE_S = (1.0e-9, 5.4e-10)  # cosines_per_s
 
-# Seconds for one row of X or Y.
-RAY_S_PER_ROW = 2.0e-7
-CIRCLE_S_PER_ROW = 5.0e-7
+# Ray, circle, rank: seconds for one row of X or Y.
+RAY_S_PER_ROW = 1.2e-7
+CIRCLE_S_PER_ROW = 3.0e-7
 RANK_S_PER_ROW = 4.0e-7
 
-# Tree: seconds for one row of Y at n_x = 1e6; grows with (n_x / 1e6) ** TREE_GROWTH.
-TREE_S_PER_ROW = {2: 2.0e-6, 3: 4.0e-6, 4: 8.0e-6, 5: 1.5e-5, 6: 3.0e-5, 8: 1.2e-4, 16: 2.0e-3}
-TREE_GROWTH = 0.2
+# Tree, by dimension: (seconds for one row of Y at n_x = 1e5, exponent of n_x / 1e5).
+TREE = {
+    2: (1.9e-6, 0.15),
+    3: (2.2e-6, 0.20),
+    4: (3.0e-6, 0.25),
+    5: (4.0e-6, 0.30),
+    6: (5.2e-6, 0.38),
+    8: (9.6e-6, 0.45),
+    10: (2.2e-5, 0.62),
+    16: (1.0e-4, 0.90),
+}
 
-# Screen: pairs_per_s counts pairs with most ruled out by the screen; SCREEN_LOAD covers
-# rescoring and resolving on Gaussian data, SCREEN_S_PER_VALUE the passes over the input.
-SCREEN_LOAD = 1.4
-SCREEN_S_PER_VALUE = 8.0e-9
-# With effective dimension e below d most pairs are ruled out after a prefix of the
-# dimensions: the cost of a pair is that of max(e * SCREEN_PREFIX, 1/8 d) dimensions.
-SCREEN_PREFIX = 1.5
+# Screen: its passes over pairs against the bare kernel; then for one row of Y what
+# survives the screen costs SCREEN_S_PER_ROW + SCREEN_S_PER_ROW_N * n_x / d.
+SCREEN_LOAD = 2.0
+SCREEN_S_PER_ROW = 2.0e-6
+SCREEN_S_PER_ROW_N = 1.0e-9
+SCREEN_S_PER_VALUE = 8.0e-9  # reading, normalising, quantising: one value of X or Y
+
+# Data whose directions have effective dimension e < d crowd together: what survives the
+# screen, and the nodes a tree opens, grow like (d / e) ** CROWDING.
+CROWDING = 0.8
 
 # Reference (NumPy): seconds for one pair and coordinate, and for one row of Y.
 REFERENCE_S_PER_VALUE = 2.0e-9
 REFERENCE_S_PER_ROW = 4.0e-5
 
-# NumPy / engine seconds for one normal number (Y=None).
-NORMAL_S_PER_VALUE = 1.0e-8
-
-# Start of a call, threads included.
-CALL_S = 2.0e-4
-
-# Speed-up of t threads: t ** THREAD_EXPONENT.
-THREAD_EXPONENT = 0.9
+CALL_S = 2.0e-4  # start of a call, threads included
+THREAD_EXPONENT = 0.9  # speed-up of t threads: t ** THREAD_EXPONENT
 
 # Bytes beyond the inputs: (per row of X, per row of Y, per value of X, per value of Y).
 BYTES = {

@@ -114,10 +114,10 @@ def make_plan(
     strategy, why = choose(n_x, n_y, d, threads, effective_d)
     if method != "auto":
         strategy, why = method, "asked for"
-    seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speed=1.0)
+    seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d)
     if seconds > _CALIBRATE_FROM_S and strategy in native.STRATEGIES:
-        speed = _machine_speed(d)
-        seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speed=speed)
+        speeds = _machine_speeds(d)
+        seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speeds)
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 
 
@@ -131,8 +131,8 @@ def choose(
         return "circle", "d = 2: nearest free angle on a circle"
     if d > _validate.TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"
-    tree = _seconds("tree", n_x, n_y, d, threads, effective_d, speed=1.0)
-    screen = _seconds("screen", n_x, n_y, d, threads, effective_d, speed=1.0)
+    tree = _seconds("tree", n_x, n_y, d, threads, effective_d)
+    screen = _seconds("screen", n_x, n_y, d, threads, effective_d)
     if tree <= screen:
         return (
             "tree",
@@ -174,37 +174,46 @@ def _seconds(
     d: int,
     threads: int,
     effective_d: float | None,
-    *,
-    speed: float,
+    speeds: tuple[float, float] = (1.0, 1.0),
 ) -> float:
-    """Predict wall seconds; ``speed`` is this machine's over the measured one's."""
+    """Predict wall seconds; ``speeds``: this machine's kernel and other code over the table's."""
+    kernel_speed, speed = speeds
     rows = n_x + n_y
-    team = math.pow(min(threads, _validate.available_cpus()), t.THREAD_EXPONENT)
     if strategy == "reference":
         return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
-    if strategy == "rank":
-        return t.CALL_S + rows * t.RANK_S_PER_ROW
-    if strategy == "ray":
-        return t.CALL_S + rows * t.RAY_S_PER_ROW / speed
-    if strategy == "circle":
-        return t.CALL_S + rows * t.CIRCLE_S_PER_ROW / speed
+    if strategy in ("ray", "circle", "rank"):
+        per_row = {
+            "ray": t.RAY_S_PER_ROW,
+            "circle": t.CIRCLE_S_PER_ROW,
+            "rank": t.RANK_S_PER_ROW,
+        }[strategy]
+        return t.CALL_S + rows * per_row / speed
+    team = math.pow(min(threads, _validate.available_cpus()), t.THREAD_EXPONENT)
+    crowding = math.pow(d / (effective_d or d), t.CROWDING)
+    work = rows * d * t.SCREEN_S_PER_VALUE / speed
     if strategy == "tree":
-        growth = math.pow(max(n_x, 1000) / 1e6, t.TREE_GROWTH)
-        return t.CALL_S + n_y * _tree_row_seconds(d) * growth / (speed * team)
-    pairs = n_x * n_y - 0.5 * n_y * n_y
-    used_d = float(d)
-    if effective_d is not None:
-        used_d = min(d, max(effective_d * t.SCREEN_PREFIX, d / 8))
-    rate = t.MULTIPLY_ADDS_PER_S / (used_d + t.PAIR_OVERHEAD)
-    work = pairs * t.SCREEN_LOAD / rate + rows * d * t.SCREEN_S_PER_VALUE
-    return t.CALL_S + work / (speed * team)
+        row_s, exponent = _tree_row(d)
+        growth = math.pow(max(n_x, 1000) / 1e5, exponent)
+        work += n_y * row_s * growth * crowding / speed
+    else:
+        pairs = n_x * n_y - 0.5 * n_y * n_y
+        work += pairs * t.SCREEN_LOAD * _line(t.KERNEL_S_PER_PAIR, d) / kernel_speed
+        survivors_s = t.SCREEN_S_PER_ROW + t.SCREEN_S_PER_ROW_N * n_x / d
+        work += n_y * survivors_s * crowding / speed
+    return t.CALL_S + work / team
 
 
-def _tree_row_seconds(d: int) -> float:
-    """Interpolate the tree's table between its dimensions (log-linearly)."""
-    dims = sorted(t.TREE_S_PER_ROW)
-    logs = [math.log(t.TREE_S_PER_ROW[k]) for k in dims]
-    return math.exp(float(np.interp(d, dims, logs)))
+def _line(constant_slope: tuple[float, float], d: int) -> float:
+    constant, slope = constant_slope
+    return constant + slope * d
+
+
+def _tree_row(d: int) -> tuple[float, float]:
+    """Interpolate the tree's table between its dimensions (seconds log-linearly)."""
+    dims = sorted(t.TREE)
+    logs = [math.log(t.TREE[k][0]) for k in dims]
+    exponents = [t.TREE[k][1] for k in dims]
+    return math.exp(float(np.interp(d, dims, logs))), float(np.interp(d, dims, exponents))
 
 
 def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
@@ -216,12 +225,15 @@ def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _machine_speed(d: int) -> float:
-    """Return this machine's kernel rate over the rate of the machine of the table."""
+def _machine_speeds(d: int) -> tuple[float, float]:
+    """Return this machine's speed over the table's: the screening kernel, exact cosines."""
     if not native.available():
-        return 1.0
-    rate = native.module().calibrate(d).get("pairs_per_s", 0.0)
-    return float(rate) * (d + t.PAIR_OVERHEAD) / t.MULTIPLY_ADDS_PER_S if rate > 0 else 1.0
+        return 1.0, 1.0
+    rates = native.module().calibrate(d)
+    return (
+        float(rates["pairs_per_s"]) * _line(t.KERNEL_S_PER_PAIR, d),
+        float(rates["cosines_per_s"]) * _line(t.COSINE_S, d),
+    )
 
 
 def _duration(seconds: float) -> str:
