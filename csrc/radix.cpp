@@ -60,17 +60,17 @@ bool pass(const uint64_t* from, uint64_t* to, int64_t n, int shift, std::vector<
 
 }  // namespace
 
-void radix_sort_high32(std::unique_ptr<uint64_t[]>& items, int64_t n, Team& team) {
+uint64_t* radix_sort_high32(uint64_t* items, uint64_t* other, int64_t n, Team& team) {
   if (n < kSmall) {
-    std::stable_sort(items.get(), items.get() + n,
+    std::stable_sort(items, items + n,
                      [](uint64_t a, uint64_t b) { return (a >> 32) < (b >> 32); });
-    return;
+    return items;
   }
-  std::unique_ptr<uint64_t[]> other = uninitialized<uint64_t>(n);
   std::vector<Counts> counts(static_cast<size_t>(team.size()));
   // The last digit is the ten bits that are left.
   for (int shift = 32; shift < 64; shift += kDigitBits)
-    if (pass(items.get(), other.get(), n, shift, counts, team)) std::swap(items, other);
+    if (pass(items, other, n, shift, counts, team)) std::swap(items, other);
+  return items;
 }
 
 std::vector<uint32_t> stable_order(const uint64_t* keys, int64_t n, Team& team) {
@@ -90,12 +90,13 @@ std::vector<uint32_t> stable_order(const uint64_t* keys, int64_t n, Team& team) 
   // The 32 bits that differ most decide nearly everything; what they leave
   // equal is finished by comparison.
   const int shift = std::max(0, static_cast<int>(std::bit_width(most - least)) - 32);
-  std::unique_ptr<uint64_t[]> items = uninitialized<uint64_t>(n);
+  const std::unique_ptr<uint64_t[]> first = uninitialized<uint64_t>(n);
+  const std::unique_ptr<uint64_t[]> second = uninitialized<uint64_t>(n);
   team.for_chunks(n, kGrain, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i)
-      items[i] = (((keys[i] - least) >> shift) << 32) | static_cast<uint64_t>(i);
+      first[i] = (((keys[i] - least) >> shift) << 32) | static_cast<uint64_t>(i);
   });
-  radix_sort_high32(items, n, team);
+  const uint64_t* items = radix_sort_high32(first.get(), second.get(), n, team);
   team.for_chunks(n, kGrain, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i)
       order[static_cast<size_t>(i)] = static_cast<uint32_t>(items[i]);

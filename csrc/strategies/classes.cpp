@@ -21,11 +21,13 @@ uint64_t mix(uint64_t h) {
 class Builder {
  public:
   Builder(const Problem& problem, Team& team)
-      : problem_(problem), team_(team), n_(problem.x.rows), items_(uninitialized<uint64_t>(n_)) {}
+      : problem_(problem), team_(team), n_(problem.x.rows) {}
 
   DirectionClasses build() {
-    hash_all();
-    radix_sort_high32(items_, n_, team_);
+    const std::unique_ptr<uint64_t[]> first = uninitialized<uint64_t>(n_);
+    const std::unique_ptr<uint64_t[]> second = uninitialized<uint64_t>(n_);
+    hash_all(first.get());
+    items_ = radix_sort_high32(first.get(), second.get(), n_, team_);
     if (!any_equal_hash()) return singles();
     return grouped();
   }
@@ -38,7 +40,7 @@ class Builder {
   }
 
   // items[rank] = hash << 32 | rank. Rows are read where they lie, in row order.
-  void hash_all() {
+  void hash_all(uint64_t* items) {
     const std::vector<uint32_t>& by_norm = problem_.x_by_norm;
     std::vector<uint32_t> hash(static_cast<size_t>(n_));
     team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
@@ -52,7 +54,7 @@ class Builder {
     });
     team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
       for (int64_t rank = begin; rank < end; ++rank)
-        items_[rank] = (static_cast<uint64_t>(hash[by_norm[static_cast<size_t>(rank)]]) << 32) |
+        items[rank] = (static_cast<uint64_t>(hash[by_norm[static_cast<size_t>(rank)]]) << 32) |
                        static_cast<uint64_t>(rank);
     });
   }
@@ -149,7 +151,7 @@ class Builder {
   const Problem& problem_;
   Team& team_;
   int64_t n_;
-  std::unique_ptr<uint64_t[]> items_;
+  const uint64_t* items_ = nullptr;  // sorted; lives as long as build() runs
 };
 
 }  // namespace

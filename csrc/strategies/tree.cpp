@@ -54,7 +54,7 @@ class TreeMatch {
       const int64_t size = std::min(block_size(), n - first);
       search_block(first, size);
       settle_block(first, size);
-      first += size;
+      settled_ = first += size;
       if (team_.control()) team_.control()->done.store(first, std::memory_order_relaxed);
     }
     return std::move(out_);
@@ -91,7 +91,10 @@ class TreeMatch {
 
   int64_t block_size() const {
     if (options_.block > 0) return options_.block;
-    return std::clamp<int64_t>(index_->live() / block_share_, 1, 1 << 18);
+    // Few directions with many members last long: their blocks need not be tiny.
+    const int64_t members = (problem_.x.rows - settled_) / block_share_;
+    return std::clamp<int64_t>(std::max(index_->live() / block_share_, std::min(members, kFew)), 1,
+                               1 << 18);
   }
 
   void rebuild() {
@@ -131,6 +134,7 @@ class TreeMatch {
       lists_.resize(static_cast<size_t>(capacity_));
       hits_.resize(static_cast<size_t>(capacity_ * list_));
       order_ = uninitialized<uint64_t>(capacity_);
+      scratch_ = uninitialized<uint64_t>(capacity_);
     }
     team_.for_chunks(size, 1 << 10, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
@@ -141,11 +145,11 @@ class TreeMatch {
         order_[i] = (static_cast<uint64_t>(spatial_key(y)) << 32) | static_cast<uint64_t>(i);
       }
     });
-    if (size > 1) radix_sort_high32(order_, size, team_);
+    const uint64_t* order = radix_sort_high32(order_.get(), scratch_.get(), size, team_);
     team_.for_chunks(size, 32, [&](int64_t begin, int64_t end, int thread) {
       TreeStats& stats = stats_[static_cast<size_t>(thread)].counts;
       for (int64_t j = begin; j < end; ++j) {
-        const int64_t i = static_cast<int64_t>(order_[j] & 0xFFFFFFFF);
+        const int64_t i = static_cast<int64_t>(order[j] & 0xFFFFFFFF);
         List& list = lists_[static_cast<size_t>(i)];
         list.count = list.zero
                          ? 0
@@ -233,6 +237,7 @@ class TreeMatch {
   }
 
   static constexpr int kList = 2;
+  static constexpr int64_t kFew = 2048;
   static constexpr int64_t kBlockShare = 16;
 
   const Problem& problem_;
@@ -253,9 +258,10 @@ class TreeMatch {
   std::vector<double> y_;
   std::vector<List> lists_;
   std::vector<TreeHit> hits_;
-  std::unique_ptr<uint64_t[]> order_;
+  std::unique_ptr<uint64_t[]> order_, scratch_;
 
   Assignment out_;
+  int64_t settled_ = 0;
   uint64_t refills_ = 0, ties_ = 0, rebuilds_ = 0, blocks_ = 0;
   double build_seconds_ = 0.0, search_seconds_ = 0.0, resolve_seconds_ = 0.0;
 };

@@ -78,6 +78,30 @@ void test_strategies() {
         }
 }
 
+// Large enough for several levels, radix passes and rebuilds; the tree must
+// not care about blocks, lists and threads, and agree with the circle.
+void test_invariance() {
+  for (int k = 0; k < static_cast<int>(Kind::kCount); ++k)
+    for (const int64_t d : {2, 3, 6}) {
+      const Kind kind = static_cast<Kind>(k);
+      Team two(2), three(3);
+      Matrix x = make_matrix(30000, d, kind, 0, 77, true, k % 2 == 1);
+      Matrix y = make_matrix(30000 - 1000 * (k % 2), d, kind, 1, 77, true, k % 3 == 1);
+      const Problem p = make_problem(x, y, two);
+      Options options;
+      const Assignment want = run_strategy(d == 2 ? Strategy::kCircle : Strategy::kTree, p,
+                                           options, two);
+      options.block = 5000;
+      options.list_length = 1;
+      expect_equal(run_strategy(Strategy::kTree, p, options, three), want,
+                   std::string("invariance, lists of one: ") + kind_name(kind));
+      options.block = 0;
+      options.list_length = 7;
+      expect_equal(run_strategy(Strategy::kTree, p, options, two), want,
+                   std::string("invariance, lists of seven: ") + kind_name(kind));
+    }
+}
+
 void test_stable_order() {
   std::mt19937_64 rng(7);
   for (const int threads : {1, 3})
@@ -157,6 +181,7 @@ void test_lowdim() {
   test_shrinking_set();
   test_classes();
   test_strategies();
+  test_invariance();
 }
 
 }  // namespace gtn::test
