@@ -218,7 +218,7 @@ def _tree_row(d: int) -> tuple[float, float]:
 
 def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
     x_row, y_row, x_value, y_value = t.BYTES[strategy]
-    results = 24.0 * n_y  # x_index, cosine, order
+    results = 28.0 * n_y  # x_index, cosine (float64, then float32), order
     work = n_x * (x_row + d * x_value) + n_y * (y_row + d * y_value) + results
     # Small problems do not fill the fixed buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))

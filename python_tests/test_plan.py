@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import ClassVar
 
@@ -191,3 +193,50 @@ def test_predictions_within_a_factor_of_two(native, name, n, d):
     report = gtn_fast.label(x, y).report
     ratio = report["predicted_seconds"] / report["seconds"]["match"]
     assert 0.5 <= ratio <= 2, (ratio, report)
+
+
+MEASURE_BYTES = """
+import sys
+import numpy as np
+import gtn_fast, gtn_fast._native
+
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+method, n, d = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+x = gtn_fast.normal(0, 0, n, d)
+y = gtn_fast.normal(1, 0, n, d)
+before = peak()
+report = gtn_fast.label(x, y, method=method, threads=2).report
+print(peak() - before, report["predicted_bytes"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("method", "n", "d"),
+    [
+        ("ray", 300_000, 1),
+        ("rank", 300_000, 1),
+        ("circle", 300_000, 2),
+        ("tree", 200_000, 3),
+        ("tree", 100_000, 8),
+        ("screen", 20_000, 32),
+        ("screen", 20_000, 128),
+        ("reference", 3000, 64),
+    ],
+)
+def test_predicted_bytes_within_a_factor_of_two(native, method, n, d):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE_BYTES, method, str(n), str(d)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    used, predicted = (int(value) for value in done.stdout.split())
+    slack = 8e6  # pages of Python and of threads' stacks
+    assert predicted >= (used - slack) / 2
+    assert predicted <= 2 * (used + slack)
