@@ -19,10 +19,6 @@ settings.register_profile(
 settings.load_profile("shared_machine")
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: minutes rather than seconds (make test-long)")
-
-
 @pytest.fixture(scope="session")
 def native():
     """The compiled module. GTN_FAST_TEST_WITHOUT_NATIVE=1 skips what needs it, in so many words."""

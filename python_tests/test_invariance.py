@@ -11,7 +11,7 @@ from pathlib import Path
 import cases
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -136,10 +136,16 @@ def test_property(native, xy, threads, block, list_length):
 
 
 @pytest.mark.slow
+@settings(max_examples=1000)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(cases.ALL)), st.sampled_from(DIMENSIONS))
 def test_property_of_workloads(native, seed, name, d):
     n_x, n_y = sorted(np.random.default_rng(seed).integers(1, 400, 2))[::-1]
-    check(*cases.make(name, int(n_x), int(n_y), d, seed), threads=1 + seed % 3)
+    check(
+        *cases.make(name, int(n_x), int(n_y), d, seed),
+        threads=1 + seed % 3,
+        block=seed % 7 * 10,
+        list_length=seed % 5,
+    )
 
 
 # ------------------------------------------------------------ instruction sets
