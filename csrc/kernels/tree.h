@@ -24,11 +24,18 @@ struct TreeView {
   const double* box[kTreeLevels] = {};
   const double* x = nullptr;         // leaf l: x[16 d l + 16 c + slot], c < d
   const uint32_t* rank = nullptr;    // by slot: the head's rank
-  // A pair is farther apart than sqrt(limit) only if its computed cosine is
-  // below `cut`, where limit = (1 - cut + slack) * stretch.
-  double slack = 0.0;
-  double stretch = 2.0;
 };
+
+// If the squared distance from y to a box is above
+//   (1 - cut + kTreeSlack) * kTreeStretch,
+// then no direction in the box has a computed cosine of `cut` or more. For
+// directions at true distance r, x . y = (|x|^2 + |y|^2 - r^2) / 2. With
+// u = 2^-53 and d <= 16: a stored direction's length is off by the rounding of
+// inner, 3.5 u, and of the division, u, so |x|^2 and |y|^2 are at most 1 + 10 u;
+// ordered_dot rounds at most five times on a path of sums of at most 1, 5 u. The
+// stretch covers the computed distance and limit, each within 20 u of itself.
+constexpr double kTreeSlack = 16.0 * 0x1p-53;
+constexpr double kTreeStretch = 2.0 * (1.0 + 1e-14);
 
 struct TreeHit {
   double cosine;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "gtn_fast/direction.h"
 #include "radix.h"
 
 namespace gtn {
@@ -228,13 +227,7 @@ std::unique_ptr<TreeIndex> make_index(int64_t d) {
 }  // namespace
 
 std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) {
-  std::unique_ptr<TreeIndex> index = make_index<2>(d);
-  // A computed cosine c of stored directions, whose norms are at most
-  // 1 + 4 * 2^-52, at true distance r: c <= 1 + 4e-15 + ordered_dot_error - r^2 / 2.
-  // The computed distance to a box is off by less than 1e-14 of itself.
-  index->view_.slack = ordered_dot_error(d) + 4e-15;
-  index->view_.stretch = 2.0 * (1.0 + 1e-14);
-  return index;
+  return make_index<2>(d);
 }
 
 void TreeIndex::allocate(int64_t n) {
