@@ -222,7 +222,9 @@ def table(rows: list[Row]) -> str:
         cells = [row.name, row.strategy, seconds_text(row.seconds)]
         for name in ("authors", "faiss", "scipy"):
             peer = row.peers.get(name)
-            ratio = "" if peer is None else f"{seconds_text(peer)} ({peer / row.seconds:,.1f}x)"
+            ratio = (
+                "" if peer is None else f"{seconds_text(peer)} ({ratio_text(peer / row.seconds)})"
+            )
             cells.append(ratio or "-")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -258,6 +260,11 @@ def openblas_note() -> str | None:
     if forced is None:
         return None
     return f"OPENBLAS_CORETYPE={forced} is set and may slow the peers; unset it for a fair race"
+
+
+def ratio_text(ratio: float) -> str:
+    """A ratio for people: 2.3x, 3,080x."""
+    return f"{ratio:,.0f}x" if ratio >= 20 else f"{ratio:.1f}x"
 
 
 def seconds_text(seconds: float) -> str:

@@ -227,6 +227,8 @@ def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
 
 def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
     """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
+    from gtn_fast.bench import ratio_text, seconds_text
+
     names = {
         "gtn_fast": "gtn_fast (exact matching)",
         "scipy": "SciPy cKDTree (with replacement)",
@@ -246,8 +248,9 @@ def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
             height = place + 0.2 * step
             label = None if name in shown else names[name]
             axes.barh(height, times[name], height=0.17, color=color, label=label)
-            ratio = times[name] / row.seconds
-            text = _seconds(times[name]) + ("" if name == "gtn_fast" else f"  ({ratio:,.1f}x)")
+            text = seconds_text(times[name])
+            if name != "gtn_fast":
+                text += f"  ({ratio_text(times[name] / row.seconds)})"
             axes.text(times[name] * 1.08, height, text, va="center", fontsize=8, color=INK)
             shown.add(name)
     axes.set_xscale("log")
@@ -260,9 +263,3 @@ def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     _bare(axes)
     return figure
-
-
-def _seconds(seconds: float) -> str:
-    from gtn_fast.bench import seconds_text
-
-    return seconds_text(seconds)
