@@ -30,6 +30,7 @@ class TreeMatch {
         search_(tree_search(simd_active(), d_)),
         stats_(static_cast<size_t>(team.size())) {
     const Clock::time_point start = Clock::now();
+    make_spread();
     classes_ = direction_classes(problem, team);
     index_ = TreeIndex::make(d_);
     index_->build(problem, classes_, team);
@@ -111,18 +112,26 @@ class TreeMatch {
           static_cast<uint32_t>(slot);
   }
 
-  // Interleaves the leading bits of the coordinates, so that near y's get near keys.
-  uint32_t spatial_key(const double* y) const {
-    const int bits = std::max(1, static_cast<int>(32 / d_));
-    const int64_t top = (int64_t{1} << bits) - 1;
-    uint32_t key = 0;
-    int64_t cell[kTreeMaxDim];
+  // Tables for spatial_key(): coordinate c's cell number with its bits d apart.
+  void make_spread() {
+    cell_bits_ = static_cast<int>(std::clamp<int64_t>(32 / d_, 1, 10));
+    spread_.assign(static_cast<size_t>(d_ << cell_bits_), 0);
     for (int64_t c = 0; c < d_; ++c)
-      cell[c] = std::clamp<int64_t>(
-          static_cast<int64_t>((y[c] + 1.0) * 0.5 * static_cast<double>(top + 1)), 0, top);
-    for (int b = bits - 1; b >= 0; --b)
-      for (int64_t c = 0; c < d_; ++c)
-        key = (key << 1) | static_cast<uint32_t>((cell[c] >> b) & 1);
+      for (int64_t cell = 0; cell < int64_t{1} << cell_bits_; ++cell)
+        for (int b = 0; b < cell_bits_; ++b)
+          spread_[static_cast<size_t>((c << cell_bits_) + cell)] |=
+              static_cast<uint32_t>((cell >> b) & 1) << (b * d_ + c);
+  }
+
+  // Interleaves the leading bits of the coordinates: near y's get near keys.
+  uint32_t spatial_key(const double* y) const {
+    const int64_t cells = int64_t{1} << cell_bits_;
+    uint32_t key = 0;
+    for (int64_t c = 0; c < d_; ++c) {
+      const int64_t cell = static_cast<int64_t>((y[c] + 1.0) * 0.5 * static_cast<double>(cells));
+      key |= spread_[static_cast<size_t>((c << cell_bits_) +
+                                         std::clamp<int64_t>(cell, 0, cells - 1))];
+    }
     return key;
   }
 
@@ -254,6 +263,8 @@ class TreeMatch {
 
   int list_ = kList;
   int64_t block_share_ = kBlockShare;  // a block is the free set's 1 / block_share_
+  int cell_bits_ = 1;
+  std::vector<uint32_t> spread_;
   int64_t capacity_ = 0;
   std::vector<double> y_;
   std::vector<List> lists_;
