@@ -64,6 +64,9 @@ struct Kernels {
   double (*quantise)(const double* v, int64_t d, double scale, int limit, int8_t* code,
                      double* square_sum);
 
+  // The unnormalised Walsh-Hadamard transform of n = 2^k values, in place.
+  void (*hadamard)(double* v, int64_t n);
+
   // Writes a Hit for every pair with score >= threshold[y]; returns their number.
   // y[j]: 4 * steps signed codes. 1 <= n_y <= kMaxTileY. `hits` has room for
   // n_y * groups * kGroup entries.

@@ -22,8 +22,8 @@ struct TreeView {
   int levels = 0;  // of inner nodes, at least 1; the root is node 0 of level `levels`
   // box[j]: level j's nodes, 16 d numbers each: lo[d][8], then hi[d][8].
   const double* box[kTreeLevels] = {};
-  const double* x = nullptr;         // leaf l: x[16 d l + 16 c + slot], c < d
-  const uint32_t* rank = nullptr;    // by slot: the head's rank
+  const double* x = nullptr;       // leaf l: x[16 d l + 16 c + slot], c < d
+  const uint32_t* rank = nullptr;  // by slot: the head's rank
 };
 
 // If the squared distance from y to a box is above

@@ -59,8 +59,8 @@ bool gather_equal(SortedX& x, int64_t n) {
       if (!std::is_sorted(x.order.begin() + i, x.order.begin() + stop, less))
         std::sort(x.order.begin() + i, x.order.begin() + stop, less);
       for (int64_t j = i + 1; j < stop && !any; ++j)
-        any = x.same_direction(x.order[static_cast<size_t>(j - 1)],
-                               x.order[static_cast<size_t>(j)]);
+        any =
+            x.same_direction(x.order[static_cast<size_t>(j - 1)], x.order[static_cast<size_t>(j)]);
     }
     i = stop;
   }
@@ -86,14 +86,13 @@ void merge_equal(SortedX& x, int64_t n, int64_t n_x, CircleIndex& index) {
 
 // Positions of the y's among the entries: a table over the keys' top bits, then
 // a binary search inside one of its buckets.
-void place_y(const MatrixView& y, const uint64_t* x_key, const uint64_t* y_key,
-             CircleIndex& index, Team& team) {
-  const int bits = std::clamp(static_cast<int>(std::bit_width(static_cast<uint64_t>(index.count))),
-                              1, 24);
+void place_y(const MatrixView& y, const uint64_t* x_key, const uint64_t* y_key, CircleIndex& index,
+             Team& team) {
+  const int bits =
+      std::clamp(static_cast<int>(std::bit_width(static_cast<uint64_t>(index.count))), 1, 24);
   const int shift = 63 - bits;
   const int64_t buckets = int64_t{1} << bits;
-  std::vector<uint32_t> start(static_cast<size_t>(buckets) + 1,
-                              static_cast<uint32_t>(index.count));
+  std::vector<uint32_t> start(static_cast<size_t>(buckets) + 1, static_cast<uint32_t>(index.count));
   int64_t bucket = 0;
   for (int64_t i = 0; i < index.count; ++i)
     for (const int64_t of_key = static_cast<int64_t>(x_key[i] >> shift); bucket <= of_key; ++bucket)

@@ -18,8 +18,8 @@ struct CircleEntry {
 struct CircleIndex {
   int64_t count = 0;                       // distinct non-zero directions
   std::unique_ptr<CircleEntry[]> entries;  // by angle key
-  std::vector<uint32_t> next;        // by rank, like DirectionClasses::next; may be empty
-  std::vector<uint32_t> zero_ranks;  // the zero rows, ascending
+  std::vector<uint32_t> next;              // by rank, like DirectionClasses::next; may be empty
+  std::vector<uint32_t> zero_ranks;        // the zero rows, ascending
   // By rank of y: its direction, and the position of the first entry whose angle
   // key is not smaller (count for a zero y).
   std::unique_ptr<double[]> y_direction;

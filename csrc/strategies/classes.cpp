@@ -55,7 +55,7 @@ class Builder {
     team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
       for (int64_t rank = begin; rank < end; ++rank)
         items[rank] = (static_cast<uint64_t>(hash[by_norm[static_cast<size_t>(rank)]]) << 32) |
-                       static_cast<uint64_t>(rank);
+                      static_cast<uint64_t>(rank);
     });
   }
 
@@ -71,7 +71,8 @@ class Builder {
   DirectionClasses singles() const {
     DirectionClasses classes;
     classes.first.resize(static_cast<size_t>(n_));
-    for (int64_t r = 0; r < n_; ++r) classes.first[static_cast<size_t>(r)] = static_cast<uint32_t>(r);
+    for (int64_t r = 0; r < n_; ++r)
+      classes.first[static_cast<size_t>(r)] = static_cast<uint32_t>(r);
     find_zero(classes);
     return classes;
   }

@@ -29,7 +29,8 @@ constexpr int64_t kLargestBlock = 32768;
 constexpr int kListLength = 10;      // candidates wanted a y
 constexpr int kLongestList = 160;
 constexpr int kTile = 192;           // y's a thread searches at once
-constexpr double kRepackShare = 0.12;  // of the columns dead
+constexpr double kNoFloor = -8.0;     // below every difference of two cosines
+constexpr double kCompactShare = 0.05;  // of the columns dead
 constexpr double kRelayoutShare = 0.5;
 
 class ScreenMatcher {
@@ -87,24 +88,28 @@ class ScreenMatcher {
     return done;
   }
 
-  // Repacks when enough columns are dead, and lays out anew at every halving.
+  // Closes gaps when enough columns are dead; lays out anew at every halving.
   void refresh_store() {
     const auto start = Clock::now();
-    const double columns = static_cast<double>(store_.columns());
-    if (store_.columns() > 0 && static_cast<double>(items_free_) > (1.0 - kRepackShare) * columns)
-      return;
-    if (laid_out_ == 0 || static_cast<double>(items_free_) < kRelayoutShare * static_cast<double>(laid_out_)) {
-      layout_ = make_layout(problem_, items_, team_);
+    const double free = static_cast<double>(items_free_);
+    if (laid_out_ == 0 || free < kRelayoutShare * static_cast<double>(laid_out_)) {
+      store_.pack(make_layout(problem_, items_, team_), team_);
       laid_out_ = items_free_;
+      neighbours_ = neighbours_ || store_.neighbours();
+      peak_bytes_ = std::max(peak_bytes_, store_.bytes());
+      ++packs_;
+    } else if (free <= (1.0 - kCompactShare) * static_cast<double>(store_.columns())) {
+      store_.compact(team_);
+      ++compactions_;
     }
-    store_.pack(layout_, team_);
-    ++packs_;
-    peak_bytes_ = std::max(peak_bytes_, store_.bytes());
     seconds_pack_ += seconds_since(start);
   }
 
+  // Room for what the bounds cannot tell apart from the wanted ones.
+  int places() const { return 4 * wanted_ + 16; }
+
   void match_block(int64_t first, int64_t n) {
-    lists_.reset(2 * wanted_, static_cast<size_t>(n));
+    lists_.reset(places(), static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i)
       lists_.y_rank[static_cast<size_t>(i)] = static_cast<uint32_t>(first + i);
     search(lists_, floor_);
@@ -126,17 +131,23 @@ class ScreenMatcher {
     seconds_search_ += seconds_since(start);
   }
 
-  // Where the next block's lists may start: most y's find enough above it.
+  // Where the next block's lists may start, relative to a y's mean cosine: most y's
+  // find enough above it, and few pairs below it need a second look.
   void set_floor() {
     std::vector<double> levels;
-    for (size_t i = 0; i < lists_.count.size(); ++i) {
+    for (size_t i = 0; i < lists_.state.size(); ++i) {
+      const ListState& state = lists_.state[i];
       // A list cut short by the floor asks for a lower one.
-      levels.push_back(lists_.count[i] < wanted_ ? floor_ - 0.01
-                                                 : lists_.list(i)[wanted_ - 1].cosine);
+      levels.push_back(state.total < wanted_ ? floor_ - spread_
+                                             : state.deep_level.cosine - lists_.mean[i]);
     }
     const size_t tenth = levels.size() / 10;
     std::nth_element(levels.begin(), levels.begin() + static_cast<int64_t>(tenth), levels.end());
-    floor_ = std::max(-2.0, levels[tenth]);
+    floor_ = levels[tenth];
+    const auto middle = levels.begin() + static_cast<int64_t>(levels.size() / 2);
+    std::nth_element(levels.begin(), middle, levels.end());
+    spread_ = std::max(0.0, *middle - floor_) + 1e-12;
+    floor_ -= 0.5 * spread_;
   }
 
   // The y's choose in order; position i of the block takes the best free of its
@@ -160,11 +171,10 @@ class ScreenMatcher {
   }
 
   bool choose(size_t i) {
-    const bool refilled = where_[i] >= 0;
-    const BlockLists& lists = refilled ? refilled_ : lists_;
-    const size_t at = refilled ? static_cast<size_t>(where_[i]) : i;
-    const Candidate* list = lists.list(at);
-    const int count = lists.count[at];
+    const auto [lists, at] = list_of(i);
+    const Candidate* list = lists->list(at);
+    const ListState& state = lists->state[at];
+    const int count = state.exact;
     chosen_[i].rank = kNoRank;
     for (int c = 0; c < count; ++c) {
       if (!items_.free(list[c].item)) continue;
@@ -173,7 +183,7 @@ class ScreenMatcher {
       for (int e = c + 1; e < count && list[e].cosine == best.cosine; ++e)
         if (items_.free(list[e].item) && items_.head(list[e].item) < items_.head(best.item))
           best = list[e];
-      if (!lists.level[at].admits(best.cosine, items_.head(best.item))) return false;
+      if (!state.level.admits(best.cosine, items_.head(best.item))) return false;
       cosine_of(i) = best.cosine;
       chosen_[i] = {best.item, items_.take(best.item)};
       return true;
@@ -198,15 +208,35 @@ class ScreenMatcher {
     }
   }
 
-  // New lists for all that ran dry, against what is free now.
+  // New lists for all that ran dry, against what is free now: from what their
+  // old ones hold in reserve, else by a new search.
   void refill() {
-    dry_total_ += static_cast<int64_t>(dry_.size());
     ++refills_;
+    dry_total_ += static_cast<int64_t>(dry_.size());
+    team_.for_chunks(static_cast<int64_t>(dry_.size()), 8, [&](int64_t b, int64_t e, int thread) {
+      for (int64_t k = b; k < e; ++k) {
+        const auto [lists, at] = list_of(dry_[static_cast<size_t>(k)]);
+        if (lists->state[at].exact < lists->state[at].total)
+          searches_[static_cast<size_t>(thread)].deepen_list(*lists, at);
+      }
+    });
+    std::erase_if(dry_, [&](size_t i) {
+      if (!choose(i)) return false;
+      take_back(i);
+      return true;
+    });
+    if (dry_.empty()) return;
+    searched_again_ += static_cast<int64_t>(dry_.size());
     BlockLists next;
-    next.reset(2 * wanted_, dry_.size());
+    next.reset(places(), dry_.size());
     for (size_t k = 0; k < dry_.size(); ++k) next.y_rank[k] = lists_.y_rank[dry_[k]];
-    search(next, -2.0);
+    search(next, kNoFloor);
     merge_refilled(next);
+  }
+
+  std::pair<BlockLists*, size_t> list_of(size_t i) {
+    if (where_[i] >= 0) return {&refilled_, static_cast<size_t>(where_[i])};
+    return {&lists_, i};
   }
 
   void merge_refilled(BlockLists& next) {
@@ -221,14 +251,14 @@ class ScreenMatcher {
   static void append(BlockLists& to, const BlockLists& from) {
     to.y_rank.insert(to.y_rank.end(), from.y_rank.begin(), from.y_rank.end());
     to.candidates.insert(to.candidates.end(), from.candidates.begin(), from.candidates.end());
-    to.count.insert(to.count.end(), from.count.begin(), from.count.end());
-    to.level.insert(to.level.end(), from.level.begin(), from.level.end());
+    to.mean.insert(to.mean.end(), from.mean.begin(), from.mean.end());
+    to.state.insert(to.state.end(), from.state.begin(), from.state.end());
   }
 
   void adapt(int64_t done, int64_t n) {
     refilled_ = BlockLists{};
-    const int64_t dry = dry_total_ - dry_before_;
-    dry_before_ = dry_total_;
+    const int64_t dry = searched_again_ - searched_before_;
+    searched_before_ = searched_again_;
     if (options_.block > 0) return;
     const int64_t largest = (problem_.x.rows - done) / 32;
     if (dry * 10 > n) {
@@ -248,8 +278,11 @@ class ScreenMatcher {
     report_.add("survivors", static_cast<double>(total.survivors));
     report_.add("pairs_rescored", static_cast<double>(total.rescored));
     report_.add("lists_dry", static_cast<double>(dry_total_));
+    report_.add("searched_again", static_cast<double>(searched_again_));
     report_.add("refills", static_cast<double>(refills_));
     report_.add("packs", static_cast<double>(packs_));
+    report_.add("frames_of_neighbours", neighbours_ ? 1.0 : 0.0);
+    report_.add("compactions", static_cast<double>(compactions_));
     report_.add("distinct_directions", static_cast<double>(items_.count()));
     report_.add("store_bytes", static_cast<double>(peak_bytes_));
     report_.add("seconds_pack", seconds_pack_);
@@ -267,19 +300,20 @@ class ScreenMatcher {
   std::vector<ScreenSearch> searches_;
   const int64_t n_y_;
   int64_t items_free_;
-  Layout layout_;
   int64_t laid_out_ = 0;
+  bool neighbours_ = false;
 
   int64_t block_ = 0;
   int wanted_;
-  double floor_ = -2.0;
+  double floor_ = kNoFloor;
+  double spread_ = 0.0;
   BlockLists lists_, refilled_;
   std::vector<int64_t> where_;  // place in refilled_, -1: in lists_
   std::vector<Choice> chosen_;
   std::vector<size_t> dry_;
   Assignment result_;
 
-  int64_t dry_total_ = 0, dry_before_ = 0, refills_ = 0, packs_ = 0, peak_bytes_ = 0;
+  int64_t dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0, packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
   double seconds_pack_ = 0, seconds_search_ = 0, seconds_resolve_ = 0;
 };
 

@@ -8,53 +8,20 @@ namespace {
 
 // Columns whose codes stay in the nearest caches while the tile's y's pass.
 int32_t panel_groups(int32_t steps) {
-  return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128);
+  return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128) & ~3;
 }
 
+constexpr int kCertain = 3;  // candidates evaluated and in certain order a list
+
 }  // namespace
-
-// Exact cosines of one y, read from X's stored rows.
-class ScreenSearch::RowExact final : public Exact {
- public:
-  RowExact(ScreenSearch& search, size_t y)
-      : s_(search), y_(search.direction_.data() + y * static_cast<size_t>(search.problem_.x.cols)) {}
-
-  double cosine(uint32_t item) override {
-    ++s_.counters.rescored;
-    const MatrixView& x = s_.problem_.x;
-    const uint32_t row = row_of(item);
-    const RowScale& scale = s_.problem_.x_scale[row];
-    if (scale.zero()) return 0.0;
-    return x.dtype == DType::kFloat32
-               ? s_.kernels_.cosine_f32(y_, x.row_f32(row), scale.max_abs, scale.inner, x.cols)
-               : s_.kernels_.cosine_f64(y_, x.row_f64(row), scale.max_abs, scale.inner, x.cols);
-  }
-
-  void prefetch(uint32_t item) override {
-    const MatrixView& x = s_.problem_.x;
-    const uint32_t row = row_of(item);
-    __builtin_prefetch(&s_.problem_.x_scale[row]);
-    const int64_t width = x.cols * (x.dtype == DType::kFloat32 ? 4 : 8);
-    const char* p = x.dtype == DType::kFloat32 ? reinterpret_cast<const char*>(x.row_f32(row))
-                                               : reinterpret_cast<const char*>(x.row_f64(row));
-    for (int64_t b = 0; b < std::min<int64_t>(width, 512); b += 64) __builtin_prefetch(p + b);
-  }
-
-  uint32_t head(uint32_t item) const override { return s_.items_.head(item); }
-
- private:
-  uint32_t row_of(uint32_t item) const {
-    return s_.problem_.x_by_norm[s_.items_.any_rank(item)];
-  }
-  ScreenSearch& s_;
-  const double* y_;
-};
 
 void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   n_ = end - begin;
   const size_t d = static_cast<size_t>(store_.dims());
   const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
   direction_.resize(n_ * d);
+  rotated_.resize(n_ * d);
+  scratch_.resize(d);
   code_.assign(n_ * width, 0);
   query_.resize(n_);
   view_.resize(n_);
@@ -62,8 +29,10 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   if (shortlist_.size() < n_) shortlist_.resize(n_);
   for (size_t i = 0; i < n_; ++i) {
     const uint32_t row = problem_.y_by_norm[lists.y_rank[begin + i]];
-    double* v = direction_.data() + i * d;
-    row_direction(problem_.y, row, problem_.y_scale[row], v);
+    row_direction(problem_.y, row, problem_.y_scale[row], direction_.data() + i * d);
+    double* v = rotated_.data() + i * d;
+    std::copy_n(direction_.data() + i * d, d, v);
+    store_.rotation().apply(v, scratch_.data());
     double largest = 0.0;
     for (size_t k = 0; k < d; ++k) largest = std::max(largest, std::fabs(v[k]));
     Query& q = query_[i];
@@ -81,35 +50,72 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
 
 void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, double floor) {
   prepare(lists, begin, end);
-  for (size_t i = 0; i < n_; ++i) shortlist_[i].reset(wanted, floor);
-  const std::vector<Frame>& frames = store_.frames();
-  for (size_t f = 0; f < frames.size(); ++f) {
+  for (size_t i = 0; i < n_; ++i) {
+    const double* v = rotated_.data() + i * static_cast<size_t>(store_.dims());
+    lists.mean[begin + i] = kernels_.ordered_dot(v, store_.mean(), store_.dims());
+    shortlist_[i].reset(wanted, lists.mean[begin + i] + floor);
+  }
+  compute_bases();
+  nearest_.assign(n_, kNoRank);
+  warm_ = false;
+  if (store_.neighbours()) visit_nearest();
+  for (size_t f = 0; f < store_.frames().size(); ++f) {
     team_.check();
-    visit(frames[f], store_.center(f));
+    visit(f, 0, n_);
+    warm_ = true;
   }
   for (size_t i = 0; i < n_; ++i) {
-    RowExact exact(*this, i);
-    lists.count[begin + i] = shortlist_[i].finish(exact, lists.most, lists.list(begin + i),
-                                                  &lists.level[begin + i]);
+    RowExact values = exact(direction(i));
+    lists.state[begin + i] =
+        shortlist_[i].finish(values, kCertain, lists.places, lists.list(begin + i));
   }
 }
 
-// Drops the y's that the frame cannot serve, then screens or evaluates it.
-void ScreenSearch::visit(const Frame& frame, const double* center) {
+void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
+  scratch_.resize(static_cast<size_t>(problem_.y.cols));
+  const uint32_t row = problem_.y_by_norm[lists.y_rank[i]];
+  row_direction(problem_.y, row, problem_.y_scale[row], scratch_.data());
+  RowExact values = exact(scratch_.data());
+  deepen(values, lists.list(i), lists.state[i]);
+}
+
+void ScreenSearch::compute_bases() {
+  const size_t frames = store_.frames().size();
   const size_t d = static_cast<size_t>(store_.dims());
+  base_.resize(frames * n_);
+  for (size_t f = 0; f < frames; ++f)
+    for (size_t i = 0; i < n_; ++i)
+      base_[f * n_ + i] =
+          kernels_.ordered_dot(rotated_.data() + i * d, store_.center(f), store_.dims());
+}
+
+// Looking first where the best is likely raises the thresholds for all the rest.
+void ScreenSearch::visit_nearest() {
+  for (size_t i = 0; i < n_; ++i) {
+    uint32_t best = 0;
+    for (size_t f = 1; f < store_.frames().size(); ++f)
+      if (base_[f * n_ + i] > base_[best * n_ + i]) best = static_cast<uint32_t>(f);
+    visit(best, i, i + 1);
+    nearest_[i] = best;
+  }
+  warm_ = true;
+}
+
+// Drops the y's that the frame cannot serve, then screens or evaluates it.
+void ScreenSearch::visit(size_t f, size_t first_y, size_t last_y) {
+  const Frame& frame = store_.frames()[f];
   const double reach = frame.radius + store_.slack();
   active_.clear();
-  for (size_t i = 0; i < n_; ++i) {
-    View& view = view_[i];
-    view.base = kernels_.ordered_dot(direction_.data() + i * d, center, store_.dims());
-    if (view.base + reach < shortlist_[i].threshold()) continue;
+  for (size_t i = first_y; i < last_y; ++i) {
+    const double base = base_[f * n_ + i];
+    if (base + reach < shortlist_[i].threshold() || nearest_[i] == f) continue;
     active_.push_back(static_cast<uint32_t>(i));
     const Query& q = query_[i];
-    view.unit = q.scale * frame.scale;
-    view.error = q.code_norm * frame.residual + q.rest * frame.radius + store_.slack();
+    view_[i] = {base, q.scale * frame.scale,
+                q.code_norm * frame.residual + q.rest * frame.radius + store_.slack()};
   }
   const int64_t n_active = static_cast<int64_t>(active_.size());
-  counters.skipped += (static_cast<int64_t>(n_) - n_active) * frame.columns;
+  counters.skipped += (static_cast<int64_t>(last_y - first_y) - n_active) * frame.columns;
   counters.screened += n_active * frame.columns;
   if (active_.empty()) return;
   if (frame.scale == 0.0)
@@ -137,9 +143,11 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   hits_.resize(static_cast<size_t>(kMaxTileY) * static_cast<size_t>(per_panel) * kGroup);
   for (const uint32_t y : active_) threshold_[y] = integer_threshold(y);
   const int32_t groups = frame.groups();
-  for (int32_t g = 0; g < groups; g += per_panel) {
+  // The first columns of all, seen without a threshold, come in small portions.
+  int32_t portion = warm_ ? per_panel : 4;
+  for (int32_t g = 0; g < groups; g += portion, portion = std::min(per_panel, 4 * portion)) {
     const int64_t first = frame.first_group + g;
-    const ScreenPanel panel = store_.panel(first, std::min(per_panel, groups - g));
+    const ScreenPanel panel = store_.panel(first, std::min(portion, groups - g));
     for (size_t a = 0; a < active_.size(); a += kMaxTileY) {
       const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, active_.size() - a));
       const int8_t* codes[kMaxTileY];
@@ -166,8 +174,8 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
     if (value + view.error < list.threshold()) continue;
     list.add(value + view.error, value - view.error, store_.item_at(first_column + hits[h].x));
     if (list.full()) {
-      RowExact exact(*this, y);
-      list.shrink(exact);
+      RowExact values = exact(direction(y));
+      list.shrink(values);
       threshold_[y] = integer_threshold(y);
     }
   }
@@ -200,8 +208,8 @@ void ScreenSearch::evaluate_frame(const Frame& frame) {
         if (cosine[i] < list.threshold()) continue;
         list.add_exact(cosine[i], item[i], items_.head(item[i]));
         if (list.full()) {
-          RowExact exact(*this, y);
-          list.shrink(exact);
+          RowExact values = exact(direction(y));
+          list.shrink(values);
         }
       }
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "strategies/row_exact.h"
 #include "strategies/screen_store.h"
 #include "strategies/shortlist.h"
 
@@ -11,22 +12,22 @@ namespace gtn {
 
 // The lists of a block of y's, a fixed number of places each.
 struct BlockLists {
-  int most = 0;
+  int places = 0;
   std::vector<uint32_t> y_rank;
   std::vector<Candidate> candidates;
-  std::vector<int32_t> count;
-  std::vector<Level> level;
+  std::vector<ListState> state;
+  std::vector<double> mean;  // of the y's cosines with all columns
 
-  void reset(int places, size_t n) {
-    most = places;
+  void reset(int places_a_list, size_t n) {
+    places = places_a_list;
     y_rank.resize(n);
     candidates.resize(n * static_cast<size_t>(places));
-    count.assign(n, 0);
-    level.assign(n, Level{});
+    state.assign(n, ListState{});
+    mean.assign(n, 0.0);
   }
-  Candidate* list(size_t i) { return candidates.data() + i * static_cast<size_t>(most); }
+  Candidate* list(size_t i) { return candidates.data() + i * static_cast<size_t>(places); }
   const Candidate* list(size_t i) const {
-    return candidates.data() + i * static_cast<size_t>(most);
+    return candidates.data() + i * static_cast<size_t>(places);
   }
 };
 
@@ -51,8 +52,11 @@ class ScreenSearch {
       : problem_(problem), items_(items), store_(store), kernels_(kernels), team_(team) {}
 
   // Fills lists [begin, end). `wanted` candidates a y at least, unless fewer reach
-  // floor: the cosine below which a list need not be complete.
+  // the y's mean cosine + floor, below which a list need not be complete.
   void search(BlockLists& lists, size_t begin, size_t end, int wanted, double floor);
+
+  // Evaluates the rest of list i.
+  void deepen_list(BlockLists& lists, size_t i);
 
   ScreenCounters counters;
 
@@ -66,10 +70,16 @@ class ScreenSearch {
   struct View {
     double base, unit, error;
   };
-  class RowExact;
-
+  RowExact exact(const double* direction) {
+    return RowExact(problem_, items_, kernels_, direction, counters.rescored);
+  }
+  const double* direction(size_t y) const {
+    return direction_.data() + y * static_cast<size_t>(problem_.x.cols);
+  }
   void prepare(const BlockLists& lists, size_t begin, size_t end);
-  void visit(const Frame& frame, const double* center);
+  void compute_bases();
+  void visit_nearest();
+  void visit(size_t frame, size_t first_y, size_t last_y);
   void screen_frame(const Frame& frame);
   void evaluate_frame(const Frame& frame);
   int32_t integer_threshold(size_t y) const;
@@ -82,10 +92,13 @@ class ScreenSearch {
   const Team& team_;
 
   size_t n_ = 0;  // y's in the tile
-  std::vector<double> direction_;
+  bool warm_ = false;  // thresholds were raised by a first look
+  std::vector<double> direction_, rotated_, scratch_;
   std::vector<int8_t> code_;
   std::vector<Query> query_;
   std::vector<View> view_;
+  std::vector<double> base_;       // [frame][y]: rotated direction . centre
+  std::vector<uint32_t> nearest_;  // the frame each y looked at first
   std::vector<Shortlist> shortlist_;
   std::vector<int32_t> threshold_;
   std::vector<uint32_t> active_;

@@ -25,6 +25,7 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
     : problem_(problem),
       items_(items),
       kernels_(kernels),
+      rotation_(problem.x.cols, kernels),
       d_(problem.x.cols),
       steps_(static_cast<int32_t>((problem.x.cols + kStepDims - 1) / kStepDims)),
       x_limit_(kernels.x_max),
@@ -36,7 +37,7 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
     x_limit_ = std::max(1, x_limit_ / 2);
     y_limit_ = std::max(1, y_limit_ / 2);
   }
-  slack_ = 4.0 * (static_cast<double>(d_) + 64.0) * kEps;
+  slack_ = 4.0 * (static_cast<double>(d_) + 64.0) * kEps + 2.0 * rotation_.error();
   column_of_.resize(static_cast<size_t>(items.count()));
 }
 
@@ -47,6 +48,7 @@ int64_t ScreenStore::bytes() const {
 }
 
 void ScreenStore::pack(const Layout& layout, Team& team) {
+  neighbours_ = layout.neighbours;
   const size_t n_frames = layout.frame_begin.size() - 1;
   // Keep the free items of each frame, in place in a copy of the permutation.
   std::vector<uint32_t> packed;
@@ -84,6 +86,11 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
                scratch[static_cast<size_t>(thread)]);
   });
+  mean_.assign(static_cast<size_t>(d_), 0.0);
+  for (size_t f = 0; f < frames_.size(); ++f) {
+    const double share = frames_[f].columns / static_cast<double>(columns_);
+    for (size_t k = 0; k < mean_.size(); ++k) mean_[k] += share * center(f)[k];
+  }
 }
 
 void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) {
@@ -91,7 +98,7 @@ void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) 
   const size_t d = static_cast<size_t>(d_);
   const size_t n = static_cast<size_t>(frame.columns);
   scratch.v.resize(n * d);
-  scratch.center.assign(d, 0.0);
+  scratch.rotated.resize(d);
   scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
   double* center = centers_.data() + f * d;
   for (size_t i = 0; i < n; ++i) {
@@ -100,6 +107,7 @@ void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) 
     const uint32_t row = problem_.x_by_norm[items_.any_rank(items[i])];
     double* v = scratch.v.data() + i * d;
     row_direction(problem_.x, row, problem_.x_scale[row], v);
+    rotation_.apply(v, scratch.rotated.data());
     for (size_t k = 0; k < d; ++k) center[k] += v[k];
   }
   for (size_t k = 0; k < d; ++k) center[k] /= static_cast<double>(n);
@@ -127,12 +135,49 @@ void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) 
     column_of_[items[i]] = static_cast<uint32_t>(column);
   }
   frame.residual = std::sqrt(residual2) * (1.0 + 1e-9) + slack_;
-  std::fill(scratch.code.begin(), scratch.code.end(), int8_t{0});
+  pad(frame);
+}
+
+// The last group's unused columns: never a hit, whatever their codes.
+void ScreenStore::pad(const Frame& frame) {
+  const int64_t first = frame.first_group * kGroup;
+  const std::vector<int8_t> zero(static_cast<size_t>(steps_) * kStepDims, 0);
   for (int64_t c = first + frame.columns; c < first + int64_t{frame.groups()} * kGroup; ++c) {
-    write_column(c, scratch.code.data());
+    write_column(c, zero.data());
     bias_[static_cast<size_t>(c)] = kDeadBias;
     item_at_[static_cast<size_t>(c)] = kNoRank;
   }
+}
+
+void ScreenStore::compact(Team& team) {
+  team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int) {
+    compact_frame(frames_[static_cast<size_t>(f)]);
+  });
+  columns_ = 0;
+  for (const Frame& frame : frames_) columns_ += frame.columns;
+}
+
+void ScreenStore::compact_frame(Frame& frame) {
+  const int64_t first = frame.first_group * kGroup;
+  int64_t to = first;
+  for (int64_t from = first; from < first + frame.columns; ++from) {
+    if (dead(from)) continue;
+    if (from != to) move_column(from, to);
+    ++to;
+  }
+  frame.columns = static_cast<int32_t>(to - first);
+  pad(frame);
+}
+
+void ScreenStore::move_column(int64_t from, int64_t to) {
+  const uint8_t* source =
+      codes_.get() + (from / kGroup) * steps_ * 64 + (from % kGroup) * kStepDims;
+  uint8_t* target = codes_.get() + (to / kGroup) * steps_ * 64 + (to % kGroup) * kStepDims;
+  for (int32_t s = 0; s < steps_; ++s) std::memcpy(target + s * 64, source + s * 64, kStepDims);
+  const uint32_t item = item_at_[static_cast<size_t>(from)];
+  bias_[static_cast<size_t>(to)] = 0;
+  item_at_[static_cast<size_t>(to)] = item;
+  column_of_[item] = static_cast<uint32_t>(to);
 }
 
 void ScreenStore::write_column(int64_t column, const int8_t* code) {

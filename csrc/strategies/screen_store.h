@@ -1,7 +1,7 @@
 // The free x's, quantised and packed for screening.
 //
 // Frames cut the packed columns into runs that share a centre and a scale: a
-// column is direction - centre = scale * codes + residual. The smaller a frame's
+// column is rotated direction - centre = scale * codes + residual. The smaller a frame's
 // radius, the tighter its bounds; where X is spread evenly one centre serves all.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "gtn_fast/match.h"
 #include "kernels/kernels.h"
 #include "strategies/free_items.h"
+#include "strategies/rotation.h"
 
 namespace gtn {
 
@@ -28,6 +29,7 @@ struct Frame {
 struct Layout {
   std::vector<uint32_t> items;
   std::vector<int64_t> frame_begin;  // frames + 1 offsets into items
+  bool neighbours = false;           // frames hold neighbours: most are far from a given y
 };
 
 class ScreenStore {
@@ -36,14 +38,20 @@ class ScreenStore {
 
   // Packs the free ones of layout.items, frame by frame.
   void pack(const Layout& layout, Team& team);
+  // Closes the gaps that killed columns left; frames keep centre and scale.
+  void compact(Team& team);
 
+  // What codes are made of: the direction, rotated.
+  const Rotation& rotation() const { return rotation_; }
   int64_t dims() const { return d_; }
   int32_t steps() const { return steps_; }
   int x_limit() const { return x_limit_; }
   int y_limit() const { return y_limit_; }
   int64_t columns() const { return columns_; }
+  bool neighbours() const { return neighbours_; }
   const std::vector<Frame>& frames() const { return frames_; }
   const double* center(size_t frame) const { return centers_.data() + frame * static_cast<size_t>(d_); }
+  const double* mean() const { return mean_.data(); }  // of all columns when packed
   ScreenPanel panel(int64_t first_group, int32_t groups) const {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
             steps_};
@@ -59,22 +67,28 @@ class ScreenStore {
 
  private:
   struct Scratch {
-    std::vector<double> v, center;
+    std::vector<double> v, rotated;
     std::vector<int8_t> code;
   };
   void pack_frame(size_t frame, const uint32_t* items, Scratch& scratch);
   void write_column(int64_t column, const int8_t* code);
+  void move_column(int64_t from, int64_t to);
+  void pad(const Frame& frame);
+  void compact_frame(Frame& frame);
 
   const Problem& problem_;
   const FreeItems& items_;
   const Kernels& kernels_;
+  const Rotation rotation_;
   const int64_t d_;
   const int32_t steps_;
   int x_limit_, y_limit_;
+  bool neighbours_ = false;
   double slack_;
   int64_t columns_ = 0, groups_capacity_ = 0;
   std::vector<Frame> frames_;
   std::vector<double> centers_;
+  std::vector<double> mean_;
   struct Free {
     void operator()(uint8_t* p) const;
   };

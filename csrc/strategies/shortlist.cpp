@@ -1,18 +1,61 @@
 #include "strategies/shortlist.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 namespace gtn {
+namespace {
+
+constexpr size_t kFirstFull = 32;   // entries before the first look at the threshold
+constexpr size_t kMostEntries = 320;  // that bounds alone may leave
+
+// Complete for all cosines greater than this one.
+Level above(double cosine) {
+  return {std::nextafter(cosine, std::numeric_limits<double>::infinity()), kNoRank};
+}
+
+void sort_exact(Exact& exact, Candidate* begin, Candidate* end) {
+  std::sort(begin, end, [&](const Candidate& a, const Candidate& b) {
+    return better(a.cosine, exact.head(a.item), b.cosine, exact.head(b.item));
+  });
+}
+
+// All values are exact: sorts them and drops what lies below the level, where
+// others may be missing.
+void settle(Exact& exact, Candidate* list, ListState& state) {
+  sort_exact(exact, list, list + state.total);
+  state.level = state.deep_level;
+  state.exact = 0;
+  while (state.exact < state.total &&
+         state.level.admits(list[state.exact].cosine, exact.head(list[state.exact].item)))
+    ++state.exact;
+  state.total = state.exact;
+}
+
+}  // namespace
+
+void deepen(Exact& exact, Candidate* list, ListState& state) {
+  for (int32_t i = state.exact; i < state.total; ++i) exact.prefetch(list[i].item);
+  for (int32_t i = state.exact; i < state.total; ++i) list[i].cosine = exact.cosine(list[i].item);
+  settle(exact, list, state);
+}
 
 void Shortlist::reset(int wanted, double floor) {
   entries_.clear();
   wanted_ = static_cast<size_t>(wanted);
-  capacity_ = 4 * wanted_ + 16;
+  full_ = std::max(kFirstFull, 2 * wanted_);
   level_ = Level{floor, kNoRank};
 }
 
-void Shortlist::drop_below() {
+// The wanted-th best lower bound: that many items are at least as good.
+void Shortlist::raise_threshold() {
+  if (entries_.size() < wanted_) return;
+  lowers_.clear();
+  for (const Entry& e : entries_) lowers_.push_back(e.lower);
+  const auto kth = lowers_.begin() + static_cast<int64_t>(wanted_) - 1;
+  std::nth_element(lowers_.begin(), kth, lowers_.end(), std::greater<>());
+  if (*kth > level_.cosine) level_ = Level{*kth, kNoRank};
   const double bar = level_.cosine;
   std::erase_if(entries_, [bar](const Entry& e) { return e.upper < bar; });
 }
@@ -40,30 +83,56 @@ void Shortlist::keep_best(Exact& exact, size_t n) {
 }
 
 void Shortlist::shrink(Exact& exact) {
-  if (entries_.size() >= wanted_) {
-    lowers_.clear();
-    for (const Entry& e : entries_) lowers_.push_back(e.lower);
-    const auto kth = lowers_.begin() + static_cast<int64_t>(wanted_) - 1;
-    std::nth_element(lowers_.begin(), kth, lowers_.end(), std::greater<>());
-    if (*kth > level_.cosine) level_ = Level{*kth, kNoRank};
-    drop_below();
-  }
-  if (2 * entries_.size() > capacity_) {
+  raise_threshold();
+  if (entries_.size() > std::max(kMostEntries, 2 * wanted_)) {
     evaluate(exact);
     keep_best(exact, wanted_);
   }
+  full_ = 2 * entries_.size() + kFirstFull;
 }
 
-int Shortlist::finish(Exact& exact, int most, Candidate* out, Level* level) {
-  if (entries_.size() > wanted_) shrink(exact);
-  evaluate(exact);
-  keep_best(exact, static_cast<size_t>(most));
-  std::sort(entries_.begin(), entries_.end(), [&](const Entry& a, const Entry& b) {
-    return better(a.upper, exact.head(a.item), b.upper, exact.head(b.item));
-  });
-  for (size_t i = 0; i < entries_.size(); ++i) out[i] = {entries_[i].upper, entries_[i].item};
-  *level = level_;
-  return static_cast<int>(entries_.size());
+ListState Shortlist::finish(Exact& exact, int least, int most, Candidate* out) {
+  raise_threshold();
+  std::sort(entries_.begin(), entries_.end(),
+            [](const Entry& a, const Entry& b) { return a.upper > b.upper; });
+  ListState state = write(exact, least, most, out);
+  if (state.exact == 0 && !entries_.empty()) {
+    // More ties, or bounds as good as ties, than there is room for.
+    evaluate(exact);
+    keep_best(exact, static_cast<size_t>(most));
+    state = write(exact, most, most, out);
+  }
+  return state;
+}
+
+// Entries by upper bound, best first, as many as there is room for; evaluates from
+// the top until `least` of them beat every bound that is left.
+ListState Shortlist::write(Exact& exact, int least, int most, Candidate* out) {
+  const size_t kept = std::min(entries_.size(), static_cast<size_t>(most));
+  ListState state;
+  state.deep_level = level_;
+  if (kept < entries_.size() && entries_[kept].upper >= level_.cosine)
+    state.deep_level = above(entries_[kept].upper);
+  for (size_t i = 0; i < kept; ++i) out[i] = {entries_[i].upper, entries_[i].item};
+  state.total = static_cast<int32_t>(kept);
+  size_t done = 0;
+  while (done < kept) {
+    const size_t next = std::min(kept, done + static_cast<size_t>(least));
+    for (size_t i = done; i < next; ++i) exact.prefetch(out[i].item);
+    for (size_t i = done; i < next; ++i) out[i].cosine = exact.cosine(out[i].item);
+    done = next;
+    if (done == kept) break;
+    int certain = 0;
+    for (size_t i = 0; i < done; ++i) certain += out[i].cosine > out[done].cosine;
+    if (certain < least) continue;
+    // What is evaluated but not certain yet waits with the others.
+    sort_exact(exact, out, out + done);
+    state.exact = certain;
+    state.level = above(out[done].cosine);
+    return state;
+  }
+  settle(exact, out, state);
+  return state;
 }
 
 }  // namespace gtn

@@ -9,7 +9,8 @@
 
 namespace gtn {
 
-// An exactly evaluated candidate.
+// An item and its exact cosine or, where a list has not evaluated it yet, an
+// upper bound of it.
 struct Candidate {
   double cosine;
   uint32_t item;
@@ -28,7 +29,7 @@ inline bool better(double cosine_a, uint32_t rank_a, double cosine_b, uint32_t r
   return cosine_a > cosine_b || (cosine_a == cosine_b && rank_a < rank_b);
 }
 
-// Exact values on demand: cosine(item) and head(item).
+// Exact values on demand.
 class Exact {
  public:
   virtual ~Exact() = default;
@@ -36,6 +37,19 @@ class Exact {
   virtual void prefetch(uint32_t item) = 0;
   virtual uint32_t head(uint32_t item) const = 0;
 };
+
+// A finished list: `exact` candidates, best first, complete down to `level`, then
+// the others up to `total` with upper bounds; all of them together are complete
+// down to `deep_level`.
+struct ListState {
+  int32_t exact = 0;
+  int32_t total = 0;
+  Level level;
+  Level deep_level;
+};
+
+// Evaluates the rest of a list and sorts it.
+void deepen(Exact& exact, Candidate* list, ListState& state);
 
 // Collects items by certified bounds lower <= cosine <= upper, keeps few, and
 // knows from which upper bound on an item still matters.
@@ -46,7 +60,7 @@ class Shortlist {
 
   // Items with upper < threshold() cannot belong to the list.
   double threshold() const { return level_.cosine; }
-  bool full() const { return entries_.size() >= capacity_; }
+  bool full() const { return entries_.size() >= full_; }
   void add(double upper, double lower, uint32_t item) { entries_.push_back({upper, lower, item}); }
   // Adds an exact value; of use where all of a cluster is evaluated.
   void add_exact(double cosine, uint32_t item, uint32_t head) {
@@ -57,22 +71,23 @@ class Shortlist {
   // exactly only if the bounds cannot tell enough of the entries apart.
   void shrink(Exact& exact);
 
-  // Evaluates what is left and writes the best `most`, best first, to out.
-  // Returns how many; *level says down to where the list is complete.
-  int finish(Exact& exact, int most, Candidate* out, Level* level);
+  // Writes at most `most` candidates to out, at least `least` of them evaluated
+  // and in certain order (if there are that many).
+  ListState finish(Exact& exact, int least, int most, Candidate* out);
 
  private:
   struct Entry {
     double upper, lower;
     uint32_t item;
   };
-  void drop_below();
+  ListState write(Exact& exact, int least, int most, Candidate* out);
+  void raise_threshold();
   void evaluate(Exact& exact);
   void keep_best(Exact& exact, size_t n);
 
   std::vector<Entry> entries_;
   std::vector<double> lowers_;
-  size_t wanted_ = 0, capacity_ = 0;
+  size_t wanted_ = 0, full_ = 0;
   Level level_;
 };
 

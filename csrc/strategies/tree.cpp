@@ -129,8 +129,8 @@ class TreeMatch {
     uint32_t key = 0;
     for (int64_t c = 0; c < d_; ++c) {
       const int64_t cell = static_cast<int64_t>((y[c] + 1.0) * 0.5 * static_cast<double>(cells));
-      key |= spread_[static_cast<size_t>((c << cell_bits_) +
-                                         std::clamp<int64_t>(cell, 0, cells - 1))];
+      key |=
+          spread_[static_cast<size_t>((c << cell_bits_) + std::clamp<int64_t>(cell, 0, cells - 1))];
     }
     return key;
   }
@@ -160,10 +160,9 @@ class TreeMatch {
       for (int64_t j = begin; j < end; ++j) {
         const int64_t i = static_cast<int64_t>(order[j] & 0xFFFFFFFF);
         List& list = lists_[static_cast<size_t>(i)];
-        list.count = list.zero
-                         ? 0
-                         : search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_,
-                                   &hits_[static_cast<size_t>(i * list_)], &stats);
+        list.count = list.zero ? 0
+                               : search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_,
+                                         &hits_[static_cast<size_t>(i * list_)], &stats);
         list.complete = list.count < list_;
       }
     });
@@ -187,11 +186,15 @@ class TreeMatch {
     if (size < 256) return;
     const double share = static_cast<double>(refills) / static_cast<double>(size);
     if (share > 0.1) {
-      if (list_ < 8) list_ *= 2;
-      else block_share_ = std::min<int64_t>(block_share_ * 2, 1024);
+      if (list_ < 8)
+        list_ *= 2;
+      else
+        block_share_ = std::min<int64_t>(block_share_ * 2, 1024);
     } else if (share < 0.005) {
-      if (block_share_ > kBlockShare) block_share_ /= 2;
-      else if (list_ > kList) list_ /= 2;
+      if (block_share_ > kBlockShare)
+        block_share_ /= 2;
+      else if (list_ > kList)
+        list_ /= 2;
     }
   }
 
@@ -204,9 +207,8 @@ class TreeMatch {
     } else {
       if (!from_list(i, chosen)) chosen = search_again(i);
       // A zero x has cosine 0 with every y.
-      if (zero_head_ != kNoRank &&
-          (chosen.rank == kNoRank || chosen.cosine < 0.0 ||
-           (chosen.cosine == 0.0 && zero_head_ < chosen.rank)))
+      if (zero_head_ != kNoRank && (chosen.rank == kNoRank || chosen.cosine < 0.0 ||
+                                    (chosen.cosine == 0.0 && zero_head_ < chosen.rank)))
         chosen = {0.0, zero_head_, kNoRank};
     }
     if (chosen.slot == kNoRank) {
@@ -279,8 +281,7 @@ class TreeMatch {
 
 }  // namespace
 
-Assignment match_tree(const Problem& problem, const Options& options, Team& team,
-                      Report& report) {
+Assignment match_tree(const Problem& problem, const Options& options, Team& team, Report& report) {
   TreeMatch tree(problem, options, team);
   Assignment out = tree.run();
   tree.add_to(report);

@@ -81,8 +81,9 @@ class Arranger {
     Point<D>* begin = points_ + start(s, s.first);
     Point<D>* end = points_ + start(s, s.last);
     const int side = widest(begin, end);
-    std::nth_element(begin, points_ + start(s, middle), end,
-                     [side](const Point<D>& a, const Point<D>& b) { return a.x[side] < b.x[side]; });
+    std::nth_element(
+        begin, points_ + start(s, middle), end,
+        [side](const Point<D>& a, const Point<D>& b) { return a.x[side] < b.x[side]; });
     out.push_back({s.level, s.node, s.first, middle});
     out.push_back({s.level, s.node, middle, s.last});
   }
@@ -159,8 +160,7 @@ class TreeIndexOf : public TreeIndex {
     allocate(n);
     Arranger<D>(points, n, view_.levels, team).run();
     team.for_chunks(nodes_[1], 1 << 8, [&](int64_t begin, int64_t end, int) {
-      for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf)
-        fill_leaf(points, leaf);
+      for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf) fill_leaf(points, leaf);
     });
     for (int level = 2; level <= view_.levels; ++level)
       for (int64_t child = 0; child < nodes_[level] * kTreeFan; ++child) fill_box(level, child);
@@ -228,9 +228,7 @@ std::unique_ptr<TreeIndex> make_index(int64_t d) {
 
 }  // namespace
 
-std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) {
-  return make_index<2>(d);
-}
+std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) { return make_index<2>(d); }
 
 void TreeIndex::allocate(int64_t n) {
   n_ = live_ = n;

@@ -1,0 +1,53 @@
+// Exact cosines of one y, from X's stored rows.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "gtn_fast/match.h"
+#include "kernels/kernels.h"
+#include "strategies/free_items.h"
+#include "strategies/shortlist.h"
+
+namespace gtn {
+
+class RowExact final : public Exact {
+ public:
+  RowExact(const Problem& problem, const FreeItems& items, const Kernels& kernels,
+           const double* direction, int64_t& count)
+      : problem_(problem), items_(items), kernels_(kernels), y_(direction), count_(count) {}
+
+  double cosine(uint32_t item) override {
+    ++count_;
+    const MatrixView& x = problem_.x;
+    const uint32_t row = row_of(item);
+    const RowScale& scale = problem_.x_scale[row];
+    if (scale.zero()) return 0.0;
+    return x.dtype == DType::kFloat32
+               ? kernels_.cosine_f32(y_, x.row_f32(row), scale.max_abs, scale.inner, x.cols)
+               : kernels_.cosine_f64(y_, x.row_f64(row), scale.max_abs, scale.inner, x.cols);
+  }
+
+  void prefetch(uint32_t item) override {
+    const MatrixView& x = problem_.x;
+    const uint32_t row = row_of(item);
+    __builtin_prefetch(&problem_.x_scale[row]);
+    const int64_t size = x.dtype == DType::kFloat32 ? 4 : 8;
+    const char* p = static_cast<const char*>(x.data) + int64_t{row} * x.row_stride * size;
+    for (int64_t b = 0; b < std::min<int64_t>(x.cols * size, 512); b += 64)
+      __builtin_prefetch(p + b);
+  }
+
+  uint32_t head(uint32_t item) const override { return items_.head(item); }
+
+ private:
+  uint32_t row_of(uint32_t item) const { return problem_.x_by_norm[items_.any_rank(item)]; }
+
+  const Problem& problem_;
+  const FreeItems& items_;
+  const Kernels& kernels_;
+  const double* y_;
+  int64_t& count_;
+};
+
+}  // namespace gtn
