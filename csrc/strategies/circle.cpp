@@ -104,11 +104,11 @@ class Circle {
 
   // Decides turn i and takes the x; returns its rank.
   uint32_t settle(int64_t i, double& cosine) {
-    if (problem_.y_scale[problem_.y_by_norm[static_cast<size_t>(i)]].zero()) {
+    const double* y = index_.y_direction.get() + 2 * i;
+    if (y[0] == 0.0 && y[1] == 0.0) {
       cosine = 0.0;
       return settle_zero();
     }
-    const double* y = index_.y_direction.get() + 2 * i;
     Best best;
     const int64_t a = left_of(index_.y_position[i]), b = right_of(index_.y_position[i]);
     if (a >= 0) walk(y, a, b, best);

@@ -14,9 +14,12 @@ namespace {
 Assignment run_strategy(Strategy strategy, const Problem& p, const Options& options, Team& team) {
   Report report;
   switch (strategy) {
-    case Strategy::kRay: return match_ray(p, options, team, report);
-    case Strategy::kCircle: return match_circle(p, options, team, report);
-    default: return match_tree(p, options, team, report);
+    case Strategy::kRay:
+      return match_ray(p, options, team, report);
+    case Strategy::kCircle:
+      return match_circle(p, options, team, report);
+    default:
+      return match_tree(p, options, team, report);
   }
 }
 
@@ -53,11 +56,11 @@ void check_case(const Case& c, uint64_t seed) {
           expect_equal(got, want,
                        std::string(kind_name(c.kind)) + " n_x=" + std::to_string(c.n_x) +
                            " n_y=" + std::to_string(c.n_y) + " d=" + std::to_string(c.d) +
-                           " float=" + std::to_string(c.as_float) + " zeros=" +
-                           std::to_string(c.zeros) + " strategy=" +
-                           std::to_string(static_cast<int>(strategy)) + " threads=" +
-                           std::to_string(threads) + " block=" + std::to_string(block) +
-                           " list=" + std::to_string(list));
+                           " float=" + std::to_string(c.as_float) +
+                           " zeros=" + std::to_string(c.zeros) +
+                           " strategy=" + std::to_string(static_cast<int>(strategy)) +
+                           " threads=" + std::to_string(threads) +
+                           " block=" + std::to_string(block) + " list=" + std::to_string(list));
           GTN_CHECK(control.done.load() == c.n_y, "progress ends at n_y");
         }
       }
@@ -89,8 +92,8 @@ void test_invariance() {
       Matrix y = make_matrix(30000 - 1000 * (k % 2), d, kind, 1, 77, true, k % 3 == 1);
       const Problem p = make_problem(x, y, two);
       Options options;
-      const Assignment want = run_strategy(d == 2 ? Strategy::kCircle : Strategy::kTree, p,
-                                           options, two);
+      const Assignment want =
+          run_strategy(d == 2 ? Strategy::kCircle : Strategy::kTree, p, options, two);
       options.block = 5000;
       options.list_length = 1;
       expect_equal(run_strategy(Strategy::kTree, p, options, three), want,

@@ -15,14 +15,14 @@ namespace gtn::test {
 
 inline int failures = 0;
 
-#define GTN_CHECK(condition, ...)                                   \
-  do {                                                              \
-    if (!(condition)) {                                             \
-      ++gtn::test::failures;                                        \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);   \
-      std::printf(__VA_ARGS__);                                     \
-      std::printf("\n");                                            \
-    }                                                               \
+#define GTN_CHECK(condition, ...)                                 \
+  do {                                                            \
+    if (!(condition)) {                                           \
+      ++gtn::test::failures;                                      \
+      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+      std::printf(__VA_ARGS__);                                   \
+      std::printf("\n");                                          \
+    }                                                             \
   } while (0)
 
 // A row-major matrix that owns its numbers, in either type.
@@ -107,15 +107,15 @@ inline void expect_equal(const Assignment& got, const Assignment& want, const st
 // Kinds of input, ordinary and hostile. `which` = 0 for X, 1 for Y.
 enum class Kind {
   kGaussian,
-  kGrid,         // small integers: many equal directions, zero rows, equal norms
-  kRays,         // few rays, float64 noise
-  kOrthant,      // X in [0, 1]^d, Y centred
-  kCone,         // X far from the origin, Y centred
-  kNeedle,       // X and Y within 1e-8 of one ray: cosines tie in their last bits
-  kAllEqual,     // X one point
-  kDuplicates,   // X's second half repeats the first
-  kMagnitudes,   // 1e-30 to 1e30
-  kCircleTies,   // on a circle around the first axis: a y there ties with all, but for rounding
+  kGrid,        // small integers: many equal directions, zero rows, equal norms
+  kRays,        // few rays, float64 noise
+  kOrthant,     // X in [0, 1]^d, Y centred
+  kCone,        // X far from the origin, Y centred
+  kNeedle,      // X and Y within 1e-8 of one ray: cosines tie in their last bits
+  kAllEqual,    // X one point
+  kDuplicates,  // X's second half repeats the first
+  kMagnitudes,  // 1e-30 to 1e30
+  kCircleTies,  // on a circle around the first axis: a y there ties with all, but for rounding
   kCount,
 };
 
@@ -134,23 +134,39 @@ inline void fill_row(Matrix& m, int64_t r, Kind kind, int which, std::mt19937_64
   for (int64_t c = 0; c < m.cols; ++c) {
     double v = normal(rng);
     switch (kind) {
-      case Kind::kGrid: v = static_cast<double>(static_cast<int64_t>(rng() % 5)) - 2.0; break;
-      case Kind::kRays:
-        if (which == 0) v = scale * std::cos(static_cast<double>(7 * ray + 3) * (1.3 + static_cast<double>(c)));
+      case Kind::kGrid:
+        v = static_cast<double>(static_cast<int64_t>(rng() % 5)) - 2.0;
         break;
-      case Kind::kOrthant: if (which == 0) v = uniform(rng); break;
-      case Kind::kCone: if (which == 0) v = 100.0 + v; break;
-      case Kind::kNeedle: v = scale * (1.0 + 0.3 * static_cast<double>(c) + 1e-8 * v); break;
-      case Kind::kAllEqual: if (which == 0) v = 1.5 - static_cast<double>(c); break;
+      case Kind::kRays:
+        if (which == 0)
+          v = scale * std::cos(static_cast<double>(7 * ray + 3) * (1.3 + static_cast<double>(c)));
+        break;
+      case Kind::kOrthant:
+        if (which == 0) v = uniform(rng);
+        break;
+      case Kind::kCone:
+        if (which == 0) v = 100.0 + v;
+        break;
+      case Kind::kNeedle:
+        v = scale * (1.0 + 0.3 * static_cast<double>(c) + 1e-8 * v);
+        break;
+      case Kind::kAllEqual:
+        if (which == 0) v = 1.5 - static_cast<double>(c);
+        break;
       case Kind::kDuplicates:
         if (which == 0 && r >= m.rows / 2) v = m(r - m.rows / 2, c);
         break;
-      case Kind::kMagnitudes: v *= std::pow(10.0, 60.0 * scale - 36.0); break;
-      case Kind::kCircleTies:
-        if (c == 0) v = which == 0 ? 0.5 : std::fabs(first) + 0.1;
-        else if (which == 1) v = rng() % 3 == 0 ? 0.1 * v : 0.0;
+      case Kind::kMagnitudes:
+        v *= std::pow(10.0, 60.0 * scale - 36.0);
         break;
-      default: break;
+      case Kind::kCircleTies:
+        if (c == 0)
+          v = which == 0 ? 0.5 : std::fabs(first) + 0.1;
+        else if (which == 1)
+          v = rng() % 3 == 0 ? 0.1 * v : 0.0;
+        break;
+      default:
+        break;
     }
     m(r, c) = v;
   }
