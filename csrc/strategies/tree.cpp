@@ -6,7 +6,7 @@
 // and searches the tree again otherwise.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <stdexcept>
 
 #include "radix.h"
 #include "strategies/tree_index.h"
@@ -282,6 +282,8 @@ class TreeMatch {
 }  // namespace
 
 Assignment match_tree(const Problem& problem, const Options& options, Team& team, Report& report) {
+  if (problem.x.cols < 2 || problem.x.cols > kTreeMaxDim)
+    throw std::invalid_argument("tree needs d = 2 to 16");
   TreeMatch tree(problem, options, team);
   Assignment out = tree.run();
   tree.add_to(report);
