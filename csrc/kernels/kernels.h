@@ -47,8 +47,10 @@ struct Kernels {
   double (*cosine_f32)(const double* y, const float* row, double max_abs, double inner, int64_t d);
   double (*cosine_f64)(const double* y, const double* row, double max_abs, double inner, int64_t d);
 
-  // out[i] = ordered_dot(y, x_i) for kGroup directions kept as x[k * kGroup + i].
-  void (*ordered_dot_group)(const double* y, const double* x, int64_t d, double* out);
+  // out[i] = ordered_dot(y, x_i) for kGroup directions kept as x[k * kGroup + i];
+  // returns a bit mask of the i with out[i] >= threshold.
+  unsigned (*ordered_dot_group)(const double* y, const double* x, int64_t d, double threshold,
+                                double* out);
 
   // largest |row[i]|, and out[i] = (row[i] / max_abs) / inner (max_abs > 0).
   float (*max_abs_f32)(const float* row, int64_t d);

@@ -26,10 +26,10 @@ double seconds_since(Clock::time_point start) {
 constexpr int kPilot = 256;          // y's of the first block
 constexpr int64_t kSmallestBlock = 32;   // when lists collide
 constexpr int64_t kLargestBlock = 32768;
-constexpr int kListLength = 10;      // candidates wanted a y
+constexpr int kListLength = 4;      // candidates wanted a y
 constexpr int kLongestList = 160;
 constexpr int kTile = 192;           // y's a thread searches at once
-constexpr double kNoFloor = -8.0;     // below every difference of two cosines
+constexpr int64_t kFlood = 90;        // survivors a y that are worth a closer look
 constexpr double kCompactShare = 0.05;  // of the columns dead
 constexpr double kRelayoutShare = 0.5;
 
@@ -118,7 +118,7 @@ class ScreenMatcher {
     adapt(first + n, n);
   }
 
-  void search(BlockLists& lists, double floor) {
+  void search(BlockLists& lists, const Floor& floor) {
     const auto start = Clock::now();
     const int64_t n = static_cast<int64_t>(lists.y_rank.size());
     // A multiple of the kernel's width, small enough that every thread has work.
@@ -131,23 +131,40 @@ class ScreenMatcher {
     seconds_search_ += seconds_since(start);
   }
 
-  // Where the next block's lists may start, relative to a y's mean cosine: most y's
-  // find enough above it, and few pairs below it need a second look.
+  // Where the next block's lists may start: most y's find enough above it, and few
+  // pairs below it need a second look.
   void set_floor() {
-    std::vector<double> levels;
+    std::vector<double> heights;
     for (size_t i = 0; i < lists_.state.size(); ++i) {
       const ListState& state = lists_.state[i];
       // A list cut short by the floor asks for a lower one.
-      levels.push_back(state.total < wanted_ ? floor_ - spread_
-                                             : state.deep_level.cosine - lists_.mean[i]);
+      heights.push_back(state.total < wanted_
+                            ? floor_.height - spread_
+                            : (state.deep_level.cosine - lists_.mean[i]) / lists_.unit[i]);
     }
-    const size_t tenth = levels.size() / 10;
-    std::nth_element(levels.begin(), levels.begin() + static_cast<int64_t>(tenth), levels.end());
-    floor_ = levels[tenth];
-    const auto middle = levels.begin() + static_cast<int64_t>(levels.size() / 2);
-    std::nth_element(levels.begin(), middle, levels.end());
-    spread_ = std::max(0.0, *middle - floor_) + 1e-12;
-    floor_ -= 0.5 * spread_;
+    const auto tenth = heights.begin() + static_cast<int64_t>(heights.size() / 10);
+    std::nth_element(heights.begin(), tenth, heights.end());
+    const double low = *tenth;
+    const auto middle = heights.begin() + static_cast<int64_t>(heights.size() / 2);
+    std::nth_element(heights.begin(), middle, heights.end());
+    spread_ = std::max(0.0, *middle - low) + 1e-12;
+    floor_.height = low - 0.5 * spread_;
+    sample_if_flooded();
+  }
+
+  // One height for all y's is cheapest where all see X alike; where they do not,
+  // each y's deviation from its mean is measured first.
+  void sample_if_flooded() {
+    int64_t survivors = 0;
+    for (const ScreenSearch& s : searches_) survivors += s.counters.survivors;
+    const int64_t n = static_cast<int64_t>(lists_.state.size());
+    const bool warm = survivors_before_ > 0;
+    if (warm && !floor_.sampled && !store_.neighbours() &&
+        survivors - survivors_before_ > kFlood * n) {
+      floor_ = Floor{-1e9, true};
+      block_ = std::min<int64_t>(block_, kPilot);
+    }
+    survivors_before_ = survivors;
   }
 
   // The y's choose in order; position i of the block takes the best free of its
@@ -230,7 +247,7 @@ class ScreenMatcher {
     BlockLists next;
     next.reset(places(), dry_.size());
     for (size_t k = 0; k < dry_.size(); ++k) next.y_rank[k] = lists_.y_rank[dry_[k]];
-    search(next, kNoFloor);
+    search(next, Floor{});
     merge_refilled(next);
   }
 
@@ -305,8 +322,9 @@ class ScreenMatcher {
 
   int64_t block_ = 0;
   int wanted_;
-  double floor_ = kNoFloor;
+  Floor floor_;
   double spread_ = 0.0;
+  int64_t survivors_before_ = 0;
   BlockLists lists_, refilled_;
   std::vector<int64_t> where_;  // place in refilled_, -1: in lists_
   std::vector<Choice> chosen_;

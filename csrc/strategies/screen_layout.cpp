@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "gtn_fast/parallel.h"
@@ -13,7 +14,7 @@ constexpr int64_t kEvenFrame = 2048;      // columns a frame where X is spread e
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kSample = 4096;         // x's the decision looks at
 constexpr int64_t kSampleLeaf = 128;
-constexpr double kNeighbourShare = 0.8;   // variance left in the cells that makes it worth it
+constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
 constexpr int64_t kAxisSample = 96;  // x's the direction of a cut is taken from
 
 constexpr int kBins = 128;
@@ -158,9 +159,10 @@ class Cutter {
   std::vector<double> sample_, mean_, axis_, next_, row_;
 };
 
-// Whether frames of neighbours are much narrower than the whole: the share of the
-// variance left inside the cells of a few cuts of a sample. Every cut of evenly
-// spread directions removes about 2 / (pi d) of it.
+// Whether frames of neighbours would be much narrower than the whole, so that most
+// of them could be ruled out at a glance. The cells of a few cuts of a sample keep
+// some share of the variance; in D dimensions n cells keep about n^(-2/D), which
+// says what is left in the frames of all.
 bool neighbours_pay(const std::vector<Projected>& points, Cutter& cutter) {
   const int64_t n = static_cast<int64_t>(points.size());
   if (n < 4 * kNeighbourFrame) return false;
@@ -187,7 +189,10 @@ bool neighbours_pay(const std::vector<Projected>& points, Cutter& cutter) {
   }
   double inside = 0.0;
   for (const auto& [begin, end] : cells) inside += cutter.spread(data + begin, data + end);
-  return inside < kNeighbourShare * whole;
+  if (!(inside > 0.0)) return true;
+  const double frames = static_cast<double>(n) / static_cast<double>(kNeighbourFrame);
+  const double rate = std::log(frames) / std::log(static_cast<double>(cells.size()));
+  return std::pow(inside / whole, rate) < kNeighbourShare;
 }
 
 using Range = std::pair<int64_t, int64_t>;
@@ -230,6 +235,17 @@ std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& c
   return done;
 }
 
+// Items are numbered by norm, which may go with direction. A stride coprime to n
+// makes every run of columns a fair sample.
+void spread_out(std::vector<Projected>& points) {
+  const size_t n = points.size();
+  size_t stride = static_cast<size_t>(0.6180339887 * static_cast<double>(n)) | 1;
+  while (std::gcd(stride, n) != 1) ++stride;
+  std::vector<Projected> out(n);
+  for (size_t i = 0, at = 0; i < n; ++i, at = (at + stride) % n) out[i] = points[at];
+  points.swap(out);
+}
+
 }  // namespace
 
 Layout make_layout(const Problem& problem, const FreeItems& items, Team& team) {
@@ -244,6 +260,7 @@ Layout make_layout(const Problem& problem, const FreeItems& items, Team& team) {
     for (const Range& range : bisect(points, cutters, team))
       layout.frame_begin.push_back(range.first);
   } else {
+    spread_out(points);
     for (int64_t begin = 0; begin < n; begin += kEvenFrame) layout.frame_begin.push_back(begin);
   }
   layout.frame_begin.push_back(n);

@@ -11,6 +11,7 @@ int32_t panel_groups(int32_t steps) {
   return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128) & ~3;
 }
 
+constexpr int32_t kSampleGroups = 8;
 constexpr int kCertain = 3;  // candidates evaluated and in certain order a list
 
 }  // namespace
@@ -48,14 +49,13 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   }
 }
 
-void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, double floor) {
+void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted,
+                          const Floor& floor) {
   prepare(lists, begin, end);
-  for (size_t i = 0; i < n_; ++i) {
-    const double* v = rotated_.data() + i * static_cast<size_t>(store_.dims());
-    lists.mean[begin + i] = kernels_.ordered_dot(v, store_.mean(), store_.dims());
-    shortlist_[i].reset(wanted, lists.mean[begin + i] + floor);
-  }
   compute_bases();
+  measure(lists, begin, floor.sampled);
+  for (size_t i = 0; i < n_; ++i)
+    shortlist_[i].reset(wanted, lists.mean[begin + i] + floor.height * lists.unit[begin + i]);
   nearest_.assign(n_, kNoRank);
   warm_ = false;
   if (store_.neighbours()) visit_nearest();
@@ -77,6 +77,53 @@ void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
   row_direction(problem_.y, row, problem_.y_scale[row], scratch_.data());
   RowExact values = exact(scratch_.data());
   deepen(values, lists.list(i), lists.state[i]);
+}
+
+void ScreenSearch::measure(BlockLists& lists, size_t begin, bool sampled) {
+  if (sampled && store_.columns() >= 4 * kSampleGroups * kGroup) {
+    sample_scores(lists, begin);
+    return;
+  }
+  for (size_t i = 0; i < n_; ++i) {
+    lists.mean[begin + i] = kernels_.ordered_dot(
+        rotated_.data() + i * static_cast<size_t>(store_.dims()), store_.mean(), store_.dims());
+    lists.unit[begin + i] = 1.0;
+  }
+}
+
+// Mean and deviation of every y's approximate cosines with the first columns.
+void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
+  const Frame& frame = store_.frames()[0];
+  const ScreenPanel panel = store_.panel(frame.first_group, std::min(kSampleGroups, frame.groups()));
+  const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
+  hits_.resize(static_cast<size_t>(kMaxTileY) * kSampleGroups * kGroup);
+  for (size_t a = 0; a < n_; a += kMaxTileY) {
+    const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, n_ - a));
+    const int8_t* codes[kMaxTileY];
+    int32_t threshold[kMaxTileY];
+    double sum[kMaxTileY] = {}, squares[kMaxTileY] = {}, count[kMaxTileY] = {};
+    for (int j = 0; j < n_y; ++j) {
+      codes[j] = code_.data() + (a + static_cast<size_t>(j)) * width;
+      threshold[j] = -kScoreLimit;
+    }
+    const int n_hits = kernels_.screen(panel, codes, threshold, n_y, hits_.data());
+    for (int h = 0; h < n_hits; ++h) {
+      const Hit& hit = hits_[static_cast<size_t>(h)];
+      const double score = hit.score - query_[a + hit.y].offset;
+      sum[hit.y] += score;
+      squares[hit.y] += score * score;
+      count[hit.y] += 1.0;
+    }
+    for (int j = 0; j < n_y; ++j) {
+      const size_t i = a + static_cast<size_t>(j);
+      const double n = std::max(1.0, count[j]);
+      const double mean = sum[j] / n;
+      const double unit = query_[i].scale * frame.scale;
+      lists.mean[begin + i] = base_[i] + unit * mean;
+      lists.unit[begin + i] =
+          unit * std::sqrt(std::max(1.0, squares[j] / n - mean * mean));
+    }
+  }
 }
 
 void ScreenSearch::compute_bases() {
@@ -183,30 +230,19 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
 
 // A frame too narrow for codes: all its columns, group by group, exactly.
 void ScreenSearch::evaluate_frame(const Frame& frame) {
-  const size_t d = static_cast<size_t>(store_.dims());
-  std::vector<double> row(d);
-  group_.assign(d * kGroup, 0.0);
   for (int32_t g = 0; g < frame.groups(); ++g) {
     const int64_t first = (frame.first_group + g) * kGroup;
-    uint32_t item[kGroup];
-    int used = 0;
-    for (int i = 0; i < std::min(kGroup, frame.columns - g * kGroup); ++i) {
-      if (store_.dead(first + i)) continue;
-      item[used] = store_.item_at(first + i);
-      const uint32_t x = problem_.x_by_norm[items_.any_rank(item[used])];
-      row_direction(problem_.x, x, problem_.x_scale[x], row.data());
-      for (size_t k = 0; k < d; ++k) group_[k * kGroup + static_cast<size_t>(used)] = row[k];
-      ++used;
-    }
-    if (used == 0) continue;
+    const double* group = store_.exact_group(frame, g);
     for (const uint32_t y : active_) {
       double cosine[kGroup];
-      kernels_.ordered_dot_group(direction_.data() + y * d, group_.data(), store_.dims(), cosine);
-      counters.rescored += used;
       Shortlist& list = shortlist_[y];
-      for (int i = 0; i < used; ++i) {
-        if (cosine[i] < list.threshold()) continue;
-        list.add_exact(cosine[i], item[i], items_.head(item[i]));
+      unsigned mask = kernels_.ordered_dot_group(direction(y), group, store_.dims(),
+                                                 list.threshold(), cosine);
+      for (; mask != 0; mask &= mask - 1) {
+        const int i = __builtin_ctz(mask);
+        if (cosine[i] < list.threshold() || store_.dead(first + i)) continue;
+        const uint32_t item = store_.item_at(first + i);
+        list.add_exact(cosine[i], item, items_.head(item));
         if (list.full()) {
           RowExact values = exact(direction(y));
           list.shrink(values);
@@ -214,6 +250,7 @@ void ScreenSearch::evaluate_frame(const Frame& frame) {
       }
     }
   }
+  counters.rescored += static_cast<int64_t>(active_.size()) * frame.columns;
 }
 
 }  // namespace gtn

@@ -16,7 +16,8 @@ struct BlockLists {
   std::vector<uint32_t> y_rank;
   std::vector<Candidate> candidates;
   std::vector<ListState> state;
-  std::vector<double> mean;  // of the y's cosines with all columns
+  // A y's cosines are measured in units of `unit` from `mean`.
+  std::vector<double> mean, unit;
 
   void reset(int places_a_list, size_t n) {
     places = places_a_list;
@@ -24,11 +25,19 @@ struct BlockLists {
     candidates.resize(n * static_cast<size_t>(places));
     state.assign(n, ListState{});
     mean.assign(n, 0.0);
+    unit.assign(n, 1.0);
   }
   Candidate* list(size_t i) { return candidates.data() + i * static_cast<size_t>(places); }
   const Candidate* list(size_t i) const {
     return candidates.data() + i * static_cast<size_t>(places);
   }
+};
+
+// Where lists may start, so that the first panels do not flood them: at mean +
+// height * unit of a y's cosines. Unit is 1, or their deviation on a sample of X.
+struct Floor {
+  double height = -1e9;
+  bool sampled = false;
 };
 
 struct ScreenCounters {
@@ -52,8 +61,8 @@ class ScreenSearch {
       : problem_(problem), items_(items), store_(store), kernels_(kernels), team_(team) {}
 
   // Fills lists [begin, end). `wanted` candidates a y at least, unless fewer reach
-  // the y's mean cosine + floor, below which a list need not be complete.
-  void search(BlockLists& lists, size_t begin, size_t end, int wanted, double floor);
+  // the floor, below which a list need not be complete.
+  void search(BlockLists& lists, size_t begin, size_t end, int wanted, const Floor& floor);
 
   // Evaluates the rest of list i.
   void deepen_list(BlockLists& lists, size_t i);
@@ -77,6 +86,8 @@ class ScreenSearch {
     return direction_.data() + y * static_cast<size_t>(problem_.x.cols);
   }
   void prepare(const BlockLists& lists, size_t begin, size_t end);
+  void measure(BlockLists& lists, size_t begin, bool sampled);
+  void sample_scores(BlockLists& lists, size_t begin);
   void compute_bases();
   void visit_nearest();
   void visit(size_t frame, size_t first_y, size_t last_y);
@@ -103,7 +114,6 @@ class ScreenSearch {
   std::vector<int32_t> threshold_;
   std::vector<uint32_t> active_;
   std::vector<Hit> hits_;
-  std::vector<double> group_;
 };
 
 }  // namespace gtn

@@ -44,7 +44,7 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
 int64_t ScreenStore::bytes() const {
   return groups_capacity_ * (int64_t{steps_} * 64 + kGroup * 8) +
          static_cast<int64_t>(column_of_.size()) * 4 +
-         static_cast<int64_t>(centers_.size()) * 8;
+         static_cast<int64_t>(centers_.size() + exact_.size()) * 8;
 }
 
 void ScreenStore::pack(const Layout& layout, Team& team) {
@@ -86,11 +86,45 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
                scratch[static_cast<size_t>(thread)]);
   });
+  store_directions(begin, packed.data(), team);
   mean_.assign(static_cast<size_t>(d_), 0.0);
   for (size_t f = 0; f < frames_.size(); ++f) {
     const double share = frames_[f].columns / static_cast<double>(columns_);
     for (size_t k = 0; k < mean_.size(); ++k) mean_[k] += share * center(f)[k];
   }
+}
+
+void ScreenStore::store_directions(const std::vector<int64_t>& begin, const uint32_t* items,
+                                   Team& team) {
+  int64_t size = 0;
+  for (Frame& frame : frames_) {
+    if (frame.scale != 0.0) continue;
+    frame.exact_begin = size;
+    size += int64_t{frame.groups()} * kGroup * d_;
+  }
+  exact_.clear();
+  exact_.shrink_to_fit();
+  exact_.resize(static_cast<size_t>(size), 0.0);
+  if (size == 0) return;
+  std::vector<std::vector<double>> row(static_cast<size_t>(team.size()));
+  for (auto& r : row) r.resize(static_cast<size_t>(d_));
+  team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {
+    const Frame& frame = frames_[static_cast<size_t>(f)];
+    if (frame.scale != 0.0) return;
+    std::vector<double>& v = row[static_cast<size_t>(thread)];
+    for (int64_t i = 0; i < frame.columns; ++i) {
+      const uint32_t x =
+          problem_.x_by_norm[items_.any_rank(items[begin[static_cast<size_t>(f)] + i])];
+      row_direction(problem_.x, x, problem_.x_scale[x], v.data());
+      double* out = exact_column(frame, frame.first_group * kGroup + i);
+      for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = v[static_cast<size_t>(k)];
+    }
+  });
+}
+
+double* ScreenStore::exact_column(const Frame& frame, int64_t column) {
+  const int64_t at = column - frame.first_group * kGroup;
+  return exact_.data() + frame.exact_begin + (at / kGroup) * kGroup * d_ + at % kGroup;
 }
 
 void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) {
@@ -162,18 +196,24 @@ void ScreenStore::compact_frame(Frame& frame) {
   int64_t to = first;
   for (int64_t from = first; from < first + frame.columns; ++from) {
     if (dead(from)) continue;
-    if (from != to) move_column(from, to);
+    if (from != to) move_column(frame, from, to);
     ++to;
   }
   frame.columns = static_cast<int32_t>(to - first);
   pad(frame);
 }
 
-void ScreenStore::move_column(int64_t from, int64_t to) {
-  const uint8_t* source =
-      codes_.get() + (from / kGroup) * steps_ * 64 + (from % kGroup) * kStepDims;
-  uint8_t* target = codes_.get() + (to / kGroup) * steps_ * 64 + (to % kGroup) * kStepDims;
-  for (int32_t s = 0; s < steps_; ++s) std::memcpy(target + s * 64, source + s * 64, kStepDims);
+void ScreenStore::move_column(const Frame& frame, int64_t from, int64_t to) {
+  if (frame.scale == 0.0) {
+    const double* source = exact_column(frame, from);
+    double* target = exact_column(frame, to);
+    for (int64_t k = 0; k < d_; ++k) target[k * kGroup] = source[k * kGroup];
+  } else {
+    const uint8_t* source =
+        codes_.get() + (from / kGroup) * steps_ * 64 + (from % kGroup) * kStepDims;
+    uint8_t* target = codes_.get() + (to / kGroup) * steps_ * 64 + (to % kGroup) * kStepDims;
+    for (int32_t s = 0; s < steps_; ++s) std::memcpy(target + s * 64, source + s * 64, kStepDims);
+  }
   const uint32_t item = item_at_[static_cast<size_t>(from)];
   bias_[static_cast<size_t>(to)] = 0;
   item_at_[static_cast<size_t>(to)] = item;

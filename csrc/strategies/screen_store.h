@@ -19,7 +19,8 @@ namespace gtn {
 struct Frame {
   int64_t first_group = 0;
   int32_t columns = 0;      // used; the rest of the last group can never hit
-  double scale = 0.0;       // 0: too narrow to quantise, evaluate exactly
+  double scale = 0.0;       // 0: narrow, see ScreenStore::exact_group
+  int64_t exact_begin = 0;  // of a narrow frame's directions
   double radius = 0.0;      // >= |direction - centre| of every column
   double residual = 0.0;    // >= |direction - centre - scale * codes|
   int32_t groups() const { return (columns + kGroup - 1) / kGroup; }
@@ -56,6 +57,11 @@ class ScreenStore {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
             steps_};
   }
+  // Directions (not rotated) of a narrow frame's group, [dimension][column]: clusters
+  // near the resolution of double, which codes cannot tell apart.
+  const double* exact_group(const Frame& frame, int32_t group) const {
+    return exact_.data() + frame.exact_begin + int64_t{group} * kGroup * d_;
+  }
   uint32_t item_at(int64_t column) const { return item_at_[static_cast<size_t>(column)]; }
   // The item will not be hit again.
   void kill(uint32_t item) { bias_[column_of_[item]] = kDeadBias; }
@@ -72,7 +78,9 @@ class ScreenStore {
   };
   void pack_frame(size_t frame, const uint32_t* items, Scratch& scratch);
   void write_column(int64_t column, const int8_t* code);
-  void move_column(int64_t from, int64_t to);
+  void move_column(const Frame& frame, int64_t from, int64_t to);
+  double* exact_column(const Frame& frame, int64_t column);
+  void store_directions(const std::vector<int64_t>& begin, const uint32_t* items, Team& team);
   void pad(const Frame& frame);
   void compact_frame(Frame& frame);
 
@@ -89,6 +97,7 @@ class ScreenStore {
   std::vector<Frame> frames_;
   std::vector<double> centers_;
   std::vector<double> mean_;
+  std::vector<double> exact_;
   struct Free {
     void operator()(uint8_t* p) const;
   };
