@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
 
-.PHONY: help venv build test test-long lint format demo bench bench-quick sanitize wheel-check clean
+.PHONY: help venv build test test-long lint format demo bench bench-quick bench-hostile sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
+	@echo "make bench-hostile  hostile data at a million points: time and growth"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
 	@echo "make clean        remove the environment, builds and results"
@@ -100,6 +101,9 @@ bench: build
 
 bench-quick: build
 	$(BIN)/python -m benchmarks.run --quick
+
+bench-hostile: build
+	$(BIN)/python -m benchmarks.hostile
 
 clean:
 	rm -rf $(VENV) build dist demo_output bench_output *.egg-info gtn_fast/*.so

@@ -8,7 +8,8 @@ The peers, on the same data and threads:
 * FAISS ``IndexFlatIP`` and SciPy ``cKDTree``, one nearest neighbour of every y
   among all x's. That is *with* replacement, an easier job than a matching.
 
-A time of gtn_fast is reported only after its answer was verified.
+A time of gtn_fast is reported only after its answer was verified. The repository's
+``benchmarks/`` measures more, and more carefully, with the same peers.
 """
 
 from __future__ import annotations
@@ -51,32 +52,50 @@ class Row:
 # ------------------------------------------------------------------ the authors' loop
 
 
-def authors_loop(x: Array, y: Array, steps: int) -> tuple[float, Array]:
+def authors_loop(x: Array, y: Array, steps: int, threads: int | None = None) -> tuple[float, Array]:
     """The first ``steps`` choices of the authors' loop, in float32.
 
     ``x`` (n_x, d) and ``y`` (n_y, d), already sorted by norm. Returns the seconds
-    spent and the positions in ``x`` that were chosen. With torch, on the number of
-    threads that suits it best, where torch is installed; else with NumPy.
+    spent and the positions in ``x`` that were chosen. With torch, on ``threads``
+    threads or the number of them that suits it best, where torch is installed; else
+    with NumPy.
     """
-    loop = _loop_torch if importlib.util.find_spec("torch") else _loop_numpy
-    seconds, picks = loop(x.astype(np.float32), y.astype(np.float32), steps)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    if importlib.util.find_spec("torch"):
+        seconds, picks = _loop_torch(x, y, steps, threads)
+    else:
+        seconds, picks = _loop_numpy(x, y, steps)
     remaining = list(range(len(x)))  # replays the deletions, outside the timing
     return seconds, np.array([remaining.pop(pick) for pick in picks], dtype=np.int64)
 
 
-def _loop_torch(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
+def loop_threads(x: Array, y: Array) -> int:
+    """The number of torch's threads that suits the loop on these sets best: 1 or all.
+
+    Many threads pay on large sets only; on small ones, or on a busy machine, they
+    wait for each other: the worse of two trials tells.
+    """
     import torch
 
     before = torch.get_num_threads()
-    probe = min(10, steps)
+    probe = min(10, len(x), len(y))
     try:
-        # Many threads pay on large sets only; on small ones, or on a busy machine, they wait
-        # for each other: the worse of two trials tells.
         trials = []
-        for threads in {1, before}:
+        for threads in sorted({1, before}):
             torch.set_num_threads(threads)
             trials.append((max(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
-        torch.set_num_threads(min(trials)[1])
+        return min(trials)[1]
+    finally:
+        torch.set_num_threads(before)
+
+
+def _loop_torch(x: Array, y: Array, steps: int, threads: int | None) -> tuple[float, list[int]]:
+    import torch
+
+    before = torch.get_num_threads()
+    threads = threads or loop_threads(x, y)
+    try:
+        torch.set_num_threads(threads)
         return _steps_torch(x, y, steps)
     finally:
         torch.set_num_threads(before)
@@ -134,36 +153,56 @@ def authors_loop_seconds(x: Array, y: Array, budget: float | None = None) -> flo
 # ------------------------------------------------------------------ the other peers
 
 
-def faiss_seconds(x: Array, y: Array, threads: int) -> float | None:
-    """FAISS IndexFlatIP on unit vectors: build, then k = 1 for every y. None if not installed."""
-    if not importlib.util.find_spec("faiss"):
-        return None
+def faiss_flat(unit_x: Array, unit_y: Array, threads: int) -> tuple[float, Array]:
+    """FAISS IndexFlatIP: build, then k = 1 for every y. Returns (seconds, rows of x).
+
+    ``unit_x``, ``unit_y``: unit vectors, float32, contiguous; making them is not charged.
+    """
     import faiss
 
-    unit_x, unit_y = _unit(x), _unit(y)
     faiss.omp_set_num_threads(threads)
     start = time.perf_counter()
-    index = faiss.IndexFlatIP(x.shape[1])
+    index = faiss.IndexFlatIP(unit_x.shape[1])
     index.add(unit_x)
-    index.search(unit_y, 1)
-    return time.perf_counter() - start
+    nearest = index.search(unit_y, 1)[1]
+    return time.perf_counter() - start, nearest[:, 0]
 
 
-def kdtree_seconds(x: Array, y: Array, threads: int) -> float | None:
-    """SciPy cKDTree on unit vectors: build, then k = 1 for every y. None if unfit or absent."""
-    if x.shape[1] > KDTREE_MAX_D or not importlib.util.find_spec("scipy"):
-        return None
+def kdtree(
+    unit_x: Array, unit_y: Array, threads: int, **options: Any
+) -> tuple[float, float, Array]:
+    """SciPy cKDTree: build, then k = 1 for every y. Returns (seconds, seconds, rows of x).
+
+    The seconds are those of the build (one thread, SciPy has no other) and of the
+    queries. ``options`` go to the tree's constructor.
+    """
     from scipy.spatial import cKDTree
 
-    unit_x, unit_y = _unit(x), _unit(y)
     start = time.perf_counter()
-    cKDTree(unit_x).query(unit_y, k=1, workers=threads)
-    return time.perf_counter() - start
+    tree = cKDTree(unit_x, **options)
+    built = time.perf_counter()
+    nearest = tree.query(unit_y, k=1, workers=threads)[1]
+    return built - start, time.perf_counter() - built, nearest
 
 
-def _unit(a: Array) -> Array:
+def unit(a: Array, dtype: Any) -> Array:
+    """The rows of ``a`` scaled to length 1 (zero rows stay), in float64, as ``dtype``."""
+    a = np.asarray(a, dtype=np.float64)
     lengths = np.linalg.norm(a, axis=1, keepdims=True)
-    return np.ascontiguousarray(a / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    return np.ascontiguousarray(a / np.where(lengths == 0, 1, lengths), dtype=dtype)
+
+
+def _faiss_seconds(x: Array, y: Array, threads: int) -> float | None:
+    if x.shape[1] <= KDTREE_MAX_D or not importlib.util.find_spec("faiss"):
+        return None
+    return faiss_flat(unit(x, np.float32), unit(y, np.float32), threads)[0]
+
+
+def _kdtree_seconds(x: Array, y: Array, threads: int) -> float | None:
+    if x.shape[1] > KDTREE_MAX_D or not importlib.util.find_spec("scipy"):
+        return None
+    build, query, _ = kdtree(unit(x, np.float64), unit(y, np.float64), threads)
+    return build + query
 
 
 # ------------------------------------------------------------------ the run
@@ -188,8 +227,8 @@ def run(quick: bool = False, threads: int | None = None, say: Say = print) -> li
             start = time.perf_counter()
             gtn_fast.label(x, y, threads=threads)
             own.append(time.perf_counter() - start)
-            peers["faiss"].append(faiss_seconds(x, y, threads) if d > KDTREE_MAX_D else None)
-            peers["scipy"].append(kdtree_seconds(x, y, threads))
+            peers["faiss"].append(_faiss_seconds(x, y, threads))
+            peers["scipy"].append(_kdtree_seconds(x, y, threads))
         order_x, order_y = (np.argsort(np.linalg.norm(a, axis=1), kind="stable") for a in (x, y))
         row = Row(
             name=f"Gaussian n = {n:,}, d = {d}",

@@ -1,0 +1,1 @@
+"""Measurements of gtn_fast against its peers; README.md is the map."""
