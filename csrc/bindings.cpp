@@ -95,8 +95,8 @@ void run_watched(const Work& work, Control& control, int64_t total, const py::ob
   if (!progress.is_none()) progress(total, total);
 }
 
-py::tuple py_match(const py::array& x, const py::array& y, const std::string& strategy,
-                   int threads, int64_t block, int64_t list_length, const py::object& progress) {
+py::tuple py_match(const py::array& x, const py::array& y, const std::string& strategy, int threads,
+                   int64_t block, int64_t list_length, const py::object& progress) {
   const MatrixView xv = view_of(x, "x");
   const MatrixView yv = view_of(y, "y");
   Options options;
@@ -156,8 +156,7 @@ py::array_t<double> py_norms(const py::array& x) {
 py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
   const MatrixView va = view_of(a, "a");
   const MatrixView vb = view_of(b, "b");
-  if (va.rows != vb.rows || va.cols != vb.cols)
-    throw py::value_error("cosines: shapes differ");
+  if (va.rows != vb.rows || va.cols != vb.cols) throw py::value_error("cosines: shapes differ");
   py::array_t<double> out(va.rows);
   std::vector<double> da(static_cast<size_t>(va.cols)), db(da);
   for (int64_t r = 0; r < va.rows; ++r) {
@@ -199,9 +198,12 @@ PYBIND11_MODULE(_native, m) {
   m.def("simd_levels", [] { return names(simd_usable()); });
   m.def("simd_compiled", [] { return names(simd_compiled()); });
   m.def("simd_active", [] { return std::string(simd_name(simd_active())); });
-  m.def("calibrate", [](int64_t d) {
-    if (d < 1 || d > (int64_t{1} << 20)) throw py::value_error("calibrate: d out of range");
-    py::gil_scoped_release release;
-    return calibrate(d);
-  }, py::arg("d"));
+  m.def(
+      "calibrate",
+      [](int64_t d) {
+        if (d < 1 || d > (int64_t{1} << 20)) throw py::value_error("calibrate: d out of range");
+        py::gil_scoped_release release;
+        return calibrate(d);
+      },
+      py::arg("d"));
 }

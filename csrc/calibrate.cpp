@@ -42,17 +42,15 @@ std::map<std::string, double> calibrate(int64_t d) {
   std::fill_n(threshold, kMaxTileY, kScoreLimit);
   const ScreenPanel panel{codes.data(), bias.data(), groups, steps};
   volatile int sink_hits = 0;
-  const double screens = rate([&] {
-    sink_hits = k.screen(panel, ys, threshold, kMaxTileY, hits.data());
-  });
+  const double screens =
+      rate([&] { sink_hits = k.screen(panel, ys, threshold, kMaxTileY, hits.data()); });
 
   std::vector<float> row(static_cast<size_t>(d), 0.5F);
   std::vector<double> direction(static_cast<size_t>(d));
   std::vector<int8_t> code(static_cast<size_t>(d));
   volatile double sink = 0.0;
-  const double cosines = rate([&] {
-    sink = k.cosine_f32(direction.data(), row.data(), 0.5, 1.0, d);
-  });
+  const double cosines =
+      rate([&] { sink = k.cosine_f32(direction.data(), row.data(), 0.5, 1.0, d); });
   const double packs = rate([&] {
     double square = 0.0;
     k.direction_f32(row.data(), 0.5, 1.0, d, direction.data());

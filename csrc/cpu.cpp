@@ -18,8 +18,10 @@ bool present(Simd level) {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq");
   switch (level) {
-    case Simd::kScalar: return true;
-    case Simd::kAvx2: return avx2;
+    case Simd::kScalar:
+      return true;
+    case Simd::kAvx2:
+      return avx2;
     case Simd::kAvxVnni: {
       // CPUID leaf 7, sub-leaf 1, EAX bit 4; older compilers lack the name.
       unsigned a = 0, b = 0, c = 0, d = 0;
@@ -31,8 +33,10 @@ bool present(Simd level) {
       __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(1));
       return (a >> 4) & 1;
     }
-    case Simd::kAvx512: return avx512;
-    case Simd::kAvx512Vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Simd::kAvx512:
+      return avx512;
+    case Simd::kAvx512Vnni:
+      return avx512 && __builtin_cpu_supports("avx512vnni");
   }
   return false;
 #else
@@ -51,23 +55,28 @@ Simd parse(const std::string& name) {
     if (name == simd_name(level)) return level;
   for (Simd level : simd_compiled())
     if (name == simd_name(level))
-      throw std::invalid_argument("GTN_FAST_SIMD=" + name +
-                                  ": this CPU lacks that instruction set; usable here: " +
-                                  names(simd_usable()));
-  throw std::invalid_argument("GTN_FAST_SIMD=" + name +
-                              ": no such level in this build; usable here: " +
-                              names(simd_usable()));
+      throw std::invalid_argument(
+          "GTN_FAST_SIMD=" + name +
+          ": this CPU lacks that instruction set; usable here: " + names(simd_usable()));
+  throw std::invalid_argument(
+      "GTN_FAST_SIMD=" + name +
+      ": no such level in this build; usable here: " + names(simd_usable()));
 }
 
 }  // namespace
 
 const char* simd_name(Simd level) {
   switch (level) {
-    case Simd::kScalar: return "scalar";
-    case Simd::kAvx2: return "avx2";
-    case Simd::kAvxVnni: return "avxvnni";
-    case Simd::kAvx512: return "avx512";
-    case Simd::kAvx512Vnni: return "avx512vnni";
+    case Simd::kScalar:
+      return "scalar";
+    case Simd::kAvx2:
+      return "avx2";
+    case Simd::kAvxVnni:
+      return "avxvnni";
+    case Simd::kAvx512:
+      return "avx512";
+    case Simd::kAvx512Vnni:
+      return "avx512vnni";
   }
   return "?";
 }

@@ -51,8 +51,7 @@ std::vector<RowScale> row_scales(const MatrixView& a, Team& team) {
   const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 18) / a.cols);
   team.for_chunks(a.rows, grain, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t r = begin; r < end; ++r)
-      scales[static_cast<size_t>(r)] =
-          row_scale(a, r, scratch[static_cast<size_t>(thread)].data());
+      scales[static_cast<size_t>(r)] = row_scale(a, r, scratch[static_cast<size_t>(thread)].data());
   });
   return scales;
 }

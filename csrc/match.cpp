@@ -34,10 +34,14 @@ void check(const MatrixView& x, const MatrixView& y, const Options& options) {
 
 Assignment run(const Problem& problem, const Options& options, Team& team, Report& report) {
   switch (options.strategy) {
-    case Strategy::kRay: return match_ray(problem, options, team, report);
-    case Strategy::kCircle: return match_circle(problem, options, team, report);
-    case Strategy::kTree: return match_tree(problem, options, team, report);
-    case Strategy::kScreen: return match_screen(problem, options, team, report);
+    case Strategy::kRay:
+      return match_ray(problem, options, team, report);
+    case Strategy::kCircle:
+      return match_circle(problem, options, team, report);
+    case Strategy::kTree:
+      return match_tree(problem, options, team, report);
+    case Strategy::kScreen:
+      return match_screen(problem, options, team, report);
   }
   throw std::invalid_argument("unknown strategy");
 }

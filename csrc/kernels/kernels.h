@@ -11,9 +11,9 @@
 
 namespace gtn {
 
-constexpr int kGroup = 16;     // x's side by side in a panel
-constexpr int kStepDims = 4;   // dimensions a step: four bytes make one 32-bit lane
-constexpr int kMaxTileY = 6;   // y's a call of screen() may carry
+constexpr int kGroup = 16;    // x's side by side in a panel
+constexpr int kStepDims = 4;  // dimensions a step: four bytes make one 32-bit lane
+constexpr int kMaxTileY = 6;  // y's a call of screen() may carry
 
 // Quantised x's. codes[((g * steps + s) * kGroup + i) * kStepDims + j] is the
 // code of dimension 4 s + j of x number 16 g + i: an unsigned byte at most
@@ -31,8 +31,8 @@ struct Hit {
   int32_t score;  // bias[x] + sum of code products
 };
 
-constexpr int32_t kDeadBias = -(1 << 30);    // a column that can never hit
-constexpr int32_t kScoreLimit = 1 << 28;     // |sum of code products| and |threshold| stay below
+constexpr int32_t kDeadBias = -(1 << 30);  // a column that can never hit
+constexpr int32_t kScoreLimit = 1 << 28;   // |sum of code products| and |threshold| stay below
 
 struct Kernels {
   Simd level;
@@ -72,8 +72,8 @@ struct Kernels {
   // Writes a Hit for every pair with score >= threshold[y]; returns their number.
   // y[j]: 4 * steps signed codes. 1 <= n_y <= kMaxTileY. `hits` has room for
   // n_y * groups * kGroup entries.
-  int (*screen)(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold,
-                int n_y, Hit* hits);
+  int (*screen)(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold, int n_y,
+                Hit* hits);
 };
 
 const Kernels& kernels(Simd level);

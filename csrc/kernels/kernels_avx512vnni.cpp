@@ -25,8 +25,7 @@ inline __m512i broadcast4(const int8_t* c) {
 }
 
 template <int NY, int NX>
-[[gnu::always_inline]] inline void accumulate(__m512i (&acc)[NY][NX],
-                                              const uint8_t* const (&x)[NX],
+[[gnu::always_inline]] inline void accumulate(__m512i (&acc)[NY][NX], const uint8_t* const (&x)[NX],
                                               const int8_t* const (&y)[NY], int steps) {
   for (int s = 0; s < steps; ++s) {
     __m512i xs[NX];

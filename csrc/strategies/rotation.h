@@ -22,7 +22,7 @@ class Rotation {
   void round(double* v, const std::vector<double>& signs) const;
 
   const Kernels& kernels_;
-  std::vector<int64_t> blocks_;  // powers of two that sum to d
+  std::vector<int64_t> blocks_;   // powers of two that sum to d
   std::vector<double> signs_[2];  // with the blocks' 1/sqrt(length)
   std::vector<int32_t> permutation_;
 };

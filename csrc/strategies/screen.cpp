@@ -23,13 +23,13 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int kPilot = 256;          // y's of the first block
-constexpr int64_t kSmallestBlock = 32;   // when lists collide
+constexpr int kPilot = 256;             // y's of the first block
+constexpr int64_t kSmallestBlock = 32;  // when lists collide
 constexpr int64_t kLargestBlock = 32768;
-constexpr int kListLength = 4;      // candidates wanted a y
+constexpr int kListLength = 4;  // candidates wanted a y
 constexpr int kLongestList = 160;
-constexpr int kTile = 192;           // y's a thread searches at once
-constexpr int64_t kFlood = 90;        // survivors a y that are worth a closer look
+constexpr int kTile = 192;              // y's a thread searches at once
+constexpr int64_t kFlood = 90;          // survivors a y that are worth a closer look
 constexpr double kCompactShare = 0.05;  // of the columns dead
 constexpr double kRelayoutShare = 0.5;
 
@@ -45,9 +45,9 @@ class ScreenMatcher {
         store_(problem, items_, kernels()),
         n_y_(problem.y.rows),
         items_free_(items_.count()),
-        wanted_(options.list_length > 0 ? static_cast<int>(std::min<int64_t>(
-                                              options.list_length, kLongestList))
-                                        : kListLength) {
+        wanted_(options.list_length > 0
+                    ? static_cast<int>(std::min<int64_t>(options.list_length, kLongestList))
+                    : kListLength) {
     for (int t = 0; t < team.size(); ++t)
       searches_.emplace_back(problem, items_, store_, kernels(), team);
   }
@@ -208,9 +208,7 @@ class ScreenMatcher {
     return false;
   }
 
-  double& cosine_of(size_t i) {
-    return result_.cosine[static_cast<size_t>(lists_.y_rank[i])];
-  }
+  double& cosine_of(size_t i) { return result_.cosine[static_cast<size_t>(lists_.y_rank[i])]; }
 
   void take_back(size_t i) {
     if (chosen_[i].rank != kNoRank) items_.undo(chosen_[i].item, chosen_[i].rank);
@@ -279,7 +277,8 @@ class ScreenMatcher {
     if (options_.block > 0) return;
     const int64_t largest = (problem_.x.rows - done) / 32;
     if (dry * 10 > n) {
-      if (options_.list_length == 0 && wanted_ < kLongestList) wanted_ = std::min(kLongestList, 2 * wanted_);
+      if (options_.list_length == 0 && wanted_ < kLongestList)
+        wanted_ = std::min(kLongestList, 2 * wanted_);
       block_ = std::max(kSmallestBlock, block_ / 2);
     } else if (dry * 50 < n) {
       block_ = block_ * 4;
@@ -331,7 +330,8 @@ class ScreenMatcher {
   std::vector<size_t> dry_;
   Assignment result_;
 
-  int64_t dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0, packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
+  int64_t dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0, packs_ = 0,
+          compactions_ = 0, peak_bytes_ = 0;
   double seconds_pack_ = 0, seconds_search_ = 0, seconds_resolve_ = 0;
 };
 

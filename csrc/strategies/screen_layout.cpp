@@ -15,7 +15,7 @@ constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kSample = 4096;         // x's the decision looks at
 constexpr int64_t kSampleLeaf = 128;
 constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
-constexpr int64_t kAxisSample = 96;  // x's the direction of a cut is taken from
+constexpr int64_t kAxisSample = 96;       // x's the direction of a cut is taken from
 
 constexpr int kBins = 128;
 constexpr int64_t kSmallestShare = 64;  // of a set that a cut may part off

@@ -40,7 +40,8 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
     q.scale = largest > 0.0 ? largest / store_.y_limit() : 1.0;
     double square = 0.0;
     int8_t* code = code_.data() + i * width;
-    const double rest = kernels_.quantise(v, store_.dims(), q.scale, store_.y_limit(), code, &square);
+    const double rest =
+        kernels_.quantise(v, store_.dims(), q.scale, store_.y_limit(), code, &square);
     q.code_norm = std::sqrt(square) * (1.0 + 1e-9);
     q.rest = std::sqrt(rest) * (1.0 + 1e-9) + store_.slack();
     int32_t sum = 0;
@@ -94,7 +95,8 @@ void ScreenSearch::measure(BlockLists& lists, size_t begin, bool sampled) {
 // Mean and deviation of every y's approximate cosines with the first columns.
 void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
   const Frame& frame = store_.frames()[0];
-  const ScreenPanel panel = store_.panel(frame.first_group, std::min(kSampleGroups, frame.groups()));
+  const ScreenPanel panel =
+      store_.panel(frame.first_group, std::min(kSampleGroups, frame.groups()));
   const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
   hits_.resize(static_cast<size_t>(kMaxTileY) * kSampleGroups * kGroup);
   for (size_t a = 0; a < n_; a += kMaxTileY) {
@@ -120,8 +122,7 @@ void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
       const double mean = sum[j] / n;
       const double unit = query_[i].scale * frame.scale;
       lists.mean[begin + i] = base_[i] + unit * mean;
-      lists.unit[begin + i] =
-          unit * std::sqrt(std::max(1.0, squares[j] / n - mean * mean));
+      lists.unit[begin + i] = unit * std::sqrt(std::max(1.0, squares[j] / n - mean * mean));
     }
   }
 }
@@ -236,8 +237,8 @@ void ScreenSearch::evaluate_frame(const Frame& frame) {
     for (const uint32_t y : active_) {
       double cosine[kGroup];
       Shortlist& list = shortlist_[y];
-      unsigned mask = kernels_.ordered_dot_group(direction(y), group, store_.dims(),
-                                                 list.threshold(), cosine);
+      unsigned mask =
+          kernels_.ordered_dot_group(direction(y), group, store_.dims(), list.threshold(), cosine);
       for (; mask != 0; mask &= mask - 1) {
         const int i = __builtin_ctz(mask);
         if (cosine[i] < list.threshold() || store_.dead(first + i)) continue;

@@ -102,7 +102,7 @@ class ScreenSearch {
   const Kernels& kernels_;
   const Team& team_;
 
-  size_t n_ = 0;  // y's in the tile
+  size_t n_ = 0;       // y's in the tile
   bool warm_ = false;  // thresholds were raised by a first look
   std::vector<double> direction_, rotated_, scratch_;
   std::vector<int8_t> code_;

@@ -184,9 +184,8 @@ void ScreenStore::pad(const Frame& frame) {
 }
 
 void ScreenStore::compact(Team& team) {
-  team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int) {
-    compact_frame(frames_[static_cast<size_t>(f)]);
-  });
+  team.for_chunks(static_cast<int64_t>(frames_.size()), 1,
+                  [&](int64_t f, int64_t, int) { compact_frame(frames_[static_cast<size_t>(f)]); });
   columns_ = 0;
   for (const Frame& frame : frames_) columns_ += frame.columns;
 }

@@ -51,7 +51,9 @@ class ScreenStore {
   int64_t columns() const { return columns_; }
   bool neighbours() const { return neighbours_; }
   const std::vector<Frame>& frames() const { return frames_; }
-  const double* center(size_t frame) const { return centers_.data() + frame * static_cast<size_t>(d_); }
+  const double* center(size_t frame) const {
+    return centers_.data() + frame * static_cast<size_t>(d_);
+  }
   const double* mean() const { return mean_.data(); }  // of all columns when packed
   ScreenPanel panel(int64_t first_group, int32_t groups) const {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,

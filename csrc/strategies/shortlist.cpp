@@ -7,7 +7,7 @@
 namespace gtn {
 namespace {
 
-constexpr size_t kFirstFull = 32;   // entries before the first look at the threshold
+constexpr size_t kFirstFull = 32;     // entries before the first look at the threshold
 constexpr size_t kMostEntries = 320;  // that bounds alone may leave
 
 // Complete for all cosines greater than this one.
@@ -69,15 +69,14 @@ void Shortlist::evaluate(Exact& exact) {
 
 // Entries are exact: keeps the n best in the total order and raises the level.
 void Shortlist::keep_best(Exact& exact, size_t n) {
-  std::erase_if(entries_, [&](const Entry& e) {
-    return !level_.admits(e.upper, exact.head(e.item));
-  });
+  std::erase_if(entries_,
+                [&](const Entry& e) { return !level_.admits(e.upper, exact.head(e.item)); });
   if (entries_.size() < n) return;
   const auto order = [&](const Entry& a, const Entry& b) {
     return better(a.upper, exact.head(a.item), b.upper, exact.head(b.item));
   };
-  std::nth_element(entries_.begin(), entries_.begin() + static_cast<int64_t>(n) - 1,
-                   entries_.end(), order);
+  std::nth_element(entries_.begin(), entries_.begin() + static_cast<int64_t>(n) - 1, entries_.end(),
+                   order);
   entries_.resize(n);
   level_ = Level{entries_.back().upper, exact.head(entries_.back().item)};
 }

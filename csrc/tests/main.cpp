@@ -1,12 +1,46 @@
-// Runs every C++ test; exit code 1 if any failed.
+// Runs every C++ test, or those named on the command line; exit code 1 if any failed.
+#include <chrono>
+#include <cstring>
+
 #include "tests/test_util.h"
 
 namespace gtn::test {
+void test_kernels();
 void test_lowdim();
+void test_parallel();
+void test_screen();
 }  // namespace gtn::test
 
-int main() {
-  gtn::test::test_lowdim();
+int main(int argc, char** argv) {
+  using Clock = std::chrono::steady_clock;
+  static constexpr struct {
+    const char* name;
+    void (*run)();
+  } kTests[] = {{"kernels", gtn::test::test_kernels},
+                {"parallel", gtn::test::test_parallel},
+                {"lowdim", gtn::test::test_lowdim},
+                {"screen", gtn::test::test_screen}};
+  int unknown = argc - 1;
+  for (const auto& test : kTests) {
+    bool wanted = argc == 1;
+    for (int i = 1; i < argc; ++i)
+      if (std::strcmp(argv[i], test.name) == 0) {
+        wanted = true;
+        --unknown;
+      }
+    if (!wanted) continue;
+    const auto start = Clock::now();
+    test.run();
+    std::printf("%s: %.1f s\n", test.name,
+                std::chrono::duration<double>(Clock::now() - start).count());
+    std::fflush(stdout);
+  }
+  if (unknown != 0) {
+    std::printf("no such test; there are:");
+    for (const auto& test : kTests) std::printf(" %s", test.name);
+    std::printf("\n");
+    return 2;
+  }
   std::printf("%s\n", gtn::test::failures == 0 ? "all C++ tests passed" : "C++ TESTS FAILED");
   return gtn::test::failures == 0 ? 0 : 1;
 }

@@ -15,6 +15,13 @@ namespace gtn::test {
 
 inline int failures = 0;
 
+// Under a sanitizer the same tests run on smaller data.
+#ifdef GTN_TEST_REDUCED
+constexpr bool kReduced = true;
+#else
+constexpr bool kReduced = false;
+#endif
+
 #define GTN_CHECK(condition, ...)                                 \
   do {                                                            \
     if (!(condition)) {                                           \

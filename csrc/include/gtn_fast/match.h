@@ -31,7 +31,7 @@ struct Report {
 // What every strategy starts from, made once by match().
 struct Problem {
   MatrixView x, y;
-  std::vector<RowScale> x_scale, y_scale;    // by row
+  std::vector<RowScale> x_scale, y_scale;      // by row
   std::vector<uint32_t> x_by_norm, y_by_norm;  // rank -> row
 };
 

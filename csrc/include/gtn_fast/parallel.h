@@ -50,8 +50,7 @@ class Team {
 
   // body(begin, end, thread) over [0, n) in chunks of at most `grain`, handed
   // out dynamically. Checks for cancellation between chunks.
-  void for_chunks(int64_t n, int64_t grain,
-                  const std::function<void(int64_t, int64_t, int)>& body);
+  void for_chunks(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t, int)>& body);
 
  private:
   void worker(int thread);

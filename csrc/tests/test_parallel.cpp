@@ -1,0 +1,266 @@
+// Team: every index once, exceptions and cancellation reach the caller, and the
+// team serves on afterwards; match() cancelled in its middle.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
+#include "tests/test_util.h"
+
+namespace gtn::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct WorkerError : std::runtime_error {
+  explicit WorkerError(int t) : std::runtime_error("worker " + std::to_string(t)), thread(t) {}
+  int thread;
+};
+
+void test_run() {
+  for (const int threads : {-1, 0, 1, 2, 3, 5, 9}) {
+    Team team(threads);
+    GTN_CHECK(team.size() == std::max(1, threads), "threads=%d", threads);
+    std::vector<int> calls(static_cast<size_t>(team.size()), 0);
+    const std::thread::id caller = std::this_thread::get_id();
+    bool caller_is_0 = false;
+    // Plain ints: run() orders its bodies before its return, or a sanitizer objects.
+    const int rounds = kReduced ? 300 : 3000;
+    for (int round = 0; round < rounds; ++round) {
+      team.run([&](int t) {
+        ++calls[static_cast<size_t>(t)];
+        if (t == 0) caller_is_0 = std::this_thread::get_id() == caller;
+      });
+      // Long enough for the workers to fall asleep now and then.
+      if (round % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    for (const int n : calls) GTN_CHECK(n == rounds, "threads=%d: %d calls", threads, n);
+    GTN_CHECK(caller_is_0, "threads=%d: the caller is thread 0", threads);
+  }
+}
+
+void check_chunks(Team& team, int64_t n, int64_t grain) {
+  std::vector<int> seen(static_cast<size_t>(n), 0);
+  std::atomic<int> wrong{0};
+  team.for_chunks(n, grain, [&](int64_t begin, int64_t end, int thread) {
+    if (begin < 0 || begin >= end || end > n || end - begin > std::max<int64_t>(1, grain) ||
+        thread < 0 || thread >= team.size())
+      ++wrong;
+    for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+  });
+  GTN_CHECK(wrong == 0, "n=%lld grain=%lld: bad chunk", static_cast<long long>(n),
+            static_cast<long long>(grain));
+  for (const int count : seen)
+    if (count != 1) {
+      GTN_CHECK(false, "n=%lld grain=%lld threads=%d: an index %d times", static_cast<long long>(n),
+                static_cast<long long>(grain), team.size(), count);
+      return;
+    }
+}
+
+void test_for_chunks() {
+  for (const int threads : {1, 2, 3, 5}) {
+    Team team(threads);
+    for (const int64_t n : {0, 1, 2, 63, 64, 65, 1000, 20000})
+      for (const int64_t grain : {int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{7}, int64_t{64}, n,
+                                  n + 1, int64_t{1} << 62})
+        check_chunks(team, n, grain);
+  }
+}
+
+// A worker may have a team of its own.
+void test_nested() {
+  for (const int inner : {1, 2, 3}) {
+    Team outer(3);
+    std::vector<int64_t> sum(3, 0);
+    outer.run([&](int t) {
+      Team team(inner);
+      std::atomic<int64_t> total{0};
+      team.for_chunks(1000, 10, [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) total += i;
+      });
+      sum[static_cast<size_t>(t)] = total;
+    });
+    for (const int64_t s : sum) GTN_CHECK(s == 499500, "inner=%d", inner);
+  }
+}
+
+void test_exceptions() {
+  for (const int threads : {1, 2, 4}) {
+    Team team(threads);
+    for (int round = 0; round < 50; ++round)
+      for (int bad = 0; bad < threads; ++bad) {
+        int caught = -1;
+        std::atomic<int> ran{0};
+        try {
+          team.run([&](int t) {
+            ++ran;
+            if (t == bad) throw WorkerError(t);
+          });
+        } catch (const WorkerError& error) {
+          caught = error.thread;
+        }
+        GTN_CHECK(caught == bad, "threads=%d: caught %d, thrown by %d", threads, caught, bad);
+        GTN_CHECK(ran == threads, "threads=%d: all bodies run", threads);
+      }
+    int caught = 0;
+    try {
+      team.run([](int t) { throw WorkerError(t); });
+    } catch (const WorkerError&) {
+      ++caught;
+    }
+    GTN_CHECK(caught == 1, "threads=%d: one of many", threads);
+    std::atomic<int64_t> chunks{0};
+    constexpr int64_t kChunks = 100000;
+    try {
+      team.for_chunks(kChunks, 1, [&](int64_t begin, int64_t, int thread) {
+        ++chunks;
+        if (begin == 10) throw WorkerError(thread);
+      });
+    } catch (const WorkerError&) {
+      ++caught;
+    }
+    GTN_CHECK(caught == 2, "threads=%d: out of for_chunks", threads);
+    // Not deterministic with several threads, but all chunks would mean nobody stopped.
+    GTN_CHECK(threads > 1 ? chunks < kChunks : chunks == 11, "threads=%d: %lld chunks", threads,
+              static_cast<long long>(chunks.load()));
+    check_chunks(team, 1000, 3);  // the team is as good as new
+  }
+}
+
+void test_cancel() {
+  for (const int threads : {1, 3}) {
+    Control control;
+    Team team(threads, &control);
+    team.check();
+    std::atomic<int64_t> chunks{0};
+    std::thread watcher([&] {
+      while (chunks < 5) std::this_thread::yield();
+      control.cancel = true;
+    });
+    bool cancelled = false;
+    try {
+      // Ends by cancellation only, or after an hour.
+      team.for_chunks(int64_t{3600} * 1000, 1, [&](int64_t, int64_t, int) {
+        ++chunks;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    watcher.join();
+    GTN_CHECK(cancelled, "threads=%d", threads);
+    cancelled = false;
+    try {
+      team.check();
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    GTN_CHECK(cancelled, "threads=%d: check()", threads);
+    control.cancel = false;
+    check_chunks(team, 1000, 3);
+  }
+}
+
+struct Matched {
+  std::vector<int64_t> x_index, order;
+  std::vector<double> cosine;
+  Report report;
+
+  explicit Matched(int64_t n)
+      : x_index(static_cast<size_t>(n)), order(x_index.size()), cosine(x_index.size()) {}
+  void run(Matrix& x, Matrix& y, const Options& options, Control& control) {
+    match(x.view(), y.view(), options, control, x_index.data(), cosine.data(), order.data(),
+          report);
+  }
+};
+
+// Cancelled once it has settled some y's: the sets are so large that it cannot
+// have ended by then.
+void test_cancelled_match(Strategy strategy, int64_t n, int64_t d, int threads) {
+  Matrix x = make_matrix(n, d, Kind::kGaussian, 0, 5, true);
+  Matrix y = make_matrix(n, d, Kind::kGaussian, 1, 5, true);
+  Options options;
+  options.strategy = strategy;
+  options.threads = threads;
+  Control control;
+  Matched cut_short(n);
+  std::atomic<bool> returned{false};
+  Clock::time_point asked;
+  std::thread watcher([&] {
+    while (control.done == 0 && !returned) std::this_thread::yield();
+    asked = Clock::now();
+    control.cancel = true;
+  });
+  bool cancelled = false;
+  try {
+    cut_short.run(x, y, options, control);
+  } catch (const Cancelled&) {
+    cancelled = true;
+  }
+  const Clock::time_point back = Clock::now();
+  returned = true;
+  watcher.join();
+  const double seconds = std::chrono::duration<double>(back - asked).count();
+  const int which = static_cast<int>(strategy);
+  GTN_CHECK(cancelled, "strategy %d, %d threads", which, threads);
+  GTN_CHECK(control.done > 0 && control.done < n, "strategy %d stopped at %lld", which,
+            static_cast<long long>(control.done.load()));
+  GTN_CHECK(seconds < (kReduced ? 10.0 : 1.0), "strategy %d took %.2f s to stop", which, seconds);
+}
+
+// A control that says so from the start stops every strategy, and the process
+// goes on to match correctly.
+void test_refused_match(Strategy strategy, int64_t d) {
+  const int64_t n = 500;
+  Matrix x = make_matrix(n, d, Kind::kGaussian, 0, 6);
+  Matrix y = make_matrix(n, d, Kind::kGaussian, 1, 6);
+  Team team(2);
+  const Assignment want = brute_force(make_problem(x, y, team));
+  for (const int threads : {1, 2}) {
+    Options options;
+    options.strategy = strategy;
+    options.threads = threads;
+    Control control;
+    control.cancel = true;
+    bool cancelled = false;
+    Matched matched(n);
+    try {
+      matched.run(x, y, options, control);
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+    GTN_CHECK(cancelled, "strategy %d", static_cast<int>(strategy));
+    control.cancel = false;
+    control.done = 0;
+    matched.run(x, y, options, control);
+    Assignment got;
+    for (const int64_t row : matched.order) {
+      got.x_row.push_back(static_cast<uint32_t>(matched.x_index[static_cast<size_t>(row)]));
+      got.cosine.push_back(matched.cosine[static_cast<size_t>(row)]);
+    }
+    expect_equal(got, want, "after a cancelled match");
+    GTN_CHECK(control.done == n, "strategy %d: progress ends at n", static_cast<int>(strategy));
+  }
+}
+
+}  // namespace
+
+void test_parallel() {
+  test_run();
+  test_for_chunks();
+  test_nested();
+  test_exceptions();
+  test_cancel();
+  for (const int threads : {1, 3}) {
+    test_cancelled_match(Strategy::kScreen, kReduced ? 8000 : 30000, 64, threads);
+    test_cancelled_match(Strategy::kTree, kReduced ? 20000 : 200000, 5, threads);
+  }
+  test_refused_match(Strategy::kRay, 1);
+  test_refused_match(Strategy::kCircle, 2);
+  test_refused_match(Strategy::kTree, 4);
+  test_refused_match(Strategy::kScreen, 40);
+}
+
+}  // namespace gtn::test
