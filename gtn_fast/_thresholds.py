@@ -1,53 +1,96 @@
 """What the planner knows about cost: measured constants, nothing else.
 
-To be written by benchmarks/measure_thresholds.py. Seconds are those of one thread of
-the machine named in MEASURED_ON. planner.py holds the formulas; the engine's rates
-(``_native.calibrate``) say how much faster or slower another machine is.
+Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
+machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
+formulas; the engine's rates (``_native.calibrate``) say how much faster or slower
+another machine is.
 """
 
-MEASURED_ON = "provisional: a busy 2-core machine with AVX-512 VNNI"
+MEASURED_ON = "AMD EPYC family 26 model 2, avx512vnni, 2 cores"
 
-# What calibrate(d) measured there, as 1 / (constant + slope * d).
-KERNEL_S_PER_PAIR = (2.4e-11, 2.1e-12)  # pairs_per_s
-COSINE_S = (1.0e-9, 5.4e-10)  # cosines_per_s
+MEASURED_AT = "2026-11-21, commit 2e749c2+, on a busy machine"
 
-# Ray, circle, rank: seconds for one row of X or Y.
-RAY_S_PER_ROW = 1.2e-7
-CIRCLE_S_PER_ROW = 3.0e-7
-RANK_S_PER_ROW = 4.0e-7
-
-# Tree, by dimension: (seconds for one row of Y at n_x = 1e5, exponent of n_x / 1e5).
-TREE = {
-    2: (1.9e-6, 0.15),
-    3: (2.2e-6, 0.20),
-    4: (3.0e-6, 0.25),
-    5: (4.0e-6, 0.30),
-    6: (5.2e-6, 0.38),
-    8: (9.6e-6, 0.45),
-    10: (2.2e-5, 0.62),
-    16: (1.0e-4, 0.90),
+# Seconds of one screened pair, by dimension: 1 / calibrate's pairs_per_s.
+KERNEL_S_PER_PAIR = {
+    1: 3.79e-11,
+    2: 3.77e-11,
+    4: 3.75e-11,
+    8: 4.28e-11,
+    16: 5.7e-11,
+    32: 9.32e-11,
+    64: 1.52e-10,
+    100: 2.31e-10,
+    128: 2.8e-10,
+    256: 5.39e-10,
+    512: 1.07e-09,
+    1024: 2.11e-09,
 }
 
-# Screen: its passes over pairs against the bare kernel; then for one row of Y what
-# survives the screen costs SCREEN_S_PER_ROW + SCREEN_S_PER_ROW_N * n_x / d.
-SCREEN_LOAD = 2.0
-SCREEN_S_PER_ROW = 2.0e-6
-SCREEN_S_PER_ROW_N = 1.0e-9
-SCREEN_S_PER_VALUE = 8.0e-9  # reading, normalising, quantising: one value of X or Y
+# Seconds of one exact cosine, by dimension: 1 / calibrate's cosines_per_s.
+COSINE_S = {
+    1: 8.95e-09,
+    2: 9.81e-09,
+    4: 9.69e-09,
+    8: 4.46e-09,
+    16: 8.49e-09,
+    32: 1.7e-08,
+    64: 3.33e-08,
+    100: 5.43e-08,
+    128: 6.55e-08,
+    256: 1.32e-07,
+    512: 2.67e-07,
+    1024: 5.26e-07,
+}
 
-# Data whose directions have effective dimension e < d crowd together: what survives the
-# screen, and the nodes a tree opens, grow like (d / e) ** CROWDING.
-CROWDING = 0.8
+# Seconds for one row of X or Y.
+LINEAR_S_PER_ROW = {
+    "ray": 8.02e-08,
+    "circle": 3.91e-07,
+    "rank": 1.19e-07,
+}
 
-# Reference (NumPy): seconds for one pair and coordinate, and for one row of Y.
-REFERENCE_S_PER_VALUE = 2.0e-9
-REFERENCE_S_PER_ROW = 4.0e-5
+# By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).
+TREE = {
+    2: (6.83e-07, 0.36),
+    3: (9.44e-07, 0.43),
+    4: (1.55e-06, 0.167),
+    5: (2.65e-06, 0.0747),
+    6: (2.19e-06, 0.244),
+    8: (5.67e-06, 0.455),
+    10: (1.7e-05, 0.574),
+    12: (3.86e-05, 0.436),
+    16: (8.7e-05, 0.763),
+}
 
-CALL_S = 2.0e-4  # start of a call, threads included
-THREAD_EXPONENT = 0.9  # speed-up of t threads: t ** THREAD_EXPONENT
+# Exponent of Spread.crowding in the tree's time.
+TREE_CROWDING = 0.822
 
-# Bytes beyond the inputs, results (28 a row of Y) apart: (per row of X, per row of Y,
-# per value of X, per value of Y). Measured as the growth of the peak resident set.
+# The screen's passes over the pairs, against the bare kernel.
+SCREEN_LOAD = 1.68
+
+# Exact scores and lists for one row of Y.
+SCREEN_S_PER_ROW = 1.81e-06
+
+# Reading, normalising, quantising one value of X or Y.
+SCREEN_S_PER_VALUE = 2.57e-08
+
+# Exponent of Spread.decay in the screen's time.
+SCREEN_DECAY = 0.294
+
+# NumPy: seconds for one pair and coordinate.
+REFERENCE_S_PER_VALUE = 1.03e-09
+
+# NumPy: seconds for one row of Y.
+REFERENCE_S_PER_ROW = 1.83e-05
+
+# Start of a call, threads included.
+CALL_S = 0.0002
+
+# Speed-up of t threads: t ** THREAD_EXPONENT.
+THREAD_EXPONENT = 0.9
+
+# Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of
+# Y, per value of X, per value of Y). From growths of the peak resident set.
 BYTES = {
     "ray": (32.0, 32.0, 0.0, 0.0),
     "circle": (68.0, 68.0, 0.0, 0.0),
@@ -56,4 +99,6 @@ BYTES = {
     "rank": (20.0, 20.0, 0.0, 0.0),
     "reference": (160.0, 160.0, 22.0, 16.0),
 }
-FIXED_BYTES = 4e6
+
+# Buffers that do not grow with the problem.
+FIXED_BYTES = 4000000.0

@@ -52,6 +52,21 @@ class Plan:
         )
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How unevenly the directions of X fill the space; 1 each for isotropic data.
+
+    ``crowding``: d over their effective dimension, large where they crowd into a cone
+    or a subspace; ``decay``: the same about their mean, large for a decaying spectrum.
+    """
+
+    crowding: float
+    decay: float
+
+
+ISOTROPIC = Spread(1.0, 1.0)
+
+
 def plan(
     X: Any,
     n_y: int | None = None,
@@ -108,21 +123,20 @@ def make_plan(
     data: Any = None,
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
-    effective_d = None
+    spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
-        effective_d = effective_dimension(data)
-    strategy, why = choose(n_x, n_y, d, threads, effective_d)
+        spread = look(data)
+    strategy, why = choose(n_x, n_y, d, threads, spread)
     if method != "auto":
         strategy, why = method, "asked for"
-    seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d)
+    seconds = _seconds(strategy, n_x, n_y, d, threads, spread)
     if seconds > _CALIBRATE_FROM_S and strategy in native.STRATEGIES:
-        speeds = _machine_speeds(d)
-        seconds = _seconds(strategy, n_x, n_y, d, threads, effective_d, speeds)
+        seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 
 
 def choose(
-    n_x: int, n_y: int, d: int, threads: int = 1, effective_d: float | None = None
+    n_x: int, n_y: int, d: int, threads: int = 1, spread: Spread = ISOTROPIC
 ) -> tuple[str, str]:
     """Return the strategy of ``auto`` and the reason. Always an exact one."""
     if d == 1:
@@ -131,8 +145,8 @@ def choose(
         return "circle", "d = 2: nearest free angle on a circle"
     if d > _validate.TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"
-    tree = _seconds("tree", n_x, n_y, d, threads, effective_d)
-    screen = _seconds("screen", n_x, n_y, d, threads, effective_d)
+    tree = _seconds("tree", n_x, n_y, d, threads, spread)
+    screen = _seconds("screen", n_x, n_y, d, threads, spread)
     if tree <= screen:
         return (
             "tree",
@@ -141,11 +155,10 @@ def choose(
     return "screen", f"d = {d}: a screen takes about {_duration(screen)}, a tree {_duration(tree)}"
 
 
-def effective_dimension(X: Any) -> float:
-    """Return (sum of w)^2 / sum of w^2 over the second moments w of sampled directions.
+def look(X: Any) -> Spread:
+    """Look at a sample of directions: how few dimensions they fill.
 
-    At most 512 rows, evenly spaced, are looked at; d for isotropic data (a little less,
-    the sample being finite), about 1 for a narrow cone.
+    At most 512 rows, evenly spaced, are read.
     """
     step = max(1, math.ceil(len(X) / _SAMPLE_ROWS))
     sample = X[::step]
@@ -155,16 +168,29 @@ def effective_dimension(X: Any) -> float:
     values = values[np.isfinite(values).all(axis=1)]
     scale = np.abs(values).max(axis=1, initial=0.0)
     values = values[scale > 0] / scale[scale > 0, None]
-    if not len(values):
-        return 1.0
+    if len(values) < 2:
+        return Spread(values.shape[1], 1.0)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
+    d = values.shape[1]
+    return Spread(
+        d / effective_dimension(values), d / effective_dimension(values - values.mean(axis=0))
+    )
+
+
+def effective_dimension(values: NDArray[np.float64]) -> float:
+    """Return (sum of w)^2 / sum of w^2 over the second moments w of the rows.
+
+    From 1, for multiples of one vector, to d, for rows that point everywhere alike.
+    """
     n, d = values.shape
-    # sum w = 1; sum w^2 = |C|_F^2, corrected for the sample: the diagonal of the Gram
-    # matrix adds 1/n whatever the data.
+    lengths = (values * values).sum(axis=1)
+    total = float(lengths.sum())
+    if n < 2 or total < 1e-24 * n:  # nothing but rounding
+        return float(d)
+    # Off the diagonal of the Gram matrix only: its diagonal would count the sample's size.
     gram = values @ values.T if n < d else values.T @ values
-    squares = float((gram * gram).sum()) / n**2
-    unbiased = (squares * n * n - n) / (n * (n - 1)) if n > 1 else 1.0
-    return float(min(max(1.0 / max(unbiased, 1.0 / d), 1.0), d))
+    between = float((gram * gram).sum() - (lengths * lengths).sum()) * n / (n - 1)
+    return float(min(max(total * total / max(between, total * total / d), 1.0), d))
 
 
 def _seconds(
@@ -173,7 +199,7 @@ def _seconds(
     n_y: int,
     d: int,
     threads: int,
-    effective_d: float | None,
+    spread: Spread = ISOTROPIC,
     speeds: tuple[float, float] = (1.0, 1.0),
 ) -> float:
     """Predict wall seconds; ``speeds``: this machine's kernel and other code over the table's."""
@@ -181,39 +207,34 @@ def _seconds(
     rows = n_x + n_y
     if strategy == "reference":
         return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
-    if strategy in ("ray", "circle", "rank"):
-        per_row = {
-            "ray": t.RAY_S_PER_ROW,
-            "circle": t.CIRCLE_S_PER_ROW,
-            "rank": t.RANK_S_PER_ROW,
-        }[strategy]
-        return t.CALL_S + rows * per_row / speed
-    team = math.pow(min(threads, _validate.available_cpus()), t.THREAD_EXPONENT)
-    crowding = math.pow(d / (effective_d or d), t.CROWDING)
-    work = rows * d * t.SCREEN_S_PER_VALUE / speed
+    if strategy in t.LINEAR_S_PER_ROW:
+        return t.CALL_S + rows * t.LINEAR_S_PER_ROW[strategy] / speed
     if strategy == "tree":
         row_s, exponent = _tree_row(d)
         growth = math.pow(max(n_x, 1000) / 1e5, exponent)
-        work += n_y * row_s * growth * crowding / speed
+        work = rows / 2 * row_s * growth * math.pow(spread.crowding, t.TREE_CROWDING) / speed
     else:
         pairs = n_x * n_y - 0.5 * n_y * n_y
-        work += pairs * t.SCREEN_LOAD * _line(t.KERNEL_S_PER_PAIR, d) / kernel_speed
-        survivors_s = t.SCREEN_S_PER_ROW + t.SCREEN_S_PER_ROW_N * n_x / d
-        work += n_y * survivors_s * crowding / speed
-    return t.CALL_S + work / team
+        work = pairs * t.SCREEN_LOAD * by_dimension(t.KERNEL_S_PER_PAIR, d) / kernel_speed
+        work += (n_y * t.SCREEN_S_PER_ROW + rows * d * t.SCREEN_S_PER_VALUE) / speed
+        work *= math.pow(spread.decay, t.SCREEN_DECAY)
+    team = min(threads, _validate.available_cpus())
+    return t.CALL_S + work / math.pow(team, t.THREAD_EXPONENT)
 
 
-def _line(constant_slope: tuple[float, float], d: int) -> float:
-    constant, slope = constant_slope
-    return constant + slope * d
+def by_dimension(table: dict[int, float], d: int) -> float:
+    """Interpolate seconds by dimension (log-log); beyond the table they grow like d."""
+    dims = sorted(table)
+    inside = min(d, dims[-1])
+    logs = np.interp(math.log(inside), np.log(dims), np.log([table[k] for k in dims]))
+    return math.exp(float(logs)) * d / inside
 
 
 def _tree_row(d: int) -> tuple[float, float]:
-    """Interpolate the tree's table between its dimensions (seconds log-linearly)."""
+    """Interpolate the tree's table: seconds for a row at n_x = 1e5, exponent of n_x / 1e5."""
     dims = sorted(t.TREE)
-    logs = [math.log(t.TREE[k][0]) for k in dims]
     exponents = [t.TREE[k][1] for k in dims]
-    return math.exp(float(np.interp(d, dims, logs))), float(np.interp(d, dims, exponents))
+    return by_dimension({k: t.TREE[k][0] for k in dims}, d), float(np.interp(d, dims, exponents))
 
 
 def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
@@ -231,8 +252,8 @@ def _machine_speeds(d: int) -> tuple[float, float]:
         return 1.0, 1.0
     rates = native.module().calibrate(d)
     return (
-        float(rates["pairs_per_s"]) * _line(t.KERNEL_S_PER_PAIR, d),
-        float(rates["cosines_per_s"]) * _line(t.COSINE_S, d),
+        float(rates["pairs_per_s"]) * by_dimension(t.KERNEL_S_PER_PAIR, d),
+        float(rates["cosines_per_s"]) * by_dimension(t.COSINE_S, d),
     )
 
 

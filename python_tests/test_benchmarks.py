@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import bench
+from gtn_fast import _thresholds, bench, planner
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks import fresh, hostile, machine, peers, report, run, workloads
+from benchmarks import (
+    fresh,
+    hostile,
+    machine,
+    measure_thresholds,
+    peers,
+    report,
+    run,
+    workloads,
+)
 
 NAMES = ["gaussian", "mnist", "fashion", "spectrum", *workloads.HOSTILE]
 
@@ -414,3 +423,47 @@ def test_machine(native):
     assert machine.commit()
     share = machine.busy_share(0.05)
     assert share is None or 0 <= share <= 1
+
+
+# ------------------------------------------------------------------ thresholds
+
+
+def test_thresholds_are_written_as_they_are_read():
+    """The file that the script writes holds what it measured, to three digits."""
+    names = [name for name in vars(_thresholds) if name.isupper()]
+    constants = {name: getattr(_thresholds, name) for name in names}
+    written: dict = {}
+    exec(measure_thresholds.text(constants), written)
+    for name in names:
+        assert written[name] == constants[name], name
+    assert "0.333" in measure_thresholds.text({"CALL_S": 1 / 3})
+
+
+def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
+    """Every constant that the planner reads is measured, and the planner goes by it."""
+    pytest.importorskip("scipy")
+    before = {name: value for name, value in vars(_thresholds).items() if name.isupper()}
+    for name, value in before.items():
+        monkeypatch.setattr(_thresholds, name, value)
+    changes = {
+        "RATE_DIMS": (2, 8),
+        "TREE_SIZES": {2: (200, 800), 4: (200, 800)},
+        "SCREEN_SIZES": {8: (200, 800), 16: (200, 800)},
+        "LINEAR_N": 500,
+        "CROWDED": (("orthant", 400, 3),),
+        "DECAYING": (("spectrum", 400, 8),),
+        "TEAMS": (("tree", 400, 3),),
+        "CHECKS": (("gaussian", 300, 3),),
+        "TARGET": tmp_path / "_thresholds.py",
+    }
+    for name, value in changes.items():
+        monkeypatch.setattr(measure_thresholds, name, value)
+    monkeypatch.setattr(machine, "busy_share", lambda: 0.0)
+    assert measure_thresholds.main(["--write", "--threads", "2"]) == 0
+    written: dict = {}
+    exec((tmp_path / "_thresholds.py").read_text(), written)
+    assert {name for name in written if name.isupper()} == set(before)
+    assert list(_thresholds.TREE) == [2, 4]
+    assert gtn_fast.plan(1000, d=3).seconds > 0
+    assert "gaussian, n = 300, d = 3: " in capsys.readouterr().out
+    planner._machine_speeds.cache_clear()

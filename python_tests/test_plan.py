@@ -76,24 +76,52 @@ def test_label_follows_the_plan(native):
         assert report["predicted_seconds"] == plan.seconds
 
 
-def test_effective_dimension():
+def test_a_look_at_directions():
     n = 3000
     for d in (5, 20, 100):
-        isotropic = planner.effective_dimension(cases.make("gaussian", n, 1, d)[0])
-        assert 0.8 * d <= isotropic <= d
-    assert planner.effective_dimension(cases.make("narrow_cone", n, 1, 50)[0]) < 1.1
-    assert 1 < planner.effective_dimension(cases.make("decaying_spectrum", n, 1, 50)[0]) < 15
-    assert planner.effective_dimension(np.zeros((10, 3))) == 1.0
-    assert planner.effective_dimension(np.full((10, 3), np.nan)) == 1.0
-    assert planner.effective_dimension(np.ones((1, 3))) == 1.0
-    assert planner.effective_dimension(torch.ones(100, 3, dtype=torch.bfloat16)) == pytest.approx(1)
+        isotropic = planner.look(cases.make("gaussian", n, 1, d)[0])
+        assert 1 <= isotropic.crowding < 1.25
+        assert 1 <= isotropic.decay < 1.25
+    cone = planner.look(cases.make("narrow_cone", n, 1, 50)[0])
+    assert cone.crowding > 45  # one direction, and nothing decays around it
+    assert cone.decay < 1.5
+    decaying = planner.look(cases.make("decaying_spectrum", n, 1, 50)[0])
+    assert 4 < decaying.crowding < 50
+    assert 4 < decaying.decay < 50
+    line = np.outer(np.linspace(-1, 1, 100), np.ones(7))
+    assert planner.look(line).crowding == pytest.approx(7)
+    assert planner.look(torch.ones(100, 3, dtype=torch.bfloat16)).crowding == pytest.approx(3)
 
 
-def test_a_look_at_the_data_changes_the_prediction():
-    """Crowded directions let more survive the screen."""
-    isotropic = gtn_fast.plan(cases.make("gaussian", 20_000, 1, 64)[0])
-    crowded = gtn_fast.plan(cases.make("one_orthant", 20_000, 1, 64)[0])
-    assert crowded.seconds > isotropic.seconds
+def test_a_look_at_hardly_anything():
+    for empty in (np.zeros((10, 3)), np.full((10, 3), np.nan), np.ones((1, 3))):
+        assert planner.look(empty) == planner.Spread(3, 1)
+    assert planner.look(np.ones((10, 3))).decay == 1
+
+
+def test_a_look_at_the_data_changes_the_prediction(monkeypatch):
+    """By the measured exponents; whatever they are, isotropic data do not care."""
+    monkeypatch.setattr(planner, "_CALIBRATE_FROM_S", 1e9)
+    constants = planner.t
+    for name, which, method, d in [
+        ("one_orthant", "TREE_CROWDING", "tree", 8),
+        ("decaying_spectrum", "SCREEN_DECAY", "screen", 64),
+    ]:
+        x = cases.make(name, 20_000, 1, d)[0]
+        y = cases.make("gaussian", 20_000, 1, d)[0]
+        predicted = []
+        for exponent in (0.0, 0.5):
+            monkeypatch.setattr(constants, which, exponent)
+            predicted.append([gtn_fast.plan(data, method=method).seconds for data in (x, y)])
+        (flat, isotropic), (grown, isotropic_again) = predicted
+        assert grown > 1.3 * flat
+        assert isotropic_again == pytest.approx(isotropic, rel=0.1)
+
+
+def test_tables_by_dimension():
+    table = {2: 1.0, 8: 4.0}
+    assert [planner.by_dimension(table, d) for d in (1, 2, 8, 16)] == pytest.approx([1, 1, 4, 8])
+    assert planner.by_dimension(table, 4) == pytest.approx(2)  # log-log
 
 
 @pytest.fixture

@@ -1,0 +1,295 @@
+"""Measures what gtn_fast/planner.py needs to know, and writes gtn_fast/_thresholds.py.
+
+    python -m benchmarks.measure_thresholds            prints the table and how well it fits
+    python -m benchmarks.measure_thresholds --write    writes gtn_fast/_thresholds.py as well
+
+About four minutes on an idle machine. Strategies are timed against one another over d
+and n, the best of three runs each (what others did to the machine is not theirs);
+constants are fitted to relative errors. Bytes are not measured here but kept: the tests
+compare them with peaks of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gtn_fast
+from benchmarks import machine, workloads
+from gtn_fast import _thresholds, planner
+from gtn_fast.backends import native
+
+TARGET = Path(__file__).absolute().parent.parent / "gtn_fast" / "_thresholds.py"
+RATE_DIMS = (1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1024)
+SMALL, MIDDLE = (20_000, 40_000), (25_000, 100_000)
+TREE_SIZES = {
+    **dict.fromkeys((2, 3, 4, 5, 6, 8), (100_000, 400_000)),
+    **dict.fromkeys((10, 12, 16), MIDDLE),
+}
+SCREEN_SIZES = {
+    **dict.fromkeys((8, 16, 32, 64, 100, 128), MIDDLE),
+    **dict.fromkeys((256, 512), SMALL),
+}
+LINEAR_N = 500_000
+CROWDED = (("orthant", 100_000, 4), ("orthant", 100_000, 6), ("orthant", 50_000, 8))
+DECAYING = (("mnist", 60_000, 64), ("fashion", 60_000, 100), ("mnist", 60_000, 128))
+TEAMS = (("tree", 400_000, 5), ("screen", 100_000, 100))
+
+
+def seconds(work: workloads.Workload, method: str, threads: int = 1, repeats: int = 3) -> float:
+    """The best time of a call."""
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        gtn_fast.label(work.x, work.y, method=method, threads=threads)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def timed(name: str, n: int, d: int, method: str, **options: Any) -> float:
+    """The best time of a workload, and a line about it."""
+    took = seconds(workloads.make(name, n, n, d), method, **options)
+    print(f"{method:9s} {name}, n = {n:,}, d = {d}: {took:.4f} s", file=sys.stderr, flush=True)
+    return took
+
+
+# ------------------------------------------------------------------ the constants
+
+
+def measure_rates() -> tuple[dict[int, float], dict[int, float]]:
+    """Seconds of a screened pair and of an exact cosine by dimension, as calibrate sees them."""
+    pairs, cosines = {}, {}
+    for d in RATE_DIMS:
+        rates = [native.module().calibrate(d) for _ in range(3)]
+        pairs[d] = 1 / max(rate["pairs_per_s"] for rate in rates)
+        cosines[d] = 1 / max(rate["cosines_per_s"] for rate in rates)
+    return pairs, cosines
+
+
+def measure_tree() -> dict[int, tuple[float, float]]:
+    """By dimension: seconds for one row at n = 1e5, exponent of n / 1e5."""
+    table = {}
+    for d, (small, large) in TREE_SIZES.items():
+        rows = [timed("gaussian", n, d, "tree") / n for n in (small, large)]
+        exponent = math.log(rows[1] / rows[0]) / math.log(large / small)
+        table[d] = (rows[0] * (1e5 / small) ** exponent, max(exponent, 0.0))
+    return table
+
+
+def measure_screen(kernel: dict[int, float]) -> tuple[float, float, float]:
+    """Load on the kernel, seconds for one row of Y, for one value of X or Y."""
+    from scipy.optimize import nnls
+
+    rows, times = [], []
+    for d, sizes in SCREEN_SIZES.items():
+        for n in sizes:
+            times.append(timed("gaussian", n, d, "screen"))
+            rows.append([0.5 * n * n * kernel_at(kernel, d), n, 2.0 * n * d])
+    weights = 1 / np.array(times)
+    fitted = nnls(np.array(rows) * weights[:, None], np.ones(len(times)))[0]
+    load, per_row, per_value = (float(value) for value in fitted)
+    return load, per_row, per_value
+
+
+def kernel_at(table: dict[int, float], d: int) -> float:
+    return planner.by_dimension(table, d)
+
+
+def measure_exponent(cases: Sequence[tuple[str, int, int]], method: str, which: str) -> float:
+    """How time grows with the crowding or decay of directions: the exponent, least squares."""
+    logs, growths = [], []
+    for name, n, d in cases:
+        spread = planner.look(workloads.make(name, n, n, d).x)
+        logs.append(math.log(getattr(spread, which)))
+        isotropic = timed("gaussian", n, d, method)
+        growths.append(math.log(timed(name, n, d, method) / isotropic))
+    return float(np.dot(logs, growths) / max(np.dot(logs, logs), 1e-9))
+
+
+def measure_team(threads: int) -> float:
+    """The exponent of the number of threads in the speed-up; kept on a busy machine."""
+    if threads == 1 or busy():
+        return _thresholds.THREAD_EXPONENT
+    exponents = []
+    for method, n, d in TEAMS:
+        work = workloads.make("gaussian", n, n, d)
+        ratio = seconds(work, method) / seconds(work, method, threads)
+        exponents.append(math.log(ratio) / math.log(threads))
+        print(f"{method:9s} {threads} threads: {ratio:.2f}x", file=sys.stderr, flush=True)
+    return min(max(float(np.mean(exponents)), 0.1), 1.0)
+
+
+def busy() -> bool:
+    """Whether others use this machine. The best of three runs is not theirs; our cores are."""
+    return (machine.busy_share() or 0) > machine.BUSY_FROM
+
+
+def measure_reference() -> tuple[float, float]:
+    """Seconds for one pair and value, and for one row."""
+    sizes = ((500, 64), (2000, 64))
+    times = [timed("gaussian", n, d, "reference", repeats=2) for n, d in sizes]
+    system = [[n * n * (d + 16), n] for n, d in sizes]
+    value, row = np.linalg.solve(np.array(system, dtype=float), np.array(times))
+    return max(float(value), 1e-12), max(float(row), 1e-9)
+
+
+def measure_all(threads: int) -> dict[str, Any]:
+    """All constants of _thresholds.py by name."""
+    seconds(workloads.make("gaussian", 1000, 1000, 3), "tree")  # warm up
+    now = datetime.datetime.now(datetime.timezone.utc)
+    about = machine.describe()
+    kernel, cosine = measure_rates()
+    per_row = {
+        method: timed("gaussian", LINEAR_N, d, method, threads=threads) / (2 * LINEAR_N)
+        for method, d in (("ray", 1), ("circle", 2), ("rank", 1))
+    }
+    tree = measure_tree()
+    load, screen_row, screen_value = measure_screen(kernel)
+    reference_value, reference_row = measure_reference()
+    small = workloads.make("gaussian", 2, 2, 3)
+    return {
+        "MEASURED_ON": f"{about['cpu']} {about['cpu_id']}, {about['simd']}, {about['cores']} cores",
+        "MEASURED_AT": f"{now:%Y-%m-%d}, commit {machine.commit()}"
+        + (", on a busy machine" if busy() else ""),
+        "KERNEL_S_PER_PAIR": kernel,
+        "COSINE_S": cosine,
+        "LINEAR_S_PER_ROW": per_row,
+        "TREE": tree,
+        "TREE_CROWDING": measure_exponent(CROWDED, "tree", "crowding"),
+        "SCREEN_LOAD": load,
+        "SCREEN_S_PER_ROW": screen_row,
+        "SCREEN_S_PER_VALUE": screen_value,
+        "SCREEN_DECAY": measure_exponent(DECAYING, "screen", "decay"),
+        "REFERENCE_S_PER_VALUE": reference_value,
+        "REFERENCE_S_PER_ROW": reference_row,
+        "CALL_S": seconds(small, "tree", threads, repeats=20),
+        "THREAD_EXPONENT": measure_team(threads),
+        "BYTES": _thresholds.BYTES,
+        "FIXED_BYTES": _thresholds.FIXED_BYTES,
+    }
+
+
+# ------------------------------------------------------------------ the file
+
+HEADER = '''"""What the planner knows about cost: measured constants, nothing else.
+
+Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
+machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
+formulas; the engine's rates (``_native.calibrate``) say how much faster or slower
+another machine is.
+"""
+'''
+COMMENTS = {
+    "KERNEL_S_PER_PAIR": "Seconds of one screened pair, by dimension: 1 / calibrate's pairs_per_s.",
+    "COSINE_S": "Seconds of one exact cosine, by dimension: 1 / calibrate's cosines_per_s.",
+    "LINEAR_S_PER_ROW": "Seconds for one row of X or Y.",
+    "TREE": "By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).",
+    "TREE_CROWDING": "Exponent of Spread.crowding in the tree's time.",
+    "SCREEN_LOAD": "The screen's passes over the pairs, against the bare kernel.",
+    "SCREEN_S_PER_ROW": "Exact scores and lists for one row of Y.",
+    "SCREEN_S_PER_VALUE": "Reading, normalising, quantising one value of X or Y.",
+    "SCREEN_DECAY": "Exponent of Spread.decay in the screen's time.",
+    "REFERENCE_S_PER_VALUE": "NumPy: seconds for one pair and coordinate.",
+    "REFERENCE_S_PER_ROW": "NumPy: seconds for one row of Y.",
+    "CALL_S": "Start of a call, threads included.",
+    "THREAD_EXPONENT": "Speed-up of t threads: t ** THREAD_EXPONENT.",
+    "BYTES": "Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of"
+    "\n# Y, per value of X, per value of Y). From growths of the peak resident set.",
+    "FIXED_BYTES": "Buffers that do not grow with the problem.",
+}
+
+
+def text(constants: dict[str, Any]) -> str:
+    """The constants as a module."""
+    parts = [HEADER]
+    for name, value in constants.items():
+        comment = f"# {COMMENTS[name]}\n" if name in COMMENTS else ""
+        parts.append(f"{comment}{name} = {_literal(value)}\n")
+    return "\n".join(parts)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, dict):
+        lines = [f"    {_literal(k)}: {_literal(v)},\n" for k, v in value.items()]
+        return "{\n" + "".join(lines) + "}"
+    if isinstance(value, tuple):
+        return f"({', '.join(_literal(each) for each in value)})"
+    if isinstance(value, float):
+        return repr(float(f"{value:.3g}"))
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def use(constants: dict[str, Any]) -> None:
+    """Let the planner of this process go by ``constants``."""
+    for name, value in constants.items():
+        setattr(_thresholds, name, value)
+    planner._machine_speeds.cache_clear()
+
+
+CHECKS = (
+    ("gaussian", 1_000_000, 2),
+    ("gaussian", 500_000, 3),
+    ("gaussian", 200_000, 5),
+    ("gaussian", 200_000, 8),
+    ("gaussian", 60_000, 12),
+    ("gaussian", 20_000, 32),
+    ("gaussian", 100_000, 32),
+    ("gaussian", 20_000, 100),
+    ("gaussian", 100_000, 100),
+    ("gaussian", 50_000, 256),
+    ("mnist", 100_000, 64),
+    ("fashion", 100_000, 128),
+    ("orthant", 200_000, 5),
+    ("orthant", 50_000, 32),
+)
+
+
+def check(threads: int) -> Iterator[str]:
+    """Lines that compare predictions with what then happens, and strategies where two fit."""
+    for name, n, d in CHECKS:
+        work = workloads.make(name, n, n, d)
+        plan = gtn_fast.plan(work.x, threads=threads)
+        took = seconds(work, "auto", threads, repeats=2)
+        rest = ""
+        if 3 <= d <= 16:
+            other = "screen" if plan.strategy == "tree" else "tree"
+            instead = gtn_fast.plan(work.x, method=other, threads=threads).seconds
+            if instead < 5 * plan.seconds:
+                rest = f"; {other} {seconds(work, other, threads, repeats=1):.3f} s"
+        yield (
+            f"{name}, n = {n:,}, d = {d}: {plan.strategy} {took:.3f} s,"
+            f" predicted {plan.seconds / took:.2f}x{rest}"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.measure_thresholds")
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.name}")
+    parser.add_argument("--check", action="store_true", help="only compare predictions with times")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    arguments = parser.parse_args(argv)
+    if busy():
+        print("warning: the machine is not idle; THREAD_EXPONENT is kept, the rest may be high")
+    if not arguments.check:
+        constants = measure_all(arguments.threads)
+        print(text(constants))
+        if arguments.write:
+            TARGET.write_text(text(constants), encoding="utf-8")
+        use(constants)
+    for line in check(arguments.threads):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
