@@ -71,6 +71,7 @@ class ScreenMatcher {
  private:
   struct Choice {
     uint32_t item, rank;
+    bool tie;  // another free x of its list had the same cosine
   };
 
   // Zero y's choose first and tie with every x: they take the smallest ranks.
@@ -197,12 +198,15 @@ class ScreenMatcher {
       if (!items_.free(list[c].item)) continue;
       // Heads move on as members are taken: among equal cosines look again.
       Candidate best = list[c];
-      for (int e = c + 1; e < count && list[e].cosine == best.cosine; ++e)
-        if (items_.free(list[e].item) && items_.head(list[e].item) < items_.head(best.item))
-          best = list[e];
+      bool tie = false;
+      for (int e = c + 1; e < count && list[e].cosine == best.cosine; ++e) {
+        if (!items_.free(list[e].item)) continue;
+        tie = true;
+        if (items_.head(list[e].item) < items_.head(best.item)) best = list[e];
+      }
       if (!state.level.admits(best.cosine, items_.head(best.item))) return false;
       cosine_of(i) = best.cosine;
-      chosen_[i] = {best.item, items_.take(best.item)};
+      chosen_[i] = {best.item, items_.take(best.item), tie};
       return true;
     }
     return false;
@@ -217,6 +221,7 @@ class ScreenMatcher {
   void commit(int64_t first, size_t i) {
     const Choice& choice = chosen_[i];
     result_.x_row[static_cast<size_t>(first) + i] = problem_.x_by_norm[choice.rank];
+    ties_ += choice.tie;
     if (!items_.free(choice.item)) {
       store_.kill(choice.item);
       --items_free_;
@@ -293,6 +298,7 @@ class ScreenMatcher {
     report_.add("pairs_skipped", static_cast<double>(total.skipped));
     report_.add("survivors", static_cast<double>(total.survivors));
     report_.add("pairs_rescored", static_cast<double>(total.rescored));
+    report_.add("ties", static_cast<double>(ties_));
     report_.add("lists_dry", static_cast<double>(dry_total_));
     report_.add("searched_again", static_cast<double>(searched_again_));
     report_.add("refills", static_cast<double>(refills_));
@@ -330,8 +336,8 @@ class ScreenMatcher {
   std::vector<size_t> dry_;
   Assignment result_;
 
-  int64_t dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0, packs_ = 0,
-          compactions_ = 0, peak_bytes_ = 0;
+  int64_t ties_ = 0, dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0,
+          packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
   double seconds_pack_ = 0, seconds_search_ = 0, seconds_resolve_ = 0;
 };
 
