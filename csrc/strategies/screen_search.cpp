@@ -59,6 +59,8 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
     shortlist_[i].reset(wanted, lists.mean[begin + i] + floor.height * lists.unit[begin + i]);
   nearest_.assign(n_, kNoRank);
   warm_ = false;
+  columns_seen_ = 0;
+  seen_ = 1.0;
   if (store_.neighbours()) visit_nearest();
   for (size_t f = 0; f < store_.frames().size(); ++f) {
     team_.check();
@@ -196,6 +198,9 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   for (int32_t g = 0; g < groups; g += portion, portion = std::min(per_panel, 4 * portion)) {
     const int64_t first = frame.first_group + g;
     const ScreenPanel panel = store_.panel(first, std::min(portion, groups - g));
+    columns_seen_ += int64_t{panel.groups} * kGroup;
+    if (!store_.neighbours())
+      seen_ = static_cast<double>(columns_seen_) / static_cast<double>(store_.columns());
     for (size_t a = 0; a < active_.size(); a += kMaxTileY) {
       const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, active_.size() - a));
       const int8_t* codes[kMaxTileY];
@@ -223,7 +228,7 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
     list.add(value + view.error, value - view.error, store_.item_at(first_column + hits[h].x));
     if (list.full()) {
       RowExact values = exact(direction(y));
-      list.shrink(values);
+      list.shrink(values, seen_);
       threshold_[y] = integer_threshold(y);
     }
   }
@@ -246,7 +251,7 @@ void ScreenSearch::evaluate_frame(const Frame& frame) {
         list.add_exact(cosine[i], item, items_.head(item));
         if (list.full()) {
           RowExact values = exact(direction(y));
-          list.shrink(values);
+          list.shrink(values, seen_);
         }
       }
     }

@@ -102,7 +102,9 @@ class ScreenSearch {
   const Kernels& kernels_;
   const Team& team_;
 
-  size_t n_ = 0;       // y's in the tile
+  size_t n_ = 0;  // y's in the tile
+  int64_t columns_seen_ = 0;
+  double seen_ = 1.0;  // share of the columns, where they come in fair order
   bool warm_ = false;  // thresholds were raised by a first look
   std::vector<double> direction_, rotated_, scratch_;
   std::vector<int8_t> code_;

@@ -7,7 +7,7 @@
 namespace gtn {
 namespace {
 
-constexpr size_t kFirstFull = 32;     // entries before the first look at the threshold
+constexpr size_t kFirstFull = 16;     // entries before the first look at the threshold
 constexpr size_t kMostEntries = 320;  // that bounds alone may leave
 
 // Complete for all cosines greater than this one.
@@ -48,12 +48,12 @@ void Shortlist::reset(int wanted, double floor) {
   level_ = Level{floor, kNoRank};
 }
 
-// The wanted-th best lower bound: that many items are at least as good.
-void Shortlist::raise_threshold() {
-  if (entries_.size() < wanted_) return;
+// The rank-th best lower bound: that many items are at least as good.
+void Shortlist::raise_threshold(size_t rank) {
+  if (entries_.size() < rank) return;
   lowers_.clear();
   for (const Entry& e : entries_) lowers_.push_back(e.lower);
-  const auto kth = lowers_.begin() + static_cast<int64_t>(wanted_) - 1;
+  const auto kth = lowers_.begin() + static_cast<int64_t>(rank) - 1;
   std::nth_element(lowers_.begin(), kth, lowers_.end(), std::greater<>());
   if (*kth > level_.cosine) level_ = Level{*kth, kNoRank};
   const double bar = level_.cosine;
@@ -81,17 +81,18 @@ void Shortlist::keep_best(Exact& exact, size_t n) {
   level_ = Level{entries_.back().upper, exact.head(entries_.back().item)};
 }
 
-void Shortlist::shrink(Exact& exact) {
-  raise_threshold();
+void Shortlist::shrink(Exact& exact, double seen) {
+  const double rank = std::ceil(seen * static_cast<double>(wanted_));
+  raise_threshold(std::max<size_t>(1, static_cast<size_t>(rank)));
   if (entries_.size() > std::max(kMostEntries, 2 * wanted_)) {
     evaluate(exact);
     keep_best(exact, wanted_);
   }
-  full_ = 2 * entries_.size() + kFirstFull;
+  full_ = entries_.size() + entries_.size() / 2 + kFirstFull;
 }
 
 ListState Shortlist::finish(Exact& exact, int least, int most, Candidate* out) {
-  raise_threshold();
+  raise_threshold(wanted_);
   std::sort(entries_.begin(), entries_.end(),
             [](const Entry& a, const Entry& b) { return a.upper > b.upper; });
   ListState state = write(exact, least, most, out);

@@ -55,7 +55,7 @@ void deepen(Exact& exact, Candidate* list, ListState& state);
 // knows from which upper bound on an item still matters.
 class Shortlist {
  public:
-  // Keeps at least the `wanted` best (if that many reach `floor`).
+  // Keeps about the `wanted` best (if that many reach `floor`).
   void reset(int wanted, double floor);
 
   // Items with upper < threshold() cannot belong to the list.
@@ -68,8 +68,11 @@ class Shortlist {
   }
 
   // Makes room: raises the threshold and drops what it rules out. Evaluates
-  // exactly only if the bounds cannot tell enough of the entries apart.
-  void shrink(Exact& exact);
+  // exactly only if the bounds cannot tell enough of the entries apart. `seen` is
+  // the share of a fair sequence of items that was offered so far: after a quarter
+  // the best quarter of the wanted ones will do, since as good ones will follow.
+  // The list may end up shorter than wanted, never empty, and is complete all the same.
+  void shrink(Exact& exact, double seen);
 
   // Writes at most `most` candidates to out, at least `least` of them evaluated
   // and in certain order (if there are that many).
@@ -81,7 +84,7 @@ class Shortlist {
     uint32_t item;
   };
   ListState write(Exact& exact, int least, int most, Candidate* out);
-  void raise_threshold();
+  void raise_threshold(size_t rank);
   void evaluate(Exact& exact);
   void keep_best(Exact& exact, size_t n);
 

@@ -300,7 +300,7 @@ void check_shortlist(const ListCase& c, uint64_t shape, std::mt19937_64& rng, Sh
       const double upper = v + uniform(rng), lower = v - uniform(rng);
       if (upper >= list.threshold()) list.add(upper, lower, i);
     }
-    if (list.full()) list.shrink(table);
+    if (list.full()) list.shrink(table, 1.0);
   }
   // One place more than there is room for shows a write past the end.
   std::vector<Candidate> out(static_cast<size_t>(c.most) + 1, {-7.0, 777});
