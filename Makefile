@@ -12,13 +12,13 @@ PYTEST_ARGS ?=
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
 
-.PHONY: help venv build test test-long lint format demo bench bench-quick bench-hostile sanitize wheel-check clean
+.PHONY: help venv build test test-long core-test lint format demo bench bench-quick bench-hostile sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         label real and synthetic data; table and pictures in demo_output/"
 	@echo "make test         build and run all tests but the slow ones"
-	@echo "make test-long    the slow tests too"
+	@echo "make test-long    the slow tests too; core-test: only those in C++"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
@@ -44,19 +44,26 @@ $(VENV)/.installed: $(BIN)/python constraints.txt
 # --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
 # GTN_BUILD_DIR is kept, so that a change recompiles only what it touches.
 $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
-	@$(BIN)/python -c 'import os, sys, sysconfig as s; p = os.path.join(s.get_path("include"), "Python.h"); \
-	  sys.exit(0 if os.path.exists(p) else f"make: {p} is missing: install the headers of this Python (Debian: apt-get install python3-dev)")'
-	GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	headers=$$($(BIN)/python tools/python_headers.py $(VENV)/headers) && \
+	  CPATH="$$headers" GTN_PYTHON_INCLUDE="$${headers%%:*}" \
+	  GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
 	  $(PIP) install -q --no-build-isolation --no-deps --editable .
 	@touch $@
 
 # --- checks ----------------------------------------------------------------------
 
-test: build
+test: build core-test
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-long: build
+test-long: build core-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The C++ tests, of the very objects that went into the module: same folder, same flags.
+core-test: build
+	@$(CMAKE) -S . -B build/cmake -DGTN_TESTS=ON \
+	  -DGTN_WERROR=$(if $(filter-out 0 OFF,$(GTN_WERROR)),ON,OFF) >/dev/null
+	$(CMAKE) --build build/cmake --target gtn_core_test --parallel $(JOBS)
+	build/cmake/gtn_core_test
 
 lint: venv
 	$(BIN)/ruff check .
