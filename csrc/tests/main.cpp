@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
                 {"parallel", gtn::test::test_parallel},
                 {"lowdim", gtn::test::test_lowdim},
                 {"screen", gtn::test::test_screen}};
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what failed is seen even if the rest hangs
   int unknown = argc - 1;
   for (const auto& test : kTests) {
     bool wanted = argc == 1;
@@ -33,7 +34,6 @@ int main(int argc, char** argv) {
     test.run();
     std::printf("%s: %.1f s\n", test.name,
                 std::chrono::duration<double>(Clock::now() - start).count());
-    std::fflush(stdout);
   }
   if (unknown != 0) {
     std::printf("no such test; there are:");
@@ -41,6 +41,9 @@ int main(int argc, char** argv) {
     std::printf("\n");
     return 2;
   }
-  std::printf("%s\n", gtn::test::failures == 0 ? "all C++ tests passed" : "C++ TESTS FAILED");
+  if (gtn::test::failures == 0)
+    std::printf("all C++ tests passed\n");
+  else
+    std::printf("C++ TESTS FAILED: %d checks\n", gtn::test::failures);
   return gtn::test::failures == 0 ? 0 : 1;
 }

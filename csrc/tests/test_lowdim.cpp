@@ -49,7 +49,7 @@ void check_case(const Case& c, uint64_t seed) {
         for (const int64_t list : {0, 1, 3}) {
           if (list != 0 && strategy != Strategy::kTree) continue;
           // Large cases take turns at the combinations.
-          if (strategy == Strategy::kTree && c.n_x > 100 && ++turn % (kReduced ? 9 : 4) != 0)
+          if (strategy == Strategy::kTree && c.n_x > 100 && ++turn % (kReduced ? 9 : 7) != 0)
             continue;
           Options options;
           options.strategy = strategy;

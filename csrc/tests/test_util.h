@@ -22,10 +22,10 @@ constexpr bool kReduced = true;
 constexpr bool kReduced = false;
 #endif
 
+// A broken engine can fail millions of times; the first failures tell enough.
 #define GTN_CHECK(condition, ...)                                 \
   do {                                                            \
-    if (!(condition)) {                                           \
-      ++gtn::test::failures;                                      \
+    if (!(condition) && ++gtn::test::failures <= 50) {            \
       std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
       std::printf(__VA_ARGS__);                                   \
       std::printf("\n");                                          \
