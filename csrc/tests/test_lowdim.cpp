@@ -94,7 +94,7 @@ void test_invariance() {
     for (const int64_t d : {2, 3, 6}) {
       const Kind kind = static_cast<Kind>(k);
       Team two(2), three(3);
-      const int64_t n = kReduced ? 4000 : 30000;
+      const int64_t n = kReduced ? 4000 : 12000;
       Matrix x = make_matrix(n, d, kind, 0, 77, true, k % 2 == 1);
       Matrix y = make_matrix(n - 1000 * (k % 2), d, kind, 1, 77, true, k % 3 == 1);
       const Problem p = make_problem(x, y, two);
