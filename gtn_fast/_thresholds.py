@@ -8,83 +8,83 @@ another machine is.
 
 MEASURED_ON = "AMD EPYC family 26 model 2, avx512vnni, 2 cores"
 
-MEASURED_AT = "2026-11-21, commit 2e749c2+, on a busy machine"
+MEASURED_AT = "2026-11-21, commit 60c62e2, on a busy machine"
 
 # Seconds of one screened pair, by dimension: 1 / calibrate's pairs_per_s.
 KERNEL_S_PER_PAIR = {
-    1: 3.79e-11,
-    2: 3.77e-11,
-    4: 3.75e-11,
-    8: 4.28e-11,
-    16: 5.7e-11,
-    32: 9.32e-11,
-    64: 1.52e-10,
+    1: 3.81e-11,
+    2: 3.78e-11,
+    4: 3.79e-11,
+    8: 4.13e-11,
+    16: 5.61e-11,
+    32: 9.14e-11,
+    64: 1.51e-10,
     100: 2.31e-10,
-    128: 2.8e-10,
-    256: 5.39e-10,
-    512: 1.07e-09,
-    1024: 2.11e-09,
+    128: 2.89e-10,
+    256: 5.62e-10,
+    512: 1.1e-09,
+    1024: 2.19e-09,
 }
 
 # Seconds of one exact cosine, by dimension: 1 / calibrate's cosines_per_s.
 COSINE_S = {
-    1: 8.95e-09,
-    2: 9.81e-09,
-    4: 9.69e-09,
-    8: 4.46e-09,
-    16: 8.49e-09,
+    1: 8.98e-09,
+    2: 9.94e-09,
+    4: 9.87e-09,
+    8: 4.53e-09,
+    16: 8.47e-09,
     32: 1.7e-08,
-    64: 3.33e-08,
-    100: 5.43e-08,
-    128: 6.55e-08,
-    256: 1.32e-07,
-    512: 2.67e-07,
-    1024: 5.26e-07,
+    64: 3.41e-08,
+    100: 5.56e-08,
+    128: 6.83e-08,
+    256: 1.37e-07,
+    512: 2.77e-07,
+    1024: 5.49e-07,
 }
 
 # Seconds for one row of X or Y.
 LINEAR_S_PER_ROW = {
-    "ray": 8.02e-08,
-    "circle": 3.91e-07,
-    "rank": 1.19e-07,
+    "ray": 8.25e-08,
+    "circle": 2.17e-07,
+    "rank": 1.35e-07,
 }
 
 # By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).
 TREE = {
-    2: (6.83e-07, 0.36),
-    3: (9.44e-07, 0.43),
-    4: (1.55e-06, 0.167),
-    5: (2.65e-06, 0.0747),
-    6: (2.19e-06, 0.244),
-    8: (5.67e-06, 0.455),
-    10: (1.7e-05, 0.574),
-    12: (3.86e-05, 0.436),
-    16: (8.7e-05, 0.763),
+    2: (1.05e-06, 0.0),
+    3: (1.15e-06, 0.107),
+    4: (1.27e-06, 0.228),
+    5: (1.64e-06, 0.181),
+    6: (2.26e-06, 0.0815),
+    8: (4.22e-06, 0.381),
+    10: (1.09e-05, 0.307),
+    12: (2.74e-05, 0.539),
+    16: (9.46e-05, 0.818),
 }
 
 # Exponent of Spread.crowding in the tree's time.
-TREE_CROWDING = 0.822
+TREE_CROWDING = 0.653
 
 # The screen's passes over the pairs, against the bare kernel.
-SCREEN_LOAD = 1.68
+SCREEN_LOAD = 1.73
 
 # Exact scores and lists for one row of Y.
-SCREEN_S_PER_ROW = 1.81e-06
+SCREEN_S_PER_ROW = 3.85e-06
 
 # Reading, normalising, quantising one value of X or Y.
-SCREEN_S_PER_VALUE = 2.57e-08
+SCREEN_S_PER_VALUE = 3.06e-08
 
 # Exponent of Spread.decay in the screen's time.
-SCREEN_DECAY = 0.294
+SCREEN_DECAY = 0.0951
 
 # NumPy: seconds for one pair and coordinate.
-REFERENCE_S_PER_VALUE = 1.03e-09
+REFERENCE_S_PER_VALUE = 1.64e-09
 
 # NumPy: seconds for one row of Y.
-REFERENCE_S_PER_ROW = 1.83e-05
+REFERENCE_S_PER_ROW = 1e-09
 
 # Start of a call, threads included.
-CALL_S = 0.0002
+CALL_S = 0.000506
 
 # Speed-up of t threads: t ** THREAD_EXPONENT.
 THREAD_EXPONENT = 0.9
