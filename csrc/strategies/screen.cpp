@@ -6,6 +6,8 @@
 // it is taken back and chosen again, so that the outcome is the sequential one.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <stdexcept>
 
 #include "gtn_fast/match.h"
 #include "kernels/kernels.h"
@@ -30,6 +32,7 @@ constexpr int kListLength = 4;  // candidates wanted a y
 constexpr int kLongestList = 160;
 constexpr int kTile = 192;              // y's a thread searches at once
 constexpr int64_t kFlood = 90;          // survivors a y that are worth a closer look
+constexpr int kFloods = 4;              // blocks in a row
 constexpr double kCompactShare = 0.05;  // of the columns dead
 constexpr double kRelayoutShare = 0.5;
 
@@ -137,11 +140,9 @@ class ScreenMatcher {
   void set_floor() {
     std::vector<double> heights;
     for (size_t i = 0; i < lists_.state.size(); ++i) {
-      const ListState& state = lists_.state[i];
-      // A list cut short by the floor asks for a lower one.
-      heights.push_back(state.total < wanted_
-                            ? floor_.height - spread_
-                            : (state.deep_level.cosine - lists_.mean[i]) / lists_.unit[i]);
+      const double height = (lists_.state[i].deep_level.cosine - lists_.mean[i]) / lists_.unit[i];
+      // A list that never rose above the floor asks for a lower one.
+      heights.push_back(height > floor_.height + 1e-9 ? height : floor_.height - spread_);
     }
     const auto tenth = heights.begin() + static_cast<int64_t>(heights.size() / 10);
     std::nth_element(heights.begin(), tenth, heights.end());
@@ -150,6 +151,7 @@ class ScreenMatcher {
     std::nth_element(heights.begin(), middle, heights.end());
     spread_ = std::max(0.0, *middle - low) + 1e-12;
     floor_.height = low - 0.5 * spread_;
+    if (!std::isfinite(floor_.height)) floor_ = Floor{};
     sample_if_flooded();
   }
 
@@ -159,9 +161,9 @@ class ScreenMatcher {
     int64_t survivors = 0;
     for (const ScreenSearch& s : searches_) survivors += s.counters.survivors;
     const int64_t n = static_cast<int64_t>(lists_.state.size());
-    const bool warm = survivors_before_ > 0;
-    if (warm && !floor_.sampled && !store_.neighbours() &&
-        survivors - survivors_before_ > kFlood * n) {
+    const bool flooded = survivors - survivors_before_ > kFlood * n;
+    floods_ = flooded ? floods_ + 1 : 0;
+    if (floods_ == kFloods && !floor_.sampled && !store_.neighbours()) {
       floor_ = Floor{-1e9, true};
       block_ = std::min<int64_t>(block_, kPilot);
     }
@@ -251,6 +253,8 @@ class ScreenMatcher {
     next.reset(places(), dry_.size());
     for (size_t k = 0; k < dry_.size(); ++k) next.y_rank[k] = lists_.y_rank[dry_[k]];
     search(next, Floor{});
+    // The x's free now include the first one's best: nothing found is a wrong bound.
+    if (next.state.front().total == 0) throw std::logic_error("screen: a search found nothing");
     merge_refilled(next);
   }
 
@@ -330,6 +334,7 @@ class ScreenMatcher {
   Floor floor_;
   double spread_ = 0.0;
   int64_t survivors_before_ = 0;
+  int floods_ = 0;
   BlockLists lists_, refilled_;
   std::vector<int64_t> where_;  // place in refilled_, -1: in lists_
   std::vector<Choice> chosen_;

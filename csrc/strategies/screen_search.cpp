@@ -83,7 +83,8 @@ void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
 }
 
 void ScreenSearch::measure(BlockLists& lists, size_t begin, bool sampled) {
-  if (sampled && store_.columns() >= 4 * kSampleGroups * kGroup) {
+  const bool quantised = store_.frames()[0].scale != 0.0;
+  if (sampled && quantised && store_.columns() >= 4 * kSampleGroups * kGroup) {
     sample_scores(lists, begin);
     return;
   }

@@ -75,7 +75,8 @@ class Shortlist {
   void shrink(Exact& exact, double seen);
 
   // Writes at most `most` candidates to out, at least `least` of them evaluated
-  // and in certain order (if there are that many).
+  // and in certain order if there are that many; where more of them tie than there
+  // is room for, at least one.
   ListState finish(Exact& exact, int least, int most, Candidate* out);
 
  private:
