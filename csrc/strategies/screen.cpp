@@ -28,13 +28,14 @@ double seconds_since(Clock::time_point start) {
 constexpr int kPilot = 256;             // y's of the first block
 constexpr int64_t kSmallestBlock = 32;  // when lists collide
 constexpr int64_t kLargestBlock = 32768;
-constexpr int kListLength = 4;  // candidates wanted a y
+constexpr int kListLength = 3;  // candidates wanted a y
 constexpr int kLongestList = 160;
-constexpr int kTile = 192;              // y's a thread searches at once
-constexpr int64_t kFlood = 90;          // survivors a y that are worth a closer look
-constexpr int kFloods = 4;              // blocks in a row
-constexpr double kCompactShare = 0.05;  // of the columns dead
-constexpr double kRelayoutShare = 0.5;
+constexpr int kTile = 192;                  // y's a thread searches at once
+constexpr int64_t kFlood = 90;              // survivors a y that are worth a closer look
+constexpr int kFloods = 4;                  // blocks in a row
+constexpr double kCompactShare = 0.05;      // of the columns dead
+constexpr double kNeighbourRelayout = 0.5;  // of the columns laid out: tighter frames
+constexpr double kEvenRelayout = 0.2;       // larger ones
 
 class ScreenMatcher {
  public:
@@ -92,12 +93,15 @@ class ScreenMatcher {
     return done;
   }
 
-  // Closes gaps when enough columns are dead; lays out anew at every halving.
+  // Closes gaps when enough columns are dead; lays out anew when few are left.
   void refresh_store() {
     const auto start = Clock::now();
     const double free = static_cast<double>(items_free_);
-    if (laid_out_ == 0 || free < kRelayoutShare * static_cast<double>(laid_out_)) {
-      store_.pack(make_layout(problem_, items_, team_), team_);
+    const double share = store_.neighbours() ? kNeighbourRelayout : kEvenRelayout;
+    if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
+      // X only thins out: what was spread too evenly for neighbours stays so.
+      const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
+      store_.pack(make_layout(problem_, items_, team_, try_neighbours), team_);
       laid_out_ = items_free_;
       neighbours_ = neighbours_ || store_.neighbours();
       peak_bytes_ = std::max(peak_bytes_, store_.bytes());
@@ -125,9 +129,11 @@ class ScreenMatcher {
   void search(BlockLists& lists, const Floor& floor) {
     const auto start = Clock::now();
     const int64_t n = static_cast<int64_t>(lists.y_rank.size());
-    // A multiple of the kernel's width, small enough that every thread has work.
+    // As many equal tiles for every thread, of a multiple of the kernel's width.
     const int64_t share = (n + team_.size() - 1) / team_.size();
-    const int64_t tile = std::min<int64_t>(kTile, (share + kMaxTileY - 1) / kMaxTileY * kMaxTileY);
+    const int64_t rounds = (share + kTile - 1) / kTile;
+    const int64_t even = (share + rounds - 1) / rounds;
+    const int64_t tile = (even + kMaxTileY - 1) / kMaxTileY * kMaxTileY;
     team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
       searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
                                                     static_cast<size_t>(end), wanted_, floor);

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kEvenFrame = 2048;      // columns a frame where X is spread evenly
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
-constexpr int64_t kSample = 4096;         // x's the decision looks at
-constexpr int64_t kSampleLeaf = 128;
+constexpr int64_t kSample = 2048;         // x's the decision looks at
+constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
 constexpr int64_t kAxisSample = 96;       // x's the direction of a cut is taken from
 
@@ -248,14 +248,15 @@ void spread_out(std::vector<Projected>& points) {
 
 }  // namespace
 
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team) {
+Layout make_layout(const Problem& problem, const FreeItems& items, Team& team,
+                   bool try_neighbours) {
   std::vector<Projected> points;
   for (int64_t i = 0; i < items.count(); ++i)
     if (items.free(static_cast<uint32_t>(i))) points.push_back({0.0, static_cast<uint32_t>(i)});
   const int64_t n = static_cast<int64_t>(points.size());
   std::vector<Cutter> cutters(static_cast<size_t>(team.size()), Cutter(problem, items));
   Layout layout;
-  layout.neighbours = neighbours_pay(points, cutters[0]);
+  layout.neighbours = try_neighbours && neighbours_pay(points, cutters[0]);
   if (layout.neighbours) {
     for (const Range& range : bisect(points, cutters, team))
       layout.frame_begin.push_back(range.first);

@@ -12,7 +12,7 @@ int32_t panel_groups(int32_t steps) {
 }
 
 constexpr int32_t kSampleGroups = 8;
-constexpr int kCertain = 3;  // candidates evaluated and in certain order a list
+constexpr int kCertain = 2;  // candidates evaluated and in certain order a list
 
 }  // namespace
 

@@ -6,6 +6,10 @@
 #include <new>
 #include <stdexcept>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace gtn {
 namespace {
 
@@ -15,10 +19,22 @@ constexpr double kEps = 0x1p-53;
 // be told apart by codes: it is evaluated exactly.
 constexpr double kNarrow = 64.0;
 
+// Codes are swept from end to end again and again: large pages, where the system
+// grants them, spare most of the address translations.
+constexpr size_t kPage = size_t{1} << 21;
+
+uint8_t* allocate_codes(size_t bytes) {
+  auto* codes = static_cast<uint8_t*>(::operator new[](bytes, std::align_val_t{kPage}));
+#ifdef __linux__
+  madvise(codes, bytes, MADV_HUGEPAGE);  // a wish: refusal changes nothing
+#endif
+  return codes;
+}
+
 }  // namespace
 
 void ScreenStore::Free::operator()(uint8_t* p) const {
-  ::operator delete[](p, std::align_val_t{64});
+  ::operator delete[](p, std::align_val_t{kPage});
 }
 
 ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels)
@@ -74,8 +90,7 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     if (groups * kGroup >= int64_t{kNoRank})
       throw std::invalid_argument("screen: too many columns");
     codes_.reset();
-    codes_.reset(static_cast<uint8_t*>(::operator new[](
-        static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64, std::align_val_t{64})));
+    codes_.reset(allocate_codes(static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64));
     groups_capacity_ = groups;
     bias_.resize(static_cast<size_t>(groups) * kGroup);
     item_at_.resize(static_cast<size_t>(groups) * kGroup);
