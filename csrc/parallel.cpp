@@ -5,9 +5,11 @@
 namespace gtn {
 namespace {
 
-// Phases of a match follow each other within microseconds, so a worker looks
-// for the next one for a while before it sleeps.
+// Phases of a match follow each other within microseconds, so a thread looks for
+// the next one for a while before it sleeps: at first without leaving the core,
+// then letting others have it in between.
 constexpr int kSpins = 2000;
+constexpr int kYields = 400;
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -15,6 +17,19 @@ inline void relax() {
 #else
   std::this_thread::yield();
 #endif
+}
+
+// Waits for done() for a fraction of a millisecond at most.
+template <class Done>
+void wait_a_while(const Done& done) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (done()) return;
+    relax();
+  }
+  for (int i = 0; i < kYields; ++i) {
+    if (done()) return;
+    std::this_thread::yield();
+  }
 }
 
 }  // namespace
@@ -53,7 +68,7 @@ void Team::run_body(int thread) {
 void Team::worker(int thread) {
   uint64_t seen = 0;
   for (;;) {
-    for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
+    wait_a_while([&] { return generation_.load(std::memory_order_acquire) != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return stop_.load() || generation_.load() != seen; });
@@ -82,7 +97,7 @@ void Team::run(const std::function<void(int)>& body) {
   }
   wake_.notify_all();
   run_body(0);
-  for (int i = 0; i < kSpins && pending_.load(std::memory_order_acquire) != 0; ++i) relax();
+  wait_a_while([&] { return pending_.load(std::memory_order_acquire) == 0; });
   std::exception_ptr error;
   {
     std::unique_lock<std::mutex> lock(mutex_);
