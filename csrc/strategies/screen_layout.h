@@ -11,6 +11,7 @@ class Team;
 // Even frames in item order, or, where X is clustered or of low effective
 // dimension, small frames of neighbours found by recursive bisection.
 // `try_neighbours` false: even frames without a look.
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours);
+Layout make_layout(const Problem& problem, const FreeItems& items, Team& team,
+                   bool try_neighbours = true);
 
 }  // namespace gtn
