@@ -1,49 +1,17 @@
-"""Pictures of a matching and of timings (needs matplotlib: the extra ``plots``).
-
-Every function returns a matplotlib Figure and touches no global state; ``save``
-writes one to a file, atomically.
-"""
+"""Pictures of a matching: who goes with whom, how well, in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gtn_fast import _files
+from gtn_fast.plots.base import DATA, INK, PALETTE, SOURCE, Array, bare, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Array = NDArray[Any]
-
-INK = "#222222"
-FAINT = "#9a9a9a"
-SOURCE = "#2a6fbb"
-DATA = "#d1495b"
-PALETTE = ("#2a6fbb", "#d1495b", "#3a9d6e", "#e09f3e", "#7d5ba6")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes ``figure`` as PNG, whole or not at all."""
-    _files.write(path, lambda name: figure.savefig(name, format="png", dpi=150))
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def _bare(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
-
 
 # ------------------------------------------------------------------ who goes with whom
 
@@ -72,7 +40,7 @@ def matching_by_color(
     """
     colors = colors_of(y)
     panels = 1 + len(matchings)
-    figure = _figure(5.0 * panels, 5.5)
+    figure = new_figure(5.0 * panels, 5.5)
     grid = figure.subplots(1, panels, squeeze=False)[0]
     reach = float(np.quantile(np.abs(y), 0.999))
     _mean_color(grid[0], y, colors, (-reach, reach, -reach, reach))
@@ -83,7 +51,7 @@ def matching_by_color(
     titles = [title, *(name for name, _, _ in matchings)]
     for axes, text in zip(grid, titles, strict=True):
         axes.set_title(text, fontsize=11, color=INK)
-        _bare(axes)
+        bare(axes)
     return figure
 
 
@@ -118,7 +86,7 @@ def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any =
     ``line``: (x, y, x_index, order) of points on one line (d = 1), drawn below as
     in the paper's figure 10.
     """
-    figure = _figure(7.2, 8.6 if line is not None else 6.8)
+    figure = new_figure(7.2, 8.6 if line is not None else 6.8)
     if line is None:
         plane = figure.subplots(1, 1)
     else:
@@ -136,7 +104,7 @@ def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any =
     plane.set_aspect("equal")
     plane.set_title("Numbers: the order in which the y's choose (by norm)", fontsize=12, color=INK)
     _legend(plane)
-    _bare(plane)
+    bare(plane)
     return figure
 
 
@@ -152,7 +120,7 @@ def _pairs_on_a_line(axes: Axes, x: Array, y: Array, x_index: Array, order: Arra
     axes.set(ylim=(-1.1, 1.1), yticks=[])
     axes.set_title("On one line: each side is matched by rank", fontsize=12, color=INK)
     axes.spines["left"].set_visible(False)
-    _bare(axes)
+    bare(axes)
 
 
 def _numbered(axes: Axes, x: float, y: float, number: int, color: str, marker: str) -> None:
@@ -186,7 +154,7 @@ def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure
 
     ``runs``: (name, cosines in the order of choice) pairs.
     """
-    figure = _figure(8.6, 5.4)
+    figure = new_figure(8.6, 5.4)
     axes = figure.subplots(1, 1)
     for (name, cosine), color in zip(runs, PALETTE, strict=False):
         parts = np.array_split(np.asarray(cosine, dtype=np.float64), min(bins, len(cosine)))
@@ -201,7 +169,7 @@ def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure
     axes.set_ylabel("cosine of the pair (mean; band: the middle half)", color=INK)
     axes.set_title("The later a y chooses, the fewer x's are left", fontsize=12, color=INK)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -209,7 +177,7 @@ def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
     """Strips of images; each row of the figure is (caption, row numbers into ``images``)."""
     columns = len(rows[0][1])
     height, width = images.shape[1:]
-    figure = _figure(12, 0.72 * len(rows))
+    figure = new_figure(12, 0.72 * len(rows))
     grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axes, (caption, chosen) in zip(grid, rows, strict=True):
         strip = np.full((height, columns * (width + 2) - 2), 255, dtype=np.uint8)
@@ -219,47 +187,4 @@ def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
         axes.imshow(strip, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(caption, fontsize=10, color=INK, loc="left")
         axes.set_axis_off()
-    return figure
-
-
-# ------------------------------------------------------------------ timings
-
-
-def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
-    """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
-    from gtn_fast.bench import ratio_text, seconds_text
-
-    names = {
-        "gtn_fast": "gtn_fast (exact matching)",
-        "scipy": "SciPy cKDTree (with replacement)",
-        "faiss": "FAISS IndexFlatIP (with replacement)",
-        "authors": "authors' loop (extrapolated)",
-    }
-    figure = _figure(9.2, 1.4 + 1.15 * len(rows))
-    axes = figure.subplots(1, 1)
-    shown: set[str] = set()
-    ticks = []
-    for place, row in enumerate(rows):
-        times = {"gtn_fast": row.seconds, **row.peers}
-        bars = [name for name in names if times.get(name) is not None]
-        ticks.append(place + 0.2 * (len(bars) - 1) / 2)
-        for step, name in enumerate(bars):
-            color = PALETTE[list(names).index(name)]
-            height = place + 0.2 * step
-            label = None if name in shown else names[name]
-            axes.barh(height, times[name], height=0.17, color=color, label=label)
-            text = seconds_text(times[name])
-            if name != "gtn_fast":
-                text += f"  ({ratio_text(times[name] / row.seconds)})"
-            axes.text(times[name] * 1.08, height, text, va="center", fontsize=8, color=INK)
-            shown.add(name)
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * 8)
-    axes.set_yticks(ticks, [row.name for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds (logarithmic)", color=INK)
-    axes.set_title(caption, fontsize=9, color=FAINT, loc="left")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    _bare(axes)
     return figure

@@ -1,0 +1,79 @@
+"""The command line: ``gtn-fast COMMAND``.
+
+    labeling.py   label, verify, plan
+    runs.py       bench, demo
+    _common.py    exit codes, the parser, an output folder, the summary
+
+It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
+(one line with the counter-example); 2 bad input (one line on stderr, no traceback);
+130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import gtn_fast
+from gtn_fast.cli import labeling, runs
+from gtn_fast.cli._common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
+
+_EXTRAS = {
+    "matplotlib": "plots",
+    "mlxtend": "demo",
+    "tensorboard": "tensorboard",
+    **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn"), "train"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except gtn_fast.WrongMatching as error:
+        return _fail(f"wrong matching: {error}", WRONG)
+    except BrokenPipeError:  # `gtn-fast plan ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except ImportError as error:
+        return _fail(_how_to_get(error), BAD_INPUT)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
+    except (TypeError, ValueError, MemoryError) as error:
+        return _fail(str(error) or "not enough memory", BAD_INPUT)
+
+
+def _fail(message: str, code: int) -> int:
+    """One line on stderr, whatever the message looked like."""
+    kind = "" if code == INTERRUPTED else "error: "
+    print(f"gtn-fast: {kind}{' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _how_to_get(error: ImportError) -> str:
+    extra = _EXTRAS.get((error.name or "").split(".")[0])
+    if extra is None:
+        return str(error)
+    return f"{error.name} is not installed: pip install 'gtn-fast[{extra}]'"
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="gtn-fast",
+        description="Exact, fast labeling for Generative Topological Networks (Algorithm 1).",
+        epilog="Exit codes: 0 done, 1 wrong matching, 2 bad input, 130 Ctrl-C.",
+    )
+    parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    labeling.add(commands)
+    runs.add(commands)
+    return parser

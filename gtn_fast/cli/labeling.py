@@ -1,0 +1,162 @@
+"""``gtn-fast label | verify | plan``: the matching itself."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import gtn_fast
+from gtn_fast import _files
+from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, print_table
+
+METHODS = ("auto", "ray", "circle", "tree", "screen", "reference", "rank")
+_LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
+
+
+def add(commands: Commands) -> None:
+    """Puts the commands of this file into the parser."""
+    label = commands.add_parser("label", help="match every y with an x of its own")
+    label.set_defaults(run=_label)
+    label.add_argument("x", metavar="X", help=MATRIX)
+    label.add_argument("--out", required=True, metavar="LABELS.npz", help="where the labels go")
+    source = label.add_mutually_exclusive_group()
+    source.add_argument("--y", metavar="Y", help="the source sample (default: drawn, N(0, I))")
+    source.add_argument("--seed", type=int, default=0, help="draw Y from this seed (default 0)")
+    label.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
+    label.add_argument("--verify", type=natural, default=0, metavar="N",
+                       help="then check N choices by brute force")  # fmt: skip
+    label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
+
+    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("x", metavar="X", help=MATRIX)
+    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
+    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
+    verify.add_argument("--sample", type=natural, default=1000, help="y's checked (default 1000)")
+    verify.add_argument("--seed", type=int, default=0, help="which y's are drawn (default 0)")
+
+    plan = commands.add_parser("plan", help="predict strategy, time and memory")
+    plan.set_defaults(run=_plan)
+    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
+    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
+    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
+    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
+    plan.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
+
+    for command in (label, verify):
+        command.add_argument("--groups-x", metavar="GX",
+                             help="integer labels of X's rows: match inside each")  # fmt: skip
+        command.add_argument("--groups-y", metavar="GY",
+                             help="labels of Y's rows (default for a drawn Y: GX)")  # fmt: skip
+    for command in (label, verify, plan):
+        command.add_argument("--key", help="the array of X's file, if it holds several")
+    for command in (label, plan):
+        command.add_argument("--threads", type=int, help="default: all cores of this process")
+
+
+def _label(arguments: argparse.Namespace) -> int:
+    out = Path(arguments.out)
+    if out.suffix.lower() != ".npz":
+        raise _files.FileError(f"{out}: labels are written as .npz")
+    _files.check_output(out)
+    x = _files.load_matrix(arguments.x, arguments.key)
+    y = None if arguments.y is None else _files.load_matrix(arguments.y)
+    groups = _groups(arguments, drawn=y is None)
+    _files.check_output(out, len(x if y is None else y) * _LABEL_BYTES)
+    start = time.perf_counter()
+    labels = gtn_fast.label(
+        x,
+        y,
+        seed=arguments.seed,
+        method=arguments.method,
+        groups=groups,
+        threads=arguments.threads,
+        progress=False if arguments.quiet else None,
+    )
+    seconds = time.perf_counter() - start
+    # Before the check: it reads X again, and the work shall not be lost if that fails.
+    with _files.naming(out):
+        labels.save(out)
+    summary = _summary(labels, x, seconds, out)
+    if arguments.verify:
+        checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)
+        summary.append(("verified", _verified(checked)))
+    if not arguments.quiet:
+        print_table(summary)
+    return OK
+
+
+def _groups(arguments: argparse.Namespace, drawn: bool) -> tuple[Any, Any] | None:
+    if arguments.groups_x is None:
+        if arguments.groups_y is not None:
+            raise ValueError("--groups-y needs --groups-x")
+        return None
+    groups_x = _files.load_vector(arguments.groups_x)
+    if arguments.groups_y is not None:
+        return groups_x, _files.load_vector(arguments.groups_y)
+    if not drawn:
+        raise ValueError("--groups-x needs --groups-y, unless Y was drawn")
+    return groups_x, groups_x  # a drawn y stands for the x of its row
+
+
+def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, str]]:
+    n_y, (n_x, d) = len(labels.x_index), x.shape
+    pairs = n_y * n_x - n_y * (n_y - 1) // 2
+    report = labels.report
+    strategy = f"{report['strategy']}, {count(report.get('threads', 1), 'thread')}"
+    if report.get("simd"):
+        strategy += f", {report['simd']}"
+    return [
+        ("labeled", f"{n_y:,} y's with {n_x:,} x's, d = {d}"),
+        ("strategy", strategy),
+        ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
+        ("mean cosine", f"{float(labels.cosine.mean()):.6f}"),
+        ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
+    ]
+
+
+def _verified(report: gtn_fast.VerifyReport) -> str:
+    every = "all " if report.complete else ""
+    return f"{every}{report.checked:,} choices by brute force: exact"
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    x = _files.load_matrix(arguments.x, arguments.key)
+    labels = gtn_fast.Labels.load(arguments.labels)
+    y = None if arguments.y is None else _files.load_matrix(arguments.y)
+    groups = _groups(arguments, drawn=labels.seed is not None)
+    start = time.perf_counter()
+    checked = gtn_fast.verify(
+        x, y, labels, sample=arguments.sample, seed=arguments.seed, groups=groups
+    )
+    print_table(
+        [
+            ("matching", f"{checked.n_y:,} y's with {checked.n_x:,} x's: one to one, in range"),
+            ("verified", _verified(checked)),
+            ("time", f"{time.perf_counter() - start:.2f} s"),
+        ]
+    )
+    return OK
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    sizes = (arguments.n, arguments.d)
+    if arguments.x is not None:
+        if sizes != (None, None):
+            raise ValueError("plan takes a file or --n and --d, not both")
+        x = _files.load_matrix(arguments.x, arguments.key)
+        made = gtn_fast.plan(x, arguments.n_y, method=arguments.method, threads=arguments.threads)
+    elif None in sizes:
+        raise ValueError("plan needs a file, or --n and --d")
+    else:
+        made = gtn_fast.plan(
+            arguments.n,
+            arguments.n if arguments.n_y is None else arguments.n_y,
+            arguments.d,
+            method=arguments.method,
+            threads=arguments.threads,
+        )
+    print(made)
+    return OK

@@ -1,0 +1,59 @@
+"""``gtn-fast bench | demo``: runs that show what this machine does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gtn_fast import _files
+from gtn_fast.cli._common import OK, Commands, folder
+
+
+def add(commands: Commands) -> None:
+    """Puts the commands of this file into the parser."""
+    bench = commands.add_parser("bench", help="this machine against the installed peers")
+    bench.set_defaults(run=_bench)
+    bench.add_argument("--out", default="bench_output", metavar="DIR", help="default: bench_output")
+
+    demo = commands.add_parser("demo", help="label digits and a million points; draw the result")
+    demo.set_defaults(run=_demo)
+    demo.add_argument("--out", default="demo_output", metavar="DIR", help="default: demo_output")
+
+    for command in (bench, demo):
+        command.add_argument("--quick", action="store_true", help="smaller sizes")
+        command.add_argument("--threads", type=int, help="default: all cores of this process")
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from gtn_fast import bench
+
+    out = folder(arguments.out)
+    note = bench.openblas_note()
+    if note:
+        print(f"gtn-fast: note: {note}", file=sys.stderr)
+    rows = bench.run(quick=arguments.quick, threads=arguments.threads)
+    table = bench.table(rows)
+    print(f"\n{table}")
+    caption = bench.machine()
+    _files.write_text(out / "bench.md", f"{table}\n{caption}\n")
+    try:
+        from gtn_fast import plots
+
+        plots.save(plots.bench_chart(rows, caption), out / "bench.png")
+    except ImportError:
+        print(f"gtn-fast: note: no picture without matplotlib; table in {out}", file=sys.stderr)
+    else:
+        print(f"wrote {out / 'bench.md'} and {out / 'bench.png'}")
+    return OK
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import matplotlib  # noqa: F401  (missing: say so before the work)
+    import mlxtend  # noqa: F401
+
+    from gtn_fast import demo
+
+    out = folder(arguments.out)
+    demo.run(out, quick=arguments.quick, threads=arguments.threads)
+    print(f"\n{(out / 'results.md').read_text(encoding='utf-8')}")
+    return OK
