@@ -1,4 +1,7 @@
-"""The progress argument: a bar, a callable, or nothing."""
+"""The progress argument: a bar, a callable, or nothing.
+
+``reporter`` serves the engine, which counts for itself; ``bar`` serves loops in Python.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +46,56 @@ def reporter(progress: Any, total: int, expected_seconds: float) -> Iterator[Pro
             bar.update(done - bar.n)
 
         yield update
+
+
+class Bar:
+    """Counts a loop: ``update`` after each piece, ``show`` for values beside the bar."""
+
+    def __init__(self, total: int, call: Progress | None, shown: Any | None) -> None:
+        self._total, self._call, self._shown = total, call, shown
+        self._done = 0
+
+    def update(self, n: int = 1) -> None:
+        """``n`` more of the total are done."""
+        self._done += n
+        if self._shown is not None:
+            self._shown.update(n)
+        if self._call is not None:
+            self._call(self._done, self._total)
+
+    def show(self, **values: float | str) -> None:
+        """Write name=value behind the bar; nothing where no bar is shown."""
+        if self._shown is not None:
+            self._shown.set_postfix(values, refresh=False)
+
+
+@contextmanager
+def bar(
+    total: int,
+    desc: str,
+    unit: str,
+    progress: Any = None,
+    expected_seconds: float | None = None,
+) -> Iterator[Bar]:
+    """A Bar for ``total`` pieces, shown by the rules of ``reporter``.
+
+    With progress=None and no expected time, the bar appears once two seconds have passed
+    (on a terminal only). A callable gets (done, total) at each update. TypeError for any
+    other ``progress``.
+    """
+    check(progress)
+    if callable(progress):
+        yield Bar(total, progress, None)
+        return
+    soon = progress is True
+    if progress is None:
+        expected = _BAR_FROM_S * 2 if expected_seconds is None else expected_seconds
+        progress = expected > _BAR_FROM_S and sys.stderr.isatty()
+    if not progress:
+        yield Bar(total, None, None)
+        return
+    from tqdm import tqdm
+
+    delay = 0.0 if soon or expected_seconds is not None else _BAR_FROM_S
+    with tqdm(total=total, unit=f" {unit}", file=sys.stderr, desc=desc, delay=delay) as shown:
+        yield Bar(total, None, shown)

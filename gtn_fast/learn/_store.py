@@ -1,0 +1,89 @@
+"""Models and checkpoints on disk: one .safetensors file with JSON in its header. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gtn_fast import _files
+from gtn_fast._files import FileError
+from gtn_fast._version import __version__
+
+_KEY = "gtn_fast"
+_FORMAT = 1  # of the header; a file of a later one is refused
+
+PathLike = str | os.PathLike[str]
+
+
+def save_tensors(
+    path: PathLike, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+) -> None:
+    """Write ``tensors`` and the JSON-able ``meta`` to ``path``, whole or not at all.
+
+    ``kind`` names what the file is ("GTN", "autoencoder") and must be asked for again when
+    it is read. Tensors of any device and layout are stored contiguous, each for itself.
+    FileError (a ValueError) if the disk refuses; TypeError for a ``meta`` that is not JSON.
+    """
+    header = {"kind": kind, "format": _FORMAT, "version": __version__, "meta": dict(meta)}
+    text = json.dumps(header)
+    own = {name: _own(tensor) for name, tensor in tensors.items()}
+
+    def writer(temporary: Path) -> None:
+        try:
+            save_file(own, temporary, metadata={_KEY: text})
+        except SafetensorError as error:  # its own type, for a full disk too
+            raise OSError(str(error)) from None
+
+    target = Path(path)
+    _files.check_output(target)
+    _files.write(target, writer)
+
+
+def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read (tensors on the CPU, meta) of a file that ``save_tensors`` wrote as ``kind``.
+
+    FileError (a ValueError) names the file and says whether it is missing, damaged,
+    foreign, of a later format or of another kind.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileError(f"{source}: {'is a directory' if source.is_dir() else 'no such file'}")
+    try:
+        with safe_open(source, framework="pt") as file:
+            header = _header(source, file.metadata(), kind)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{source}: not a readable .safetensors file: {error}") from None
+    return tensors, header["meta"]
+
+
+def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads((metadata or {})[_KEY])
+        found, format_, _ = str(header["kind"]), int(header["format"]), dict(header["meta"])
+    except (KeyError, TypeError, ValueError):
+        raise FileError(f"{source}: was not written by gtn_fast, wanted {_a(kind)}") from None
+    if found != kind:
+        raise FileError(f"{source}: is {_a(found)}, wanted {_a(kind)}")
+    if format_ > _FORMAT:
+        raise FileError(
+            f"{source}: was written by gtn_fast {header.get('version')}, whose files"
+            f" this version ({__version__}) cannot read"
+        )
+    return header
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """The values in memory of their own: safetensors refuses views and shared storage."""
+    return tensor.detach().cpu().clone().contiguous()
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

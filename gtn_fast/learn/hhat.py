@@ -1,0 +1,58 @@
+"""ĥ: the feed-forward network that learns the homeomorphism (section 2, table 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gtn_fast import _validate
+from gtn_fast.learn.presets import Preset
+
+
+class HHat(nn.Module):
+    """ĥ: (b, d) source points -> (b, d) data points, float32.
+
+    ``layers`` times Linear -> LeakyReLU(``negative_slope``) -> BatchNorm, all ``width`` wide,
+    batch norm on the first ``batch_norm_layers`` only, then a linear output. ValueError or
+    TypeError for sizes that make no network.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        *,
+        layers: int,
+        width: int,
+        batch_norm_layers: int = 0,
+        negative_slope: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.d = _validate.check_integer(d, "d", 1, 2**31 - 1)
+        layers = _validate.check_integer(layers, "layers", 1, 2**31 - 1)
+        width = _validate.check_integer(width, "width", 1, 2**31 - 1)
+        _validate.check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
+        stack: list[nn.Module] = []
+        for layer in range(layers):
+            stack.append(nn.Linear(self.d if layer == 0 else width, width))
+            stack.append(nn.LeakyReLU(negative_slope, inplace=negative_slope > 0))
+            if layer < batch_norm_layers:
+                stack.append(nn.BatchNorm1d(width))
+        self.net = nn.Sequential(*stack, nn.Linear(width, self.d))
+
+    @classmethod
+    def of(cls, d: int, preset: Preset, seed: int) -> HHat:
+        """The preset's network with weights drawn from ``seed``; torch's generator is untouched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return cls(
+                d,
+                layers=preset.layers,
+                width=preset.width,
+                batch_norm_layers=preset.batch_norm_layers,
+                negative_slope=preset.negative_slope,
+            )
+
+    def forward(self, y: Tensor) -> Tensor:
+        """(b, d) -> (b, d)."""
+        x: Tensor = self.net(y)
+        return x

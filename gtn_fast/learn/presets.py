@@ -1,0 +1,93 @@
+"""Table 2 of the paper as data: what ĥ looks like for each data set, and how it is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+from gtn_fast import _validate
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of table 2, with what the table leaves open.
+
+    ``layers`` hidden layers of ``width``, LeakyReLU(``negative_slope``), batch norm after the
+    activation of the first ``batch_norm_layers`` of them (0: none); Adam with ``lr``, no weight
+    decay. ``epochs`` is our own cap. ``patience`` counts epochs without a better validation
+    loss (or metric, if one is given); None trains to the end. ``method`` labels: "rank" is
+    section 2.1's for d = 1, "auto" is Algorithm 1.
+    """
+
+    name: str
+    layers: int
+    width: int
+    batch_norm_layers: int
+    lr: float
+    batch_size: int
+    epochs: int
+    patience: int | None
+    method: str = "auto"
+    negative_slope: float = 0.5
+
+
+# Batch norm on the first 20 of 26 layers and the patiences are the authors' code's and text's.
+PRESETS: dict[str, Preset] = {
+    each.name: each
+    for each in (
+        Preset("swiss-roll", 4, 6, 0, 1e-3, 250, epochs=100, patience=None, method="rank"),
+        Preset("uniform", 6, 6, 0, 1e-3, 250, epochs=100, patience=None),
+        Preset("mnist", 7, 50, 7, 1e-3, 128, epochs=100, patience=3),
+        Preset("celeba", 26, 1200, 20, 5e-5, 200, epochs=1000, patience=300),
+        Preset("hap", 26, 3000, 20, 5e-5, 200, epochs=1000, patience=300),
+        Preset("cifar10", 26, 1500, 20, 5e-5, 200, epochs=1000, patience=300),
+    )
+}
+
+
+def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
+    """The preset of that name (or the given one) with some fields replaced.
+
+    ValueError or TypeError for an unknown name or field (naming the valid ones) or a value
+    that makes no network.
+    """
+    if isinstance(name_or_preset, str):
+        if name_or_preset not in PRESETS:
+            raise ValueError(f"unknown preset {name_or_preset!r}; valid: {', '.join(PRESETS)}")
+        base = PRESETS[name_or_preset]
+    elif isinstance(name_or_preset, Preset):
+        base = name_or_preset
+    else:
+        raise TypeError(f"preset must be a name or a Preset, got {type(name_or_preset).__name__}")
+    fields = [field.name for field in dataclasses.fields(Preset)]
+    unknown = [name for name in overrides if name not in fields]
+    if unknown:
+        raise ValueError(f"a preset has no field {unknown[0]!r}; valid: {', '.join(fields)}")
+    if overrides.get("layers") is not None and "batch_norm_layers" not in overrides:
+        # Fewer layers keep batch norm on those that are left.
+        layers = overrides["layers"]
+        if isinstance(layers, int) and base.batch_norm_layers > layers:
+            overrides["batch_norm_layers"] = layers
+    return _checked(dataclasses.replace(base, **overrides))
+
+
+def _checked(made: Preset) -> Preset:
+    for name in ("layers", "width", "batch_size", "epochs"):
+        _validate.check_integer(getattr(made, name), name, 1, 2**31 - 1)
+    _validate.check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
+    if made.patience is not None:
+        _validate.check_integer(made.patience, "patience", 1, 2**31 - 1)
+    if made.method not in _validate.METHODS:
+        raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(_validate.METHODS)}")
+    if not _is_number(made.lr) or not 0 < made.lr < math.inf:
+        raise ValueError(f"lr must be a positive number, got {made.lr!r}")
+    if not _is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
+        raise ValueError(f"negative_slope must be a number >= 0, got {made.negative_slope!r}")
+    return made
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
