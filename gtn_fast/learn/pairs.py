@@ -1,0 +1,159 @@
+"""(y, x_y) pairs as a torch Dataset, for those who bring their own training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+import gtn_fast
+from gtn_fast import Labels, _files, _validate
+
+_KEY = "labeled_pairs"  # where the fingerprint stands in the report of the cached labels
+_HASH_BYTES = 1 << 24
+
+
+class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
+    """The n pairs (y, x_y) of Algorithm 1: y ~ N(0, I) and the row of X that it is to be sent to.
+
+    Parameters
+    ----------
+    X : (n, d) array or tensor
+        The data; nothing is standardised here. NaN or infinity: ValueError.
+    seed, method, groups, threads, progress
+        As in ``gtn_fast.label``.
+    cache : path ending in .npz, optional
+        A labels file (``Labels.load`` reads it). It is used if it was made here from the
+        same data (shape, dtype, SHA-256), seed, method, groups and version of gtn_fast.
+        Otherwise, or if it is damaged, X is labeled and the file replaced, whole or not
+        at all. ValueError for a file that is no such cache: it is left alone.
+
+    Attributes
+    ----------
+    y, x : float32 tensors (n, d) on the CPU
+        Row by row what belongs together; y in the order of ``gtn_fast.normal(seed, ...)``.
+    labels : Labels
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        *,
+        seed: int = 0,
+        cache: str | os.PathLike[str] | None = None,
+        method: str = "auto",
+        groups: Any = None,
+        threads: int | None = None,
+        progress: Any = None,
+    ) -> None:
+        data = _validate.convert(_validate.describe(X, "X"))
+        wanted = {
+            "seed": seed,
+            "method": method,
+            "groups": groups,
+            "threads": threads,
+            "progress": progress,
+        }
+        if cache is None:
+            self.labels = gtn_fast.label(data, **wanted)
+        else:
+            self.labels = _cached(data, Path(cache), wanted)
+        self.y = torch.from_numpy(self.labels.y)
+        self.x = torch.from_numpy(data[self.labels.x_index].astype(np.float32, copy=False))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """(y, x_y), each float32 (d,)."""
+        return self.y[index], self.x[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a DataLoader worker is sent: Y once, as ``y``, and not again inside the labels."""
+        return {**self.__dict__, "labels": dataclasses.replace(self.labels, _drawn_y=None)}
+
+
+def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
+    """The labels of ``data``: from ``path`` if they stand there, else made and put there."""
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"cache must be a path ending in .npz, got {path}")
+    fingerprint = _fingerprint(data, wanted)
+    found = _read(path)
+    if found is not None and _fits(found, data, fingerprint):
+        return found
+    _files.check_output(path)  # labeling may take long: better to know now
+    labels = gtn_fast.label(data, **wanted)
+    labels.report[_KEY] = fingerprint
+    with _files.naming(path):
+        labels.save(path)
+    return labels
+
+
+def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """All that the labels are a function of, and the version that made them."""
+    groups = wanted["groups"]
+    if groups is not None:
+        groups = [_sha256(part) for part in _validate.group_pair(groups, len(data), len(data))]
+    return {
+        "shape": list(data.shape),
+        "dtype": data.dtype.name,
+        "sha256": _sha256(data),
+        "seed": _validate.check_seed(wanted["seed"]),
+        "method": _validate.check_method(wanted["method"], data.shape[1]),
+        "groups": groups,
+        "version": gtn_fast.__version__,
+    }
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    """Of the values, row by row; whatever the strides, and without a copy of the whole."""
+    digest = hashlib.sha256()
+    step = max(1, _HASH_BYTES // array[0].nbytes)
+    for start in range(0, len(array), step):
+        digest.update(np.ascontiguousarray(array[start : start + step]).data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> Labels | None:
+    """The labels in ``path``; None if it is absent or damaged. ValueError if it is not ours."""
+    try:
+        labels = Labels.load(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _files.FileError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        if _is_another_archive(path):
+            raise _files.FileError(f"{path}: is no labels file; it will not be replaced") from None
+        return None
+    if _KEY not in labels.report:
+        raise _files.FileError(
+            f"{path}: holds labels that LabeledPairs did not write; they will not be replaced"
+        )
+    return labels
+
+
+def _is_another_archive(path: Path) -> bool:
+    """Tell a healthy file of somebody else's from a cache that was damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return "format" not in archive.files
+    except Exception:  # whatever a damaged archive makes NumPy raise
+        return False
+
+
+def _fits(labels: Labels, data: NDArray[Any], fingerprint: dict[str, Any]) -> bool:
+    n, d = data.shape
+    return (
+        labels.report[_KEY] == fingerprint
+        and (labels.n_x, labels.d, labels.seed) == (n, d, fingerprint["seed"])
+        and np.array_equal(np.sort(labels.x_index), np.arange(n))
+    )
