@@ -1,6 +1,8 @@
 """Pictures (needs matplotlib: the extra ``plots``).
 
     matching.py   a matching: pairs, colours carried over, cosine by rank
+    samples.py    generated images and points, interpolations, snapshots of a training
+    curves.py     losses by epoch, one quantity by another, bars
     timings.py    the benchmark's bars
     base.py       save, colours, the empty figure
 
@@ -9,12 +11,20 @@ writes one to a file, atomically. Importing this package does not import matplot
 """
 
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save
+from gtn_fast.plots.curves import bars, lines_by_x, loss_curves
 from gtn_fast.plots.matching import (
     colors_of,
     cosine_by_rank,
     digit_strip,
     matching_by_color,
     numbered_pairs,
+)
+from gtn_fast.plots.samples import (
+    image_grid,
+    interpolation_rows,
+    labelled_grids,
+    scatter_by_norm,
+    training_snapshots,
 )
 from gtn_fast.plots.timings import bench_chart
 
@@ -24,11 +34,19 @@ __all__ = [
     "INK",
     "PALETTE",
     "SOURCE",
+    "bars",
     "bench_chart",
     "colors_of",
     "cosine_by_rank",
     "digit_strip",
+    "image_grid",
+    "interpolation_rows",
+    "labelled_grids",
+    "lines_by_x",
+    "loss_curves",
     "matching_by_color",
     "numbered_pairs",
     "save",
+    "scatter_by_norm",
+    "training_snapshots",
 ]
