@@ -241,11 +241,12 @@ def _same_frame(panels: Sequence[Axes], clouds: Sequence[Array]) -> None:
         axes.set_xlim(centre[0] - half, centre[0] + half)
         axes.set_ylim(centre[1] - half, centre[1] + half)
         axes.set_aspect("equal", adjustable="box")
+        axes.locator_params(nbins=6)
 
 
 def _under_density(values: Array) -> tuple[Array, Array]:
     """Each value at a height between 0 and the density there, evenly spread."""
-    counts, edges = np.histogram(values, bins=min(40, max(5, len(values) // 40)))
+    counts, edges = np.histogram(values, bins=min(30, max(5, len(values) // 40)))
     own = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(counts) - 1)
     return values, counts[own] / counts.max() * np.random.default_rng(0).random(len(values))
 
