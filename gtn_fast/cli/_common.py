@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gtn_fast import _files
 
@@ -37,16 +42,41 @@ def natural(text: str) -> int:
     return number
 
 
-def folder(name: str) -> Path:
-    """The output folder, made if its parent exists, and found writable before the work."""
+def check_folder(name: str) -> Path:
+    """The output folder, found writable, but not made: that is for when there is a result."""
     made = Path(name)
     if made.exists() and not made.is_dir():
         raise _files.FileError(f"{made}: is a file, not a folder")
-    if not made.exists():
-        _files.check_output(made)
-        made.mkdir()
-    _files.check_output(made / "results.md")
+    _files.check_output(made / "results" if made.exists() else made)
     return made
+
+
+def folder(name: str) -> Path:
+    """The output folder, made if its parent exists, and found writable before the work."""
+    made = check_folder(name)
+    made.mkdir(exist_ok=True)
+    return made
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """``array`` as .npy, atomically."""
+    _files.write(path, lambda temporary: np.save(temporary, array))
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """``values`` as JSON, atomically; a number that is not finite becomes null."""
+    text = json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
+    _files.write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def count(number: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from gtn_fast.plots.matching import (
 )
 from gtn_fast.plots.samples import (
     image_grid,
+    interpolation_paths,
     interpolation_rows,
     labelled_grids,
     scatter_by_norm,
@@ -40,6 +41,7 @@ __all__ = [
     "cosine_by_rank",
     "digit_strip",
     "image_grid",
+    "interpolation_paths",
     "interpolation_rows",
     "labelled_grids",
     "lines_by_x",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtn_fast.plots.base import DATA, DPI, INK, Array, bare, new_figure
+from gtn_fast.plots.base import DATA, DPI, INK, PALETTE, Array, bare, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,6 +209,33 @@ def training_snapshots(
         _same_frame(list(grid.flat[: len(panels)]), [np.asarray(panels[-1][1])])
     if title:
         figure.suptitle(title, fontsize=13, color=INK)
+    return figure
+
+
+def interpolation_paths(paths: Sequence[Array], samples: Array, title: str = "") -> Figure:
+    """Paths (steps, d), from a circle to a square, through ``samples`` (n, d): no images.
+
+    d = 1: the value by step; d = 2: the plane; above: the first two principal components.
+    """
+    figure = new_figure(6.6, 6.2)
+    axes = figure.subplots(1, 1)
+    flat, cloud = _plane(np.concatenate(paths), samples)
+    for place, line in enumerate(np.split(flat, len(paths))):
+        if line.shape[1] == 1:
+            line = np.column_stack((np.arange(len(line)), line))
+        color = PALETTE[place % len(PALETTE)]
+        axes.plot(line[:, 0], line[:, 1], color=color, lw=1.6, marker="o", ms=3.5)
+        axes.plot(*line[0], color=color, marker="o", ms=9, mec="white")
+        axes.plot(*line[-1], color=color, marker="s", ms=9, mec="white")
+    bare(axes)
+    if cloud is not None and cloud.shape[1] == 2:
+        shown = cloud[_some(len(cloud))]
+        axes.scatter(shown[:, 0], shown[:, 1], s=4, color="#d9d9d9", linewidths=0, zorder=0)
+        _same_frame([axes], [cloud])
+    else:
+        axes.set_xlabel("step", color=INK)
+    if title:
+        axes.set_title(title, fontsize=12, color=INK)
     return figure
 
 
