@@ -1,0 +1,69 @@
+"""Where a training writes its numbers: a CSV or JSON file, and TensorBoard if asked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gtn_fast import _files
+from gtn_fast.learn._store import PathLike
+
+Rows = Sequence[Mapping[str, float]]
+
+
+@contextmanager
+def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Callable[[Rows], None]]:
+    """A function to call with all epochs so far after each epoch; it writes what was asked for.
+
+    ``log`` ends in .csv (a column per value) or .json (a list of objects) and is replaced
+    whole each time. ValueError for another ending or a folder that cannot be written,
+    ImportError where TensorBoard is missing: both before any training.
+    """
+    path = None if log is None else Path(log)
+    if path is not None:
+        if path.suffix not in (".csv", ".json"):
+            raise ValueError(f"log must end in .csv or .json, got {str(path)!r}")
+        _files.check_output(path)
+    board = None if tensorboard is None else _board(tensorboard)
+
+    def write(rows: Rows) -> None:
+        if path is not None:
+            _files.write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+        if board is not None:
+            last = rows[-1]
+            for name in last:
+                if name != "epoch":
+                    board.add_scalar(name, last[name], int(last["epoch"]))
+
+    try:
+        yield write
+    finally:
+        if board is not None:
+            board.close()
+
+
+def _board(folder: PathLike) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            "tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'"
+        ) from None
+    return SummaryWriter(str(folder))
+
+
+def _csv(rows: Rows) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[-1]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def _json(rows: Rows) -> str:
+    return json.dumps([dict(row) for row in rows], indent=1) + "\n"

@@ -1,0 +1,341 @@
+"""One training run: its state and the loop over it. ``training.train`` is the way in."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gtn_fast import _files
+from gtn_fast._progress import Bar
+from gtn_fast.learn import _checkpoint
+from gtn_fast.learn._logs import Rows
+from gtn_fast.learn._seeds import derive
+
+Loss = Callable[..., Tensor]
+"""loss(model, *batch) -> scalar tensor, the mean over the batch."""
+
+_GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces of this size
+_LOOK_S = 0.25  # how often losses are looked at: each look waits for the device
+
+
+@dataclass
+class History:
+    """What a training did.
+
+    ``epochs`` has a dict for each: epoch (from 1), loss, val_loss and metric (if there are
+    any), seconds. ``best_epoch`` is the one whose weights the model has. ``stopped`` says why
+    it ended, "epochs" or "patience"; ``seconds`` counts all parts of an interrupted run;
+    ``resumed_at`` is the epoch in which a checkpoint was taken up, or None.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = "epochs"
+    seconds: float = 0.0
+    resumed_at: int | None = None
+
+
+@dataclass
+class Run:
+    """A training between two steps. Its arguments are checked; what follows them is state."""
+
+    model: nn.Module
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    data: Sequence[Tensor]
+    val: Sequence[Tensor]
+    batch_size: int
+    seed: int
+    where: torch.device
+    metric: Callable[[nn.Module], float] | None
+    refresh: Callable[[int], Sequence[Tensor] | None] | None
+    title: str
+
+    history: History = field(default_factory=History)
+    epoch: int = 1  # the one that runs
+    step: int = 0  # its batches that are done
+    losses: list[Tensor] = field(default_factory=list)  # of those batches, on the device
+    epoch_seconds: float = 0.0
+    best: dict[str, Tensor] | None = None
+    best_score: float = -math.inf
+    noise: dict[str, Tensor] = field(default_factory=dict)  # a checkpoint's generators, to go on
+    began: float = field(default_factory=time.perf_counter)
+    path: Path | None = None
+    every_s: float = math.inf
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    next_save: float = math.inf
+
+    def keep_at(self, path: Path, every_s: float, identity: Mapping[str, Any]) -> None:
+        """Keep a checkpoint at ``path``; take up the one that is there."""
+        weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        _files.check_output(path, 4 * weights)  # theirs, the best ones, Adam's two averages
+        self.path, self.every_s, self.identity = path, every_s, identity
+        self.next_save = time.monotonic() + every_s
+        if not path.exists():
+            return
+        best, others, meta = _checkpoint.load(path, self.model, self.optimizer, identity)
+        self.best = best
+        self.losses = list(others.pop("losses").to(self.where).unbind())
+        self.noise = others
+        self.epoch, self.step = meta["epoch"], meta["step"]
+        self.epoch_seconds = meta["epoch_seconds"]
+        self.best_score = meta["best_score"] if best else -math.inf
+        self.history = History(**meta["history"])
+        self.history.resumed_at = self.epoch
+        self.began = time.perf_counter() - self.history.seconds
+
+    def save(self, noise: Mapping[str, Tensor] | None = None) -> None:
+        """Write the checkpoint, if one is kept. FileError if the disk refuses.
+
+        ``noise``: the generators' states, inside an epoch.
+        """
+        self.history.seconds = time.perf_counter() - self.began
+        if self.path is None:
+            return
+        others = dict(noise or {})
+        others["losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
+        meta = {
+            "identity": self.identity,
+            "epoch": self.epoch,
+            "step": self.step,
+            "epoch_seconds": self.epoch_seconds,
+            "best_score": self.best_score if self.best else None,
+            "history": asdict(self.history),
+        }
+        _checkpoint.save(self.path, self.model, self.optimizer, self.best, others, meta)
+        self.next_save = time.monotonic() + self.every_s
+
+    def go(
+        self, epochs: int, patience: int | None, write_log: Callable[[Rows], None], bar: Bar
+    ) -> None:
+        """Every epoch that is left, then the best weights."""
+        if self.refresh is not None:
+            self._ask_back()
+        while not self._finished(epochs, patience):
+            if self.refresh is not None and not self.step:
+                with self._saved_at_interrupt():
+                    self._take(self.refresh(self.epoch))
+            with _whole_steps() as asked, _generators(self.where):
+                self._steps(asked, bar)
+            with self._saved_at_interrupt(), _generators(self.where):
+                scores = self._scores()
+            with _whole_steps() as asked:
+                self._record(scores)
+                write_log(self.history.epochs)
+                bar.show(**{k: f"{v:.4g}" for k, v in self.history.epochs[-1].items()})
+                if asked or time.monotonic() >= self.next_save:
+                    self.save()
+            if asked:
+                raise KeyboardInterrupt
+        self.save()
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def _finished(self, epochs: int, patience: int | None) -> bool:
+        done = self.epoch - 1
+        tired = patience is not None and done - self.history.best_epoch >= patience
+        self.history.stopped = "patience" if tired else "epochs"
+        return not self.step and (tired or done >= epochs)
+
+    def _take(self, data: Sequence[Tensor] | None) -> None:
+        if data is not None:
+            check_rows(data, "refreshed data", self.model, self.batch_size)
+            self.data = data
+
+    def _ask_back(self) -> None:
+        """After a resume: the data that were last refreshed when the checkpoint was written."""
+        assert self.refresh is not None
+        for epoch in range(self.epoch if self.step else self.epoch - 1, 0, -1):
+            data = self.refresh(epoch)
+            if data is not None:
+                self._take(data)
+                return
+
+    @contextmanager
+    def _saved_at_interrupt(self) -> Iterator[None]:
+        """For what leaves the state alone: a Ctrl-C in it saves."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.save()
+            raise
+
+    def _steps(self, asked: list[bool], bar: Bar) -> None:
+        """The batches of this epoch that are left."""
+        began = time.perf_counter() - self.epoch_seconds
+        self.model.train()
+        self._seed_noise(f"epoch {self.epoch}")
+        seen, next_look = self.step, time.monotonic() + _LOOK_S
+        for batch in self._batches():
+            self.optimizer.zero_grad(set_to_none=True)
+            value = self.loss(self.model, *batch)
+            value.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.losses.append(value.detach())
+            self.step += 1
+            if asked or time.monotonic() >= next_look:
+                self.epoch_seconds = time.perf_counter() - began
+                self._check_losses(seen)
+                bar.update(self.step - seen)
+                if asked or time.monotonic() >= self.next_save:
+                    self.save(_noise(self.where))
+                if asked:
+                    raise KeyboardInterrupt
+                seen, next_look = self.step, time.monotonic() + _LOOK_S
+        self._check_losses(seen)
+        bar.update(self.step - seen)
+        self.epoch_seconds = time.perf_counter() - began
+
+    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
+        """Rows in the order of (seed, epoch), put together in large pieces, cut into batches."""
+        n = len(self.data[0])
+        generator = torch.Generator()
+        generator.manual_seed(derive(self.seed, f"batches {self.epoch}"))
+        order = torch.randperm(n, generator=generator)
+        if n % self.batch_size == 1 and has_batch_norm(self.model):
+            order = order[:-1]  # the row that would be a batch by itself
+        order = order[self.step * self.batch_size :]
+        row_bytes = sum(t[:1].numel() * t.element_size() for t in self.data)
+        piece = self.batch_size * max(1, _GATHER_BYTES // max(1, row_bytes * self.batch_size))
+        for start in range(0, len(order), piece):
+            rows = order[start : start + piece]
+            gathered = [t.index_select(0, rows.to(t.device)).to(self.where) for t in self.data]
+            yield from zip(*(torch.split(t, self.batch_size) for t in gathered), strict=True)
+
+    def _check_losses(self, first: int) -> None:
+        """Look at the losses from batch ``first`` on; FloatingPointError at the first bad one."""
+        if first == self.step:
+            return
+        bad = ~torch.stack(self.losses[first:]).isfinite()
+        if bad.any():
+            step = first + int(bad.nonzero()[0, 0])
+            raise FloatingPointError(
+                f"{self.title}: the loss is {float(self.losses[step])} in epoch {self.epoch},"
+                f" step {step + 1}; a lower lr may help"
+            )
+
+    @torch.no_grad()
+    def _scores(self) -> dict[str, float]:
+        """Validation loss and metric of the weights as they are."""
+        began = time.perf_counter()
+        self.model.eval()
+        scores: dict[str, float] = {}
+        if self.val:
+            self._seed_noise("validation")  # the same noise each time
+            total = torch.zeros((), dtype=torch.float64)
+            for batch in zip(*(torch.split(t, 4 * self.batch_size) for t in self.val), strict=True):
+                value = self.loss(self.model, *(t.to(self.where) for t in batch))
+                total += value.cpu().double() * len(batch[0])
+            scores["val_loss"] = float(total) / len(self.val[0])
+        if self.metric is not None:
+            scores["metric"] = float(self.metric(self.model))
+        for name, score in scores.items():
+            if not math.isfinite(score):
+                raise FloatingPointError(
+                    f"{self.title}: the {name} is {score} after epoch {self.epoch}"
+                )
+        self.epoch_seconds += time.perf_counter() - began
+        return scores
+
+    def _record(self, scores: dict[str, float]) -> None:
+        """Close the epoch: its line in the history, the best weights."""
+        sizes = torch.full((self.step,), float(self.batch_size), dtype=torch.float64)
+        sizes[-1] = min(self.batch_size, len(self.data[0]) - (self.step - 1) * self.batch_size)
+        losses = torch.stack(self.losses).cpu().double()
+        line = {"epoch": self.epoch, "loss": float(losses @ sizes / sizes.sum()), **scores}
+        self.history.epochs.append({**line, "seconds": round(self.epoch_seconds, 6)})
+        score = scores.get("metric", -scores.get("val_loss", math.nan))
+        if math.isnan(score):
+            self.history.best_epoch = self.epoch  # nothing to judge by: the last is the best
+        elif score > self.best_score:
+            self.best_score, self.history.best_epoch = score, self.epoch
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.epoch, self.step, self.losses, self.epoch_seconds = self.epoch + 1, 0, [], 0.0
+        self.history.seconds = time.perf_counter() - self.began
+
+    def _seed_noise(self, purpose: str) -> None:
+        """What the loss draws depends on (seed, epoch) alone, or goes on from the checkpoint."""
+        seed = derive(self.seed, purpose)
+        torch.default_generator.manual_seed(seed)
+        if self.where.type == "cuda":
+            with torch.cuda.device(self.where):
+                torch.cuda.manual_seed(seed)
+        if self.noise:
+            torch.set_rng_state(self.noise["cpu"])
+            if "cuda" in self.noise and self.where.type == "cuda":
+                torch.cuda.set_rng_state(self.noise["cuda"], self.where)
+            self.noise = {}
+
+
+def check_rows(
+    data: Sequence[Tensor] | Tensor,
+    name: str,
+    model: nn.Module | None = None,
+    batch_size: int = 0,
+) -> None:
+    """Raise unless ``data`` are tensors of one length that make batches for ``model``."""
+    if isinstance(data, Tensor) or not all(isinstance(t, Tensor) for t in data) or not len(data):
+        raise TypeError(f"{name} must be a sequence of tensors, got {type(data).__name__}")
+    sizes = [len(t) if t.ndim else 0 for t in data]
+    if min(sizes) != max(sizes) or not sizes[0]:
+        raise ValueError(f"the tensors of {name} must be of one length above 0, got {sizes}")
+    if model is not None and has_batch_norm(model) and min(sizes[0], batch_size) < 2:
+        raise ValueError(
+            f"batch norm needs batches of at least 2 rows: {name} has {sizes[0]} rows,"
+            f" batch_size is {batch_size}"
+        )
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell whether a batch of one row is of no use to the model."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+@contextmanager
+def _whole_steps() -> Iterator[list[bool]]:
+    """Let Ctrl-C wait for the end of a step: it makes the list non-empty; a second one acts.
+
+    Python delivers signals to the main thread only, and a program's own handler stays.
+    """
+    asked: list[bool] = []
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield asked
+        return
+
+    def handler(_signal: int, _frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _generators(where: torch.device) -> Iterator[None]:
+    """Give torch's global generators back as they were."""
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+        yield
+
+
+def _noise(where: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if where.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(where)
+    return states

@@ -1,0 +1,160 @@
+"""The one training loop: ĥ, autoencoder, VAE, classifier and diffusion share it.
+
+    train    data in memory, Adam, validation, early stopping, checkpoint, log
+    History  what happened, epoch by epoch
+
+Beside it: _run.py (the loop itself), _checkpoint.py (the file that a killed run goes on from),
+_logs.py (CSV, JSON, TensorBoard). A run is a function of its arguments: the batches of an epoch
+and whatever randomness the loss draws come from (seed, epoch), and torch's global generator is
+left as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gtn_fast import _progress, _validate
+from gtn_fast.learn import _checkpoint, _logs
+from gtn_fast.learn._run import History, Loss, Run, check_rows
+from gtn_fast.learn._store import PathLike
+
+__all__ = ["History", "Loss", "train"]
+
+_ONE_THREAD_BELOW = 10_000_000  # weights x rows of a batch: below, threads cost more than they give
+
+
+def train(
+    model: nn.Module,
+    loss: Loss,
+    data: Sequence[Tensor],
+    *,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    val: Sequence[Tensor] | None = None,
+    patience: int | None = None,
+    metric: Callable[[nn.Module], float] | None = None,
+    refresh: Callable[[int], Sequence[Tensor] | None] | None = None,
+    device: torch.device | str | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every_s: float = 30.0,
+    log: PathLike | None = None,
+    tensorboard: PathLike | None = None,
+    progress: Any = None,
+    title: str = "train",
+    identity: Mapping[str, Any] | None = None,
+) -> History:
+    """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
+
+    Parameters
+    ----------
+    loss : Loss
+        ``loss(model, *batch)``: a scalar, the mean over the batch.
+    data, val : tensors of equal first dimension
+        In memory, any dtype; a batch is the same rows of each, on the device. A last batch of
+        a single row is left out if the model has batch norm.
+    epochs, batch_size, lr, weight_decay, seed
+        Adam, its weight decay as an L2 term; 0 <= seed < 2**64.
+    patience : int, optional
+        Stop after so many epochs in a row without a better validation loss or metric.
+    metric : callable, optional
+        Called with the model (eval mode, no gradients) after each epoch; the highest value is
+        the best. With it, the validation loss is reported but does not decide. With neither,
+        the last weights count.
+    refresh : callable, optional
+        ``refresh(epoch)`` may give new data before an epoch (from 1), None keeps what there
+        is. It must be a function of the epoch: a resumed run asks for earlier ones again.
+    device : optional
+        Where to train; the model's own device by default, and where it stays.
+    checkpoint : path, optional
+        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at Ctrl-C and
+        at the end. If it exists, the run goes on from it and ends with the weights of a run that
+        was never interrupted; more ``epochs`` or another ``patience`` may be given.
+    log : path, optional
+        .csv or .json, replaced after each epoch. ``tensorboard`` is a folder.
+    progress : None, bool or callable
+        A bar over all batches (gtn_fast._progress.bar).
+    identity : mapping, optional
+        JSON-able settings outside these arguments that a checkpoint must agree with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that make no training; a checkpoint of another run; a disk that refuses.
+    FloatingPointError
+        The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
+    """
+    epochs = _validate.check_integer(epochs, "epochs", 1, 2**31 - 1)
+    batch_size = _validate.check_integer(batch_size, "batch_size", 1, 2**31 - 1)
+    seed = _validate.check_seed(seed)
+    if patience is not None:
+        _validate.check_integer(patience, "patience", 1, 2**31 - 1)
+        if val is None and metric is None:
+            raise ValueError("patience needs val= or metric=: there is nothing to watch")
+    for name, number, allowed in (
+        ("lr", lr, lr > 0),
+        ("weight_decay", weight_decay, weight_decay >= 0),
+    ):
+        if not (allowed and math.isfinite(number)):
+            raise ValueError(f"{name} must be a finite number above 0, got {number}")
+    check_rows(data, "data", model, batch_size)
+    if val is not None:
+        check_rows(val, "val")
+    parameters = list(model.parameters())
+    if not parameters:
+        raise ValueError("the model has no parameters to train")
+    where = torch.device(device) if device is not None else parameters[0].device
+    model.to(where)
+    fused = where.type in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
+    run = Run(
+        model,
+        loss,
+        torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused),
+        data,
+        tuple(val or ()),
+        batch_size=batch_size,
+        seed=seed,
+        where=where,
+        metric=metric,
+        refresh=refresh,
+        title=title,
+    )
+    with _logs.writer(log, tensorboard) as write_log, _threads_for(parameters, batch_size):
+        if checkpoint is not None:
+            settings = {
+                "batch_size": batch_size,
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "seed": seed,
+                "judge": "metric" if metric else "val" if val else "last",
+                **(identity or {}),
+            }
+            known = _checkpoint.identity(model, data, val or (), settings)
+            run.keep_at(Path(checkpoint), checkpoint_every_s, known)
+        steps = math.ceil(len(data[0]) / batch_size)
+        with _progress.bar(epochs * steps, title, "batches", progress) as bar:
+            run.go(epochs, patience, write_log, bar)
+    return run.history
+
+
+@contextmanager
+def _threads_for(parameters: Sequence[Tensor], batch_size: int) -> Iterator[None]:
+    """One thread while a small feed-forward network trains: its matrices are not worth more."""
+    flat = all(p.ndim <= 2 for p in parameters)  # a convolution uses each weight many times
+    work = batch_size * sum(p.numel() for p in parameters)
+    before = torch.get_num_threads()
+    if flat and work < _ONE_THREAD_BELOW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
