@@ -1,0 +1,242 @@
+"""Distances between samples of points, and the copy check.
+
+A sample is an array or tensor (n, d) of real numbers; (n,) counts as (n, 1), and images
+(n, c, h, w) as (n, c * h * w). NaN and infinity are ValueErrors that name the row. Memory
+grows with n, never with n².
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gtn_fast import _validate
+from gtn_fast.learn._seeds import derive
+
+_CHUNK = 1 << 22  # values in the largest temporary
+_DIRECT_DIMENSIONS = 8  # up to here differences cost no more than a matrix product
+
+
+def energy_distance(a: Any, b: Any, *, max_n: int | None = 10_000, seed: int = 0) -> float:
+    """Energy distance: the square root of 2 E|a - b| - E|a - a'| - E|b - b'|, Euclidean norms.
+
+    Zero if and only if the distributions agree; for d = 1 what ``scipy.stats.energy_distance``
+    gives (means over all pairs, a row with itself included). A sample of more than ``max_n``
+    rows is represented by ``max_n`` of them, chosen by ``seed``; None takes all: the time
+    grows with n². Of the order of n**-0.5 for two samples of one distribution.
+    """
+    first, second = _pair(a, b)
+    first = _subsample(first, max_n, derive(seed, "energy distance, first sample"))
+    second = _subsample(second, max_n, derive(seed, "energy distance, second sample"))
+    # Distances do not change, and float64 products of centred values cancel less.
+    centre = (first.mean(axis=0) + second.mean(axis=0)) / 2
+    u, v = torch.from_numpy(first - centre), torch.from_numpy(second - centre)
+    squared = 2 * _mean_distance(u, v) - _mean_distance(u, u) - _mean_distance(v, v)
+    return float(np.sqrt(max(squared, 0.0)))  # rounding can go below zero
+
+
+def sliced_wasserstein(a: Any, b: Any, *, projections: int = 128, seed: int = 0) -> float:
+    """Sliced 2-Wasserstein distance: the root mean square over random directions of W2.
+
+    W2 of the projected samples is exact, whatever their sizes. Two samples that differ by
+    a shift s have distance |s| / sqrt(d), up to the choice of directions.
+    """
+    first, second = _pair(a, b)
+    projections = _validate.check_integer(projections, "projections", 1, 2**20)
+    rng = np.random.default_rng(derive(seed, "sliced Wasserstein"))
+    directions = rng.standard_normal((first.shape[1], projections))
+    directions /= np.linalg.norm(directions, axis=0)
+    weights, rows, other_rows = _quantile_steps(len(first), len(second))
+    squared = 0.0
+    step = max(1, _CHUNK // (len(first) + len(second)))
+    for start in range(0, projections, step):
+        some = directions[:, start : start + step]
+        gap = np.sort(first @ some, axis=0)[rows] - np.sort(second @ some, axis=0)[other_rows]
+        squared += float((weights @ np.square(gap)).sum())
+    return float(np.sqrt(squared / projections))
+
+
+def ks_uniform(values: Any, low: float, high: float) -> float:
+    """Kolmogorov-Smirnov distance of ``values`` (n,) to the uniform distribution on [low, high]."""
+    from scipy.stats import kstest
+
+    points = _rows(values, "values")
+    if points.shape[1] != 1:
+        raise ValueError(f"values must be one number a row, got {points.shape[1]} columns")
+    if not low < high:
+        raise ValueError(f"need low < high, got {low} and {high}")
+    return float(kstest(points[:, 0], "uniform", (low, high - low), method="asymp").statistic)
+
+
+def share_inside(points: Any, *boxes: tuple[Any, Any], widen: float = 0.0) -> float:
+    """Share of the points inside at least one box; each is (low, high), numbers or (d,).
+
+    ``widen`` = 0.01 makes every side of every box 1 % longer, half of it at either end.
+    Borders belong to the box.
+    """
+    rows = _rows(points, "points")
+    if not boxes:
+        raise ValueError("need at least one box (low, high)")
+    inside = np.zeros(len(rows), dtype=bool)
+    for low, high in boxes:
+        bottom, top = (
+            np.broadcast_to(np.asarray(v, np.float64), rows.shape[1:]) for v in (low, high)
+        )
+        if not (bottom < top).all():
+            raise ValueError(f"a box needs low < high, got {low} and {high}")
+        margin = (top - bottom) * widen / 2
+        inside |= ((rows >= bottom - margin) & (rows <= top + margin)).all(axis=1)
+    return float(inside.mean())
+
+
+def nearest_copies(
+    samples: Any, data: Any, held_out: Any = None, *, quantile: float = 0.01
+) -> dict[str, float]:
+    """The copy check: whether samples lie closer to training points than honest points do.
+
+    Honest are points that were not trained on: ``held_out``, if given, or else each
+    training point, seen from the others. ``quantile`` of them are nearer to the data than
+    the threshold; about as many samples should be.
+
+    Returns
+    -------
+    dict
+        share_closer: share of the samples at most the threshold away from a training point
+        (honest samples: about ``quantile``; copies: 1); threshold; quantile; share_exact:
+        share that equal a training point up to float32 rounding; median: of the samples'
+        distances to their nearest training points; reference_median: the same for honest
+        points. Euclidean distances, in the data's units.
+    """
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile must be between 0 and 1, got {quantile}")
+    points, train = _pair(samples, data, ("samples", "data"))
+    if held_out is None:
+        reference = _to_the_others(train)
+    else:
+        reference = nearest(_pair(held_out, data, ("held_out", "data"))[0], train)[0]
+    distance, _ = nearest(points, train)
+    threshold = float(np.quantile(reference, quantile))
+    spread = float(np.linalg.norm(train.std(axis=0, dtype=np.float64)))
+    return {
+        "share_closer": float((distance <= threshold).mean()),
+        "threshold": threshold,
+        "quantile": quantile,
+        "share_exact": float((distance <= 1e-6 * spread).mean()),
+        "median": float(np.median(distance)),
+        "reference_median": float(np.median(reference)),
+    }
+
+
+def nearest(points: Any, data: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distance of each point to its nearest row of ``data``, and that row: both (n,).
+
+    FAISS finds the row (exhaustively, in float32) where it is installed, scikit-learn
+    otherwise; the distance to it is float64.
+    """
+    rows, train = _pair(points, data, ("points", "data"))
+    index = _neighbours(rows, train, 1)[:, 0]
+    return _row_distance(rows, train, index), index
+
+
+def _to_the_others(data: NDArray[Any]) -> NDArray[np.float64]:
+    """Distance of each row to the nearest other row; 0 if it occurs twice."""
+    if len(data) < 2:
+        raise ValueError("data has one row; need two, or held_out=")
+    two = _neighbours(data, data, 2)
+    # Of rows that occur often, neither of the two need be the row itself: distance 0 is right.
+    other = np.where(two[:, 0] == np.arange(len(data)), two[:, 1], two[:, 0])
+    return _row_distance(data, data, other)
+
+
+def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """The ``count`` nearest rows of data for every point, nearest first: int64 (n, count)."""
+    centre = data.mean(axis=0, dtype=np.float64)  # |p - x|² expanded in float32 cancels less
+    p = (points - centre).astype(np.float32)
+    x = (data - centre).astype(np.float32)
+    try:
+        import faiss
+    except ImportError:
+        from sklearn.neighbors import NearestNeighbors
+
+        search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(x)
+        return np.asarray(search.kneighbors(p, return_distance=False), dtype=np.int64)
+    index = faiss.IndexFlatL2(x.shape[1])
+    index.add(x)
+    return np.asarray(index.search(p, count)[1], dtype=np.int64)
+
+
+def _row_distance(
+    points: NDArray[Any], data: NDArray[Any], index: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """|points[i] - data[index[i]]| in float64, (n,)."""
+    distance = np.empty(len(points))
+    step = max(1, _CHUNK // points.shape[1])
+    for start in range(0, len(points), step):
+        some = slice(start, start + step)
+        gap = np.subtract(points[some], data[index[some]], dtype=np.float64)
+        distance[some] = np.linalg.norm(gap, axis=1)
+    return distance
+
+
+def _mean_distance(u: torch.Tensor, v: torch.Tensor) -> float:
+    """Mean of |u_i - v_j| over all pairs, float64, a block of rows at a time."""
+    mode = (
+        "donot_use_mm_for_euclid_dist"
+        if u.shape[1] <= _DIRECT_DIMENSIONS
+        else "use_mm_for_euclid_dist"
+    )
+    total = 0.0
+    step = max(1, _CHUNK // len(v))
+    for start in range(0, len(u), step):
+        total += float(torch.cdist(u[start : start + step], v, compute_mode=mode).sum())
+    return total / (len(u) * len(v))
+
+
+def _quantile_steps(
+    n: int, m: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where the quantile functions of n and of m sorted values jump.
+
+    Both are constant on each step: its width (they sum to 1) and the two ranks there.
+    """
+    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in units of 1 / (n m)
+    widths = np.diff(ends, prepend=0) / (n * m)
+    return widths, (ends - 1) // m, (ends - 1) // n
+
+
+def _subsample(rows: NDArray[Any], max_n: int | None, seed: int) -> NDArray[np.float64]:
+    if max_n is not None:
+        max_n = _validate.check_integer(max_n, "max_n", 1, _validate.MAX_ROWS)
+        if len(rows) > max_n:
+            chosen = np.random.default_rng(seed).choice(len(rows), max_n, replace=False)
+            rows = rows[np.sort(chosen)]
+    return rows.astype(np.float64, copy=False)
+
+
+def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as matrices; ValueError unless they have one number of columns."""
+    first, second = _rows(a, names[0]), _rows(b, names[1])
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same number of columns:"
+            f" {first.shape[1]} and {second.shape[1]}"
+        )
+    return first, second
+
+
+def _rows(value: Any, name: str) -> NDArray[Any]:
+    """A finite matrix (n, d), float32 or float64, of an array or tensor of any rank."""
+    if _validate.is_tensor(value):
+        value = value.detach().cpu()
+        value = value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
+    array = np.asarray(value)
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    elif array.ndim > 2 and array.size:
+        array = array.reshape(len(array), -1)
+    if array.dtype == np.uint8:  # a set of images: float64 would be twice the memory
+        array = array.astype(np.float32)
+    return _validate.convert(_validate.describe(array, name))
