@@ -173,6 +173,15 @@ def test_the_quantile_sets_the_threshold(rng):
     assert report["share_closer"] == pytest.approx(0.2, abs=0.04)
 
 
+def test_a_part_of_the_honest_points_says_about_the_same(rng):
+    data, held_out = rng.normal(size=(3000, 3)), rng.normal(size=(3000, 3))
+    for reference in (None, held_out):
+        whole = metrics.nearest_copies(data[:9], data, reference, quantile=0.3)
+        part = metrics.nearest_copies(data[:9], data, reference, quantile=0.3, max_reference=800)
+        assert part["threshold"] != whole["threshold"]
+        assert part["threshold"] == pytest.approx(whole["threshold"], rel=0.1)
+
+
 def test_images_are_compared_as_points(rng):
     data = rng.integers(0, 256, (200, 1, 4, 4), dtype=np.uint8)
     assert metrics.nearest_copies(torch.from_numpy(data[:20]), data)["share_exact"] == 1
@@ -189,7 +198,8 @@ def test_nearest_is_the_nearest(rng, library):
 
 def test_a_row_is_not_its_own_neighbour(library):
     data = np.array([[0.0], [1.0], [3.0], [3.0], [3.0], [7.0]])
-    assert points_module._to_the_others(data).tolist() == [1, 1, 0, 0, 0, 4]
+    assert points_module._to_the_others(data, np.arange(6)).tolist() == [1, 1, 0, 0, 0, 4]
+    assert points_module._to_the_others(data, np.array([1, 5])).tolist() == [1, 4]
 
 
 # --- bad input ---------------------------------------------------------------------
@@ -210,6 +220,8 @@ def test_bad_input_is_one_clear_error(rng):
         metrics.energy_distance(a, a.astype(complex))
     with pytest.raises(ValueError, match="max_n must be from 1"):
         metrics.energy_distance(a, a, max_n=0)
+    with pytest.raises(ValueError, match="max_reference must be from 1"):
+        metrics.nearest_copies(a, a, max_reference=0)
     with pytest.raises(ValueError, match="projections must be from 1"):
         metrics.sliced_wasserstein(a, a, projections=0)
     with pytest.raises(ValueError, match="one number a row, got 2 columns"):

@@ -93,13 +93,20 @@ def share_inside(points: Any, *boxes: tuple[Any, Any], widen: float = 0.0) -> fl
 
 
 def nearest_copies(
-    samples: Any, data: Any, held_out: Any = None, *, quantile: float = 0.01
+    samples: Any,
+    data: Any,
+    held_out: Any = None,
+    *,
+    quantile: float = 0.01,
+    max_reference: int | None = 10_000,
+    seed: int = 0,
 ) -> dict[str, float]:
     """The copy check: whether samples lie closer to training points than honest points do.
 
     Honest are points that were not trained on: ``held_out``, if given, or else each
     training point, seen from the others. ``quantile`` of them are nearer to the data than
-    the threshold; about as many samples should be.
+    the threshold; about as many samples should be. Of more than ``max_reference`` honest
+    points that many are taken, chosen by ``seed`` (None: all; n² distances).
 
     Returns
     -------
@@ -113,10 +120,12 @@ def nearest_copies(
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must be between 0 and 1, got {quantile}")
     points, train = _pair(samples, data, ("samples", "data"))
+    honest = train if held_out is None else _pair(held_out, data, ("held_out", "data"))[0]
+    chosen = _choose(len(honest), max_reference, "max_reference", derive(seed, "copy check"))
     if held_out is None:
-        reference = _to_the_others(train)
+        reference = _to_the_others(train, chosen)
     else:
-        reference = nearest(_pair(held_out, data, ("held_out", "data"))[0], train)[0]
+        reference = nearest(honest[chosen], train)[0]
     distance, _ = nearest(points, train)
     threshold = float(np.quantile(reference, quantile))
     spread = float(np.linalg.norm(train.std(axis=0, dtype=np.float64)))
@@ -141,14 +150,14 @@ def nearest(points: Any, data: Any) -> tuple[NDArray[np.float64], NDArray[np.int
     return _row_distance(rows, train, index), index
 
 
-def _to_the_others(data: NDArray[Any]) -> NDArray[np.float64]:
-    """Distance of each row to the nearest other row; 0 if it occurs twice."""
+def _to_the_others(data: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Distance of each of these rows to the nearest other row; 0 if it occurs twice."""
     if len(data) < 2:
         raise ValueError("data has one row; need two, or held_out=")
-    two = _neighbours(data, data, 2)
+    two = _neighbours(data[rows], data, 2)
     # Of rows that occur often, neither of the two need be the row itself: distance 0 is right.
-    other = np.where(two[:, 0] == np.arange(len(data)), two[:, 1], two[:, 0])
-    return _row_distance(data, data, other)
+    other = np.where(two[:, 0] == rows, two[:, 1], two[:, 0])
+    return _row_distance(data[rows], data, other)
 
 
 def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -208,12 +217,14 @@ def _quantile_steps(
 
 
 def _subsample(rows: NDArray[Any], max_n: int | None, seed: int) -> NDArray[np.float64]:
-    if max_n is not None:
-        max_n = _validate.check_integer(max_n, "max_n", 1, _validate.MAX_ROWS)
-        if len(rows) > max_n:
-            chosen = np.random.default_rng(seed).choice(len(rows), max_n, replace=False)
-            rows = rows[np.sort(chosen)]
-    return rows.astype(np.float64, copy=False)
+    return rows[_choose(len(rows), max_n, "max_n", seed)].astype(np.float64, copy=False)
+
+
+def _choose(n: int, most: int | None, name: str, seed: int) -> NDArray[np.int64]:
+    """All of n row numbers, or ``most`` of them, ascending."""
+    if most is None or _validate.check_integer(most, name, 1, _validate.MAX_ROWS) >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[Any], NDArray[Any]]:
