@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +25,8 @@ def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Calla
     whole each time. ValueError for another ending or a folder that cannot be written,
     ImportError where TensorBoard is missing: both before any training.
     """
+    check(log, tensorboard)
     path = None if log is None else Path(log)
-    if path is not None:
-        if path.suffix not in (".csv", ".json"):
-            raise ValueError(f"log must end in .csv or .json, got {str(path)!r}")
-        _files.check_output(path)
     board = None if tensorboard is None else _board(tensorboard)
 
     def write(rows: Rows) -> None:
@@ -47,13 +45,19 @@ def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Calla
             board.close()
 
 
+def check(log: PathLike | None, tensorboard: PathLike | None) -> None:
+    """Raise what ``writer`` would, and touch nothing."""
+    if log is not None:
+        if Path(log).suffix not in (".csv", ".json"):
+            raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
+        _files.check_output(Path(log))
+    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+
+
 def _board(folder: PathLike) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ImportError(
-            "tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'"
-        ) from None
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder))
 
 

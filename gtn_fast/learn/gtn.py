@@ -1,0 +1,322 @@
+"""GTN: from data points to a generator of new ones (sections 2.1 and 2.2, algorithms 1 and 2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import gtn_fast
+from gtn_fast import _files, _validate
+from gtn_fast.labels import Labels
+from gtn_fast.learn import _gtn_file, _logs
+from gtn_fast.learn import presets as _presets
+from gtn_fast.learn._seeds import derive
+from gtn_fast.learn._store import PathLike
+from gtn_fast.learn.hhat import HHat
+from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.training import History, train
+
+if TYPE_CHECKING:
+    from gtn_fast.learn.mixture import Mixture
+
+_ACTIVATIONS = 1 << 24  # elements of one layer that are computed together when sampling
+
+
+def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
+    """The mean over rows and coordinates of (ĥ(y) - x)², for (b, d) each (section 2.1's loss)."""
+    return nn.functional.mse_loss(model(y), x)
+
+
+class GTN:
+    """A generator of points in R^d: standardise, label, train ĥ; then map fresh normals.
+
+    >>> gtn = GTN(d=5, preset="mnist")
+    >>> gtn.fit(latents, val=more_latents)
+    >>> new = gtn.sample(1000)
+
+    Parameters
+    ----------
+    d : int
+        Dimension of the points.
+    preset : str or Preset
+        A row of table 2: swiss-roll, uniform, mnist, celeba, hap, cifar10.
+    components : int
+        More than one: the data is clustered, the source is a Gaussian mixture with the
+        clusters' means and deviations, labels stay inside a cluster (figure 9, appendix C).
+    device : optional
+        Where ĥ lives and is trained; the CPU by default.
+    **overrides
+        Fields of the preset: layers, width, batch_norm_layers, lr, batch_size, epochs,
+        patience, method, negative_slope.
+
+    Attributes
+    ----------
+    d, preset, components
+        As given, with the overrides.
+    model : HHat
+        On standardised coordinates.
+    scaling : Scaling or None
+    mixture : Mixture or None
+        Of the standardised data.
+    labels : Labels or None
+        Of the last labeling, unless there are components; not kept in files.
+    label_seconds : float
+        Spent on all labelings of the last fit.
+    history : History or None
+    """
+
+    def __init__(
+        self,
+        d: int,
+        preset: str | Preset = "mnist",
+        *,
+        components: int = 1,
+        device: torch.device | str | None = None,
+        **overrides: Any,
+    ) -> None:
+        self.d = _validate.check_integer(d, "d", 1, 2**31 - 1)
+        self.preset = _presets.preset(preset, **overrides)
+        _validate.check_method(self.preset.method, self.d)
+        self.components = _validate.check_integer(components, "components", 1, 2**31 - 1)
+        self.device = torch.device("cpu" if device is None else device)
+        self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
+        self.scaling: Scaling | None = None
+        self.mixture: Mixture | None = None
+        self.labels: Labels | None = None
+        self.label_seconds = 0.0
+        self.history: History | None = None
+        self.label_seed = 0
+        self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
+        self.component: NDArray[np.int64] | None = None  # of every row of X
+
+    def fit(
+        self,
+        X: Any,
+        val: Any = None,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        patience: int | None = None,
+        metric: Callable[[GTN], float] | None = None,
+        relabel_every: int = 0,
+        checkpoint: PathLike | None = None,
+        log: PathLike | None = None,
+        tensorboard: PathLike | None = None,
+        threads: int | None = None,
+        progress: Any = None,
+    ) -> History:
+        """Learn the data X (n, d), an array or tensor of any real dtype.
+
+        ``val`` (m, d) gets labels of its own and stops the training when its error no longer
+        falls (``patience`` epochs); so does ``metric``, which is called with this GTN after
+        each epoch and whose highest value is the best. ``epochs`` and ``patience`` replace the
+        preset's. ``relabel_every=k`` draws and labels a fresh Y every k epochs. ``threads``
+        is for the labeling. The rest is ``train``'s: see there. A fit starts from weights
+        drawn from ``seed``, whatever was learned before.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
+            run; a disk that refuses. Those about X and val leave the GTN as it was.
+        FloatingPointError
+            The loss became NaN or infinite.
+        """
+        seed = _validate.check_seed(seed)
+        relabel_every = _validate.check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
+        preset = self.preset
+        if epochs is not None:
+            preset = _presets.preset(preset, epochs=epochs)
+        if patience is not None:
+            preset = _presets.preset(preset, patience=patience)
+            if val is None and metric is None:
+                raise ValueError("patience needs val or metric: there is nothing to watch")
+        _logs.check(log, tensorboard)
+        if checkpoint is not None:
+            _files.check_output(Path(checkpoint))
+        x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
+        scaling = Scaling.of(x)
+        x = scaling.apply(x)
+        mixture, component = self._mixture_of(x, seed)
+
+        self.scaling, self.mixture, self.component = scaling, mixture, component
+        self.label_seconds = 0.0
+        self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
+
+        def pairs(round_: int) -> Sequence[Tensor]:
+            self.label_seed = derive(seed, f"train {round_}" if round_ else "train")
+            y, self.x_index, self.labels = self._label(
+                x, component, self.label_seed, threads, progress
+            )
+            return torch.from_numpy(y), torch.from_numpy(x[self.x_index])
+
+        def refresh(epoch: int) -> Sequence[Tensor] | None:
+            fresh = epoch > 1 and (epoch - 1) % relabel_every == 0
+            return pairs((epoch - 1) // relabel_every) if fresh else None
+
+        val_pairs = None
+        if val_x is not None:
+            val_x = scaling.apply(val_x)
+            y, index, _ = self._label(
+                val_x, self._nearest(val_x), derive(seed, "val"), threads, progress
+            )
+            val_pairs = torch.from_numpy(y), torch.from_numpy(val_x[index])
+        judged = val is not None or metric is not None
+        self.history = train(
+            self.model,
+            mse,
+            pairs(0),
+            epochs=preset.epochs,
+            batch_size=preset.batch_size,
+            lr=preset.lr,
+            seed=seed,
+            val=val_pairs,
+            patience=preset.patience if judged else None,
+            metric=None if metric is None else lambda _: metric(self),
+            refresh=refresh if relabel_every else None,
+            checkpoint=checkpoint,
+            log=log,
+            tensorboard=tensorboard,
+            progress=progress,
+            title="train ĥ",
+            identity={
+                "preset": asdict(replace(preset, epochs=1, patience=None)),
+                "components": self.components,
+                "relabel_every": relabel_every,
+            },
+        )
+        return self.history
+
+    def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
+        """The y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
+
+        Row i depends on (seed, i) only: a longer sample begins with the shorter one.
+        """
+        seed = derive(_validate.check_seed(seed), "sample")
+        n = _validate.check_integer(n, "n", 0, 2**48)
+        if self.mixture is not None:
+            return self.mixture.draw(n, seed)[0]
+        return gtn_fast.normal(seed, 0, n, self.d)
+
+    def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
+        """New points (n, d), in the data's own scale (algorithm 2)."""
+        self._fitted()
+        return self.transform(self.source_sample(n, seed))
+
+    @torch.no_grad()
+    def transform(self, y: Any) -> NDArray[np.float32]:
+        """ĥ of source points y (n, d), in the data's own scale: float32 (n, d)."""
+        scaling = self._fitted()
+        if len(y) == 0:
+            return np.empty((0, self.d), dtype=np.float32)
+        given = torch.from_numpy(self._points(y, "y").astype(np.float32, copy=False))
+        self.model.eval()
+        step = max(1, _ACTIVATIONS // max(self.preset.width, self.d))
+        parts = [self.model(part.to(self.device)).cpu() for part in torch.split(given, step)]
+        return scaling.undo(torch.cat(parts).numpy())
+
+    def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
+        """ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
+        steps = _validate.check_integer(steps, "steps", 2, 2**31 - 1)
+        ends = [
+            self._points(
+                y.reshape(1, -1) if _validate.is_tensor(y) else np.reshape(y, (1, -1)), name
+            )
+            for name, y in (("y0", y0), ("y1", y1))
+        ]
+        part = np.linspace(0, 1, steps)[:, None]
+        return self.transform((1 - part) * ends[0] + part * ends[1])
+
+    def interpolate_between(self, row_a: int, row_b: int, steps: int = 20) -> NDArray[np.float32]:
+        """``interpolate`` from the y of one row of X to the y of another (figure 8)."""
+        return self.interpolate(self.y_of_row(row_a), self.y_of_row(row_b), steps)
+
+    def y_of_row(self, row: int) -> NDArray[np.float32]:
+        """The y (d,) that was labeled with that row of X, in the last labeling."""
+        self._fitted()
+        assert self.x_index is not None
+        row = _validate.check_integer(row, "row", 0, len(self.x_index) - 1)
+        i = int(np.flatnonzero(self.x_index == row)[0])
+        if self.mixture is not None:
+            assert self.component is not None
+            y = self.mixture.draw_like(self.component[: i + 1], self.label_seed)[i:]
+        else:
+            y = gtn_fast.normal(self.label_seed, i, 1, self.d)
+        return y.reshape(self.d)
+
+    def save(self, path: PathLike) -> None:
+        """Write all that is needed to sample and interpolate: one .safetensors file.
+
+        FileError (a ValueError) if the disk refuses, ValueError before a fit.
+        """
+        self._fitted()
+        _gtn_file.save(self, path)
+
+    @staticmethod
+    def load(path: PathLike, device: torch.device | str | None = None) -> GTN:
+        """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
+        return _gtn_file.load(path, device)
+
+    def _fitted(self) -> Scaling:
+        if self.scaling is None:
+            raise ValueError("this GTN has not learned anything yet: call fit, or GTN.load a file")
+        return self.scaling
+
+    def _points(self, value: Any, name: str) -> NDArray[Any]:
+        """A checked matrix (n, self.d), float32 or float64."""
+        described = _validate.describe(value, name)
+        if described.cols != self.d:
+            raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
+        return _validate.convert(described)
+
+    def _mixture_of(
+        self, x: NDArray[np.float32], seed: int
+    ) -> tuple[Mixture | None, NDArray[np.int64] | None]:
+        if self.components == 1:
+            return None, None
+        from gtn_fast.learn.mixture import Mixture
+
+        return Mixture.fit(x, self.components, derive(seed, "components"))
+
+    def _nearest(self, x: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The component whose mean is nearest to each point, as k-means would put it."""
+        if self.mixture is None:
+            return None
+        distances = [np.square(x - mean).sum(axis=1) for mean in self.mixture.means]
+        return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)
+
+    def _label(
+        self,
+        x: NDArray[np.float32],
+        component: NDArray[np.int64] | None,
+        label_seed: int,
+        threads: int | None,
+        progress: Any,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], Labels | None]:
+        """A y for every row of standardised x, the row of x of each y, and the report."""
+        started = time.perf_counter()
+        if self.mixture is None:
+            labels = gtn_fast.label(
+                x,
+                seed=label_seed,
+                method=self.preset.method,
+                threads=threads,
+                progress=progress,
+            )
+            y, index = labels.y, labels.x_index
+        else:
+            from gtn_fast.learn.mixture import label_mixture
+
+            labels = None
+            y, index = label_mixture(x, self.mixture, component, label_seed, threads)
+        self.label_seconds += time.perf_counter() - started
+        return y, index, labels
