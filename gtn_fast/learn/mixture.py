@@ -137,17 +137,23 @@ def label_mixture(
 
 
 def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
-    """The cluster of every row, int64 (n,): the best of ten starts."""
+    """The cluster of every row, int64 (n,): the best of ten starts.
+
+    On one thread: the sums then have one order, and on busy cores a team of threads is ten
+    times slower.
+    """
     # Both libraries expand |x - c|² into float32 products, which cancel far from the origin.
     x = (x - x.mean(axis=0, dtype=np.float64)).astype(np.float32)
     small_seed = derive(seed, "k-means") % 2**31  # what both libraries take
     try:
         import faiss
     except ImportError:
-        from sklearn.cluster import KMeans
+        from sklearn.cluster import KMeans  # and with it:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         clusters = KMeans(k, n_init=_RESTARTS, max_iter=_ITERATIONS, random_state=small_seed)
-        return np.asarray(clusters.fit_predict(x), dtype=np.int64)
+        with threadpool_limits(1):
+            return np.asarray(clusters.fit_predict(x), dtype=np.int64)
     options: dict[str, Any] = {"min_points_per_centroid": 1, "max_points_per_centroid": len(x)}
     # Random starts miss well-separated clusters; FAISS before 1.13 has nothing else.
     plus_plus = getattr(faiss, "ClusteringInitMethod_KMEANS_PLUS_PLUS", None)
@@ -164,7 +170,6 @@ def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
 
 @contextmanager
 def _one_thread(faiss: Any) -> Iterator[None]:
-    """FAISS alone: its sums then have one order, and on busy cores its team is ten times slower."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
