@@ -1,0 +1,87 @@
+"""The idx format of MNIST, Fashion-MNIST and their relatives, plain or gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast._files import FileError, naming
+from gtn_fast.images.image_set import ImageSet, label_array
+
+_UBYTE = 0x08
+_PREFIX = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
+    """The uint8 array of one idx file, with ``ndim`` dimensions (3: images, 1: labels).
+
+    Big-endian header: two zero bytes, the type (8: uint8), the number of dimensions,
+    then each dimension in 4 bytes. Raises FileError for anything else, for a file that
+    is too short or too long, and for damaged gzip.
+    """
+    with naming(path), _open(path) as stream:
+        try:
+            shape, data = _content(stream, path, ndim)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FileError(f"{path}: damaged gzip: {error}") from None
+    expected = math.prod(shape)
+    if len(data) != expected:
+        size = f"{len(data)}" if len(data) < expected else f"more than {expected}"
+        raise FileError(
+            f"{path}: its header says {'x'.join(map(str, shape))} = {expected} bytes,"
+            f" but it holds {size}"
+        )
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes]:
+    """The shape of the header, and what follows: one byte more than that, if there is one."""
+    header = stream.read(4)
+    wanted = bytes((0, 0, _UBYTE, ndim))
+    if header != wanted:
+        raise FileError(
+            f"{path}: not an idx file of {ndim}-D bytes: begins with"
+            f" {header.hex() or 'nothing'}, wanted {wanted.hex()}"
+        )
+    sizes = stream.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise FileError(f"{path}: ends inside its header")
+    shape = struct.unpack(f">{ndim}I", sizes)
+    return shape, stream.read(math.prod(shape) + 1)
+
+
+def read(path: Path, split: str) -> ImageSet:
+    """MNIST files: a folder of them, or one images file (labels from its neighbour, if there)."""
+    images_path = _images_file(path, split) if path.is_dir() else path
+    images = read_idx(images_path, 3)
+    labels_path = _labels_file(images_path)
+    labels = None if labels_path is None else label_array(read_idx(labels_path, 1), "labels")
+    return ImageSet(images[:, None], labels, str(path))
+
+
+def _open(path: Path) -> Any:
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if zipped else path.open("rb")
+
+
+def _images_file(folder: Path, split: str) -> Path:
+    # Both spellings are in circulation: train-images-idx3-ubyte, train-images.idx3-ubyte.
+    found = sorted(folder.glob(f"*{_PREFIX[split]}-images?idx3-ubyte*"))
+    if not found:
+        raise FileError(f"{folder}: no {_PREFIX[split]}-images-idx3-ubyte (or .gz) for {split!r}")
+    return found[0]
+
+
+def _labels_file(images: Path) -> Path | None:
+    name = images.name.replace("images", "labels").replace("idx3", "idx1")
+    stem = name.removesuffix(".gz")
+    candidates = [images.with_name(each) for each in (name, stem, stem + ".gz")]
+    return next((p for p in candidates if p != images and p.is_file()), None)

@@ -1,0 +1,54 @@
+"""Crop and resize, as appendix F of the paper does (Pillow's antialiased bilinear filter)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# torchvision's Resize takes this filter for Pillow images too.
+FILTER = Image.Resampling.BILINEAR
+
+
+def center_crop(image: Image.Image, size: int | None = None) -> Image.Image:
+    """The square of ``size`` pixels around the centre; None: the largest there is.
+
+    ValueError if the image is smaller than that.
+    """
+    width, height = image.size
+    if size is None:
+        size = min(width, height)
+    if size > min(width, height):
+        raise ValueError(f"is {width}x{height}, smaller than the {size}x{size} to be cropped")
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def resize(image: Image.Image, side: int) -> Image.Image:
+    """``side`` x ``side`` pixels; another aspect ratio is squeezed."""
+    return image if image.size == (side, side) else image.resize((side, side), FILTER)
+
+
+def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
+    """uint8 (channels, height, width), channels 1 or 3. ValueError for more than 8 bits a channel.
+
+    Transparency is dropped.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"has more than 8 bits a channel (mode {image.mode})")
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns about transparent palettes
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def resize_images(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """All of uint8 (n, c, h, w): centre square, then ``side`` x ``side``."""
+    if images.shape[2:] == (side, side):
+        return images
+    n, channels = images.shape[:2]
+    out = np.empty((n, channels, side, side), np.uint8)
+    for i, pixels in enumerate(images):
+        whole = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
+        out[i] = to_array(resize(center_crop(whole), side), channels)
+    return out
