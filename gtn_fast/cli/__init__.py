@@ -1,7 +1,13 @@
 """The command line: ``gtn-fast COMMAND``.
 
     labeling.py   label, verify, plan
+    encoding.py   autoencode
+    training.py   train
+    sampling.py   sample, interpolate
+    judging.py    evaluate, experiment
     runs.py       bench, demo
+    _stages.py    what autoencode and train share
+    _models.py    trained models that commands read
     _common.py    exit codes, the parser, an output folder, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
@@ -16,7 +22,7 @@ import sys
 from collections.abc import Sequence
 
 import gtn_fast
-from gtn_fast.cli import labeling, runs
+from gtn_fast.cli import encoding, judging, labeling, runs, sampling, training
 from gtn_fast.cli._common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
@@ -36,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", INTERRUPTED)
     except gtn_fast.WrongMatching as error:
         return _fail(f"wrong matching: {error}", WRONG)
     except BrokenPipeError:  # `gtn-fast plan ... | head`
@@ -48,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
-    except (TypeError, ValueError, MemoryError) as error:
+    except (TypeError, ValueError, FloatingPointError, MemoryError) as error:
         return _fail(str(error) or "not enough memory", BAD_INPUT)
 
 
@@ -69,11 +75,11 @@ def _how_to_get(error: ImportError) -> str:
 def _parser() -> Parser:
     parser = Parser(
         prog="gtn-fast",
-        description="Exact, fast labeling for Generative Topological Networks (Algorithm 1).",
+        description="Generative Topological Networks: exact, fast labeling, training, samples.",
         epilog="Exit codes: 0 done, 1 wrong matching, 2 bad input, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    labeling.add(commands)
-    runs.add(commands)
+    for module in (labeling, encoding, training, sampling, judging, runs):
+        module.add(commands)
     return parser

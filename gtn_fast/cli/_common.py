@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from gtn_fast import _files
 
+Array = NDArray[Any]
+
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MATRIX = (
     "matrix, one row a point: .npy, .npz, .pt or .safetensors;"
@@ -29,6 +31,17 @@ class Parser(argparse.ArgumentParser):
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def positive(text: str) -> float:
+    """An argument that is a positive number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"wanted a positive number, got {text!r}")
+    return number
 
 
 def natural(text: str) -> int:
@@ -58,7 +71,7 @@ def folder(name: str) -> Path:
     return made
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
+def write_array(path: Path, array: Array) -> None:
     """``array`` as .npy, atomically."""
     _files.write(path, lambda temporary: np.save(temporary, array))
 
@@ -86,5 +99,6 @@ def count(number: int, noun: str) -> str:
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
     """The summary of a run: names and values, aligned."""
+    width = max(12, *(len(name) for name, _ in rows))
     for name, value in rows:
-        print(f"{name:<12} {value}")
+        print(f"{name:<{width}} {value}")

@@ -17,12 +17,17 @@ Row = Mapping[str, float]
 
 
 def loss_curves(
-    rows: Sequence[Row], title: str = "", best_epoch: int | None = None, metric: str = "metric"
+    rows: Sequence[Row],
+    title: str = "",
+    best_epoch: int | None = None,
+    metric: str = "metric",
+    loss: str = "mean squared error",
 ) -> Figure:
     """Training and validation loss by epoch, and the metric, if there is one, beside them.
 
     ``rows``: what training.History keeps of every epoch: epoch, loss and, where they
     were computed, val_loss and metric. ``best_epoch``: the one whose weights were kept.
+    ``metric``, ``loss``: what they are called.
     """
     scored = any(np.isfinite(row.get("metric", np.nan)) for row in rows)
     figure = new_figure(8.4, 6.2 if scored else 4.4)
@@ -38,7 +43,7 @@ def loss_curves(
     values = [row[key] for row in rows for key in ("loss", "val_loss") if row.get(key, 0) > 0]
     if values and max(values) > 20 * min(values):
         losses.set_yscale("log")
-    losses.set_ylabel("loss (mean squared error)", color=INK)
+    losses.set_ylabel(loss, color=INK)
     last.set_xlabel("epoch", color=INK)
     last.xaxis.get_major_locator().set_params(integer=True)
     for axes in figure.axes:

@@ -1,0 +1,58 @@
+"""Trained models that commands read, and what fits them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gtn_fast import _files, _validate
+from gtn_fast.cli._common import Array
+
+
+def load_points(name: str, key: str | None = None) -> Array:
+    """A matrix of finite numbers, one row a point, as NumPy; an error names the file."""
+    return _validate.convert(_validate.describe(_files.load_matrix(name, key), name))
+
+
+def load_gtn(path: str, device: Any = None) -> Any:
+    """A GTN; FileError for anything else."""
+    from gtn_fast.learn.gtn import GTN
+
+    return GTN.load(path, device=device)
+
+
+def load_autoencoder(path: str, device: Any = None) -> Any:
+    """An autoencoder or a VAE: both encode and decode; FileError for anything else."""
+    from gtn_fast.learn.autoencoder import Autoencoder
+    from gtn_fast.learn.vae import VAE
+
+    try:
+        return Autoencoder.load(path, device)
+    except ValueError as error:
+        try:
+            return VAE.load(path, device)
+        except ValueError:
+            raise error from None
+
+
+def decode(autoencoder: Any, latents: Array) -> Array:
+    """Images uint8 (n, c, h, w) of latents (n, d)."""
+    from gtn_fast.learn.codecs import decode_latents
+
+    images: Array = decode_latents(autoencoder, np.asarray(latents))
+    return images
+
+
+def check_width(autoencoder: Any, d: int, data: str, name: str) -> None:
+    """FileError unless ``d``, the width of ``data``, is what the autoencoder ``name`` decodes."""
+    if autoencoder.d != d:
+        raise _files.FileError(f"{data}: has d = {d}, but {name} decodes d = {autoencoder.d}")
+
+
+def check_images(autoencoder: Any, images: Array, name: str) -> None:
+    """FileError unless the autoencoder ``name`` is for images like these."""
+    wanted = (autoencoder.channels, autoencoder.side, autoencoder.side)
+    if images.shape[1:] != wanted:
+        shape, fits = ("x".join(map(str, each)) for each in (images.shape[1:], wanted))
+        raise _files.FileError(f"{name}: is for images of {fits}, these are {shape}")

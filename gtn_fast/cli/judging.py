@@ -1,0 +1,223 @@
+"""``gtn-fast evaluate | experiment``: how good samples are; the paper's experiments."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gtn_fast import _files, _validate
+from gtn_fast.cli import _models, _stages
+from gtn_fast.cli._common import (
+    MATRIX,
+    OK,
+    Array,
+    Commands,
+    check_folder,
+    natural,
+    print_table,
+    write_json,
+)
+
+_COPIES = 2_000  # samples whose nearest neighbour is looked for
+_IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
+_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
+
+
+def add(commands: Commands) -> None:
+    """Puts the commands of this file into the parser."""
+    evaluate = commands.add_parser("evaluate", help="compare samples with data")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--real", required=True, metavar="R", help=f"{MATRIX}, or images")
+    evaluate.add_argument("--generated", required=True, metavar="G", help="of the same kind")
+    evaluate.add_argument(
+        "--reconstructed", metavar="G", help="decoded real images: recon-IS, -FID"
+    )
+    network = evaluate.add_mutually_exclusive_group()
+    network.add_argument("--classifier", metavar="C.safetensors",
+                         help="images: IS and FID on its features")  # fmt: skip
+    network.add_argument("--train-classifier", action="store_true",
+                         help="images: train one on R's labels, and keep it")  # fmt: skip
+    network.add_argument("--inception", action="store_true",
+                         help="images: Inception's features, as published numbers")  # fmt: skip
+    evaluate.add_argument("--out", required=True, metavar="METRICS.json", help="where they go")
+    evaluate.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
+    evaluate.add_argument("--seed", type=int, default=0, help="default 0")
+    evaluate.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
+
+    experiment = commands.add_parser("experiment", help="one of the paper's; 'list' names them")
+    experiment.set_defaults(run=_experiment)
+    experiment.add_argument("name", metavar="NAME", help="'list' shows all")
+    experiment.add_argument("--out", default="experiments_output", metavar="DIR",
+                            help="default: experiments_output")  # fmt: skip
+    experiment.add_argument("--data", metavar="PATH", help="the data set, where one is needed")
+    experiment.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
+    experiment.add_argument("--seed", type=int, default=0, help="default 0")
+    experiment.add_argument("--threads", type=int, help="default: all cores of this process")
+    experiment.add_argument("--quiet", action="store_true", help="only files")
+    for name in _OPTIONS:
+        experiment.add_argument(f"--{name.replace('_', '-')}", type=natural,
+                                help="default: the experiment's own")  # fmt: skip
+
+
+# ------------------------------------------------------------------ evaluate
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _validate.check_seed(arguments.seed)
+    out = Path(arguments.out)
+    if out.suffix.lower() != ".json":
+        raise _files.FileError(f"{out}: metrics are written as .json")
+    _files.check_output(out)
+    asked = arguments.classifier or arguments.train_classifier or arguments.inception
+    if _holds_images(arguments.real):
+        if not asked:
+            raise ValueError(
+                "these are images: --classifier C.safetensors, --train-classifier"
+                " or --inception says whose features compare them"
+            )
+        record = _of_images(arguments, out)
+    else:
+        if asked or arguments.reconstructed:
+            option = "--reconstructed" if arguments.reconstructed else "a network"
+            raise ValueError(f"{arguments.real}: are points, and {option} is for images")
+        record = _of_points(arguments)
+    write_json(out, {"real": arguments.real, "generated": arguments.generated, **record})
+    if not arguments.quiet:
+        print_table([*_rows(record), ("saved", str(out))])
+    return OK
+
+
+def _holds_images(name: str) -> bool:
+    """Folders, image formats and arrays of three or more dimensions; a matrix is not."""
+    path, _ = _files.split_key(name)
+    if not path.exists():
+        raise _files.FileError(f"{path}: no such file or folder")
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in _files.EXTENSIONS:
+        return True
+    try:
+        if suffix == ".npy":
+            return bool(np.load(path, mmap_mode="r", allow_pickle=False).ndim > 2)
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return any(name in archive.files for name in _IMAGE_KEYS)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        pass  # whoever reads it says what is wrong
+    return False
+
+
+def _of_points(arguments: argparse.Namespace) -> dict[str, Any]:
+    from gtn_fast.metrics import points
+
+    real, generated = (_models.load_points(n) for n in (arguments.real, arguments.generated))
+    if real.shape[1] != generated.shape[1]:
+        raise ValueError(
+            f"{arguments.generated} has d = {generated.shape[1]},"
+            f" {arguments.real} has d = {real.shape[1]}"
+        )
+    seed = arguments.seed
+    return {
+        "energy_distance": points.energy_distance(real, generated, seed=seed),
+        "sliced_wasserstein": points.sliced_wasserstein(real, generated, seed=seed),
+        "copies": points.nearest_copies(generated[:_COPIES], real),
+    }
+
+
+def _of_images(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
+    from gtn_fast import metrics
+
+    quiet = False if arguments.quiet else None
+    network, record = _network(arguments, out)
+    real, generated, reconstructed = (
+        name and _read(name, arguments)[0]
+        for name in (arguments.real, arguments.generated, arguments.reconstructed)
+    )
+    options = {"seed": arguments.seed, "progress": quiet}
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        if reconstructed is not None:
+            record |= metrics.image_scores(real, generated, reconstructed, network, **options)
+        else:
+            record["IS"] = metrics.inception_score(generated, network, **options)
+            record["FID"] = metrics.fid(real, generated, network, progress=quiet)
+    for note in notes:
+        print(f"gtn-fast: note: {note.message}", file=sys.stderr)
+    return record
+
+
+def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, Any]]:
+    """Whose features compare the images (None: Inception's), and what to note of it."""
+    if arguments.inception:
+        return None, {"features": "Inception"}
+    from gtn_fast.learn.classifier import Classifier, accuracy, train_classifier
+
+    if arguments.classifier:
+        return Classifier.load(arguments.classifier), {"features": arguments.classifier}
+    images, labels = _read(arguments.real, arguments)
+    if labels is None:
+        raise ValueError(f"{arguments.real}: has no labels to train a classifier on")
+    classifier, _ = train_classifier(
+        images, labels, seed=arguments.seed, progress=False if arguments.quiet else None
+    )
+    path = out.with_name("classifier.safetensors")
+    classifier.save(path)
+    known = accuracy(classifier, images, labels)
+    return classifier, {"features": str(path), "training_accuracy": known}
+
+
+def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None]:
+    from gtn_fast.images import load_images
+
+    path, key = _files.split_key(name)
+    quiet = False if arguments.quiet else None
+    found = load_images(path, key=key, limit=arguments.limit, progress=quiet)
+    return found.images, found.labels
+
+
+def _rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """The metrics as a table; nested ones by their last name."""
+    rows = []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}: {part}", text) for part, text in _rows(value)]
+        else:
+            rows.append((name, value if isinstance(value, str) else f"{value:.4g}"))
+    return rows
+
+
+# ------------------------------------------------------------------ experiment
+
+
+def _experiment(arguments: argparse.Namespace) -> int:
+    from gtn_fast import experiments
+
+    if arguments.name == "list":
+        width = max(map(len, experiments.EXPERIMENTS))
+        for name, entry in experiments.EXPERIMENTS.items():
+            print(f"{name:<{width}}  {entry.title}")
+            if entry.data:
+                print(f"{'':<{width}}  needs --data: {entry.data}")
+        return OK
+    import matplotlib  # noqa: F401  (missing: say so before the work)
+
+    out = check_folder(arguments.out)
+    if arguments.name not in experiments.EXPERIMENTS:
+        valid = ", ".join(experiments.EXPERIMENTS)
+        raise ValueError(f"unknown experiment {arguments.name!r}; valid: list, {valid}")
+    experiments.run(
+        arguments.name,
+        out,
+        data=arguments.data,
+        quick=arguments.quick,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        say=(lambda _: None) if arguments.quiet else print,
+        **_stages.given(arguments, *_OPTIONS),
+    )
+    return OK

@@ -1,0 +1,133 @@
+"""``gtn-fast sample | interpolate``: new points, and images, from a trained GTN."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gtn_fast import _files, _validate
+from gtn_fast.cli import _models, _stages
+from gtn_fast.cli._common import (
+    OK,
+    Array,
+    Commands,
+    check_folder,
+    natural,
+    print_table,
+    write_array,
+)
+
+_CLOUD = 4_000  # samples behind the paths of an interpolation
+
+
+def add(commands: Commands) -> None:
+    """Puts the commands of this file into the parser."""
+    sample = commands.add_parser("sample", help="draw new samples from a trained GTN")
+    sample.set_defaults(run=_sample)
+    sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
+    sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
+                        help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
+
+    between = commands.add_parser("interpolate", help="walk between samples, or between data")
+    between.set_defaults(run=_interpolate)
+    between.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    between.add_argument("--rows", type=int, nargs=2, action="append", metavar=("A", "B"),
+                         help="rows of the training data; may be repeated")  # fmt: skip
+    between.add_argument("--count", type=natural, help="pairs that are drawn (default 4)")
+    between.add_argument("--steps", type=natural, default=20, help="default 20")
+
+    for command in (sample, between):
+        command.add_argument("gtn", metavar="GTN.safetensors", help="written by gtn-fast train")
+        command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
+        command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
+        command.add_argument("--quiet", action="store_true", help="no summary")
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    out = Path(arguments.out)
+    if out.suffix.lower() != ".npy":
+        raise _files.FileError(f"{out}: samples are written as .npy")
+    seed = _validate.check_seed(arguments.seed or 0)
+    _files.check_output(out)
+    gtn, autoencoder = _load(arguments)
+    _files.check_output(out, arguments.n * gtn.d * 4)
+    samples = gtn.sample(arguments.n, seed=seed)
+    write_array(out, samples)
+    saved = [out]
+    if autoencoder is not None:
+        saved += _write_images(_models.decode(autoencoder, samples), out)
+    if not arguments.quiet:
+        spread = f"mean {_short(samples.mean(axis=0))}, std {_short(samples.std(axis=0))}"
+        print_table(
+            [
+                ("samples", f"{len(samples):,} x {gtn.d}, seed {seed}"),
+                ("columns", spread),
+                ("saved", ", ".join(map(str, saved))),
+            ]
+        )
+    return OK
+
+
+def _write_images(images: Array, out: Path) -> list[Path]:
+    from gtn_fast import plots
+
+    arrays, picture = out.with_suffix(".npz"), out.with_suffix(".png")
+    _files.write(arrays, lambda name: np.savez_compressed(name, images=images))
+    plots.save(plots.image_grid(images[: _stages.SHOWN]), picture)
+    return [arrays, picture]
+
+
+def _interpolate(arguments: argparse.Namespace) -> int:
+    from gtn_fast import plots
+
+    if arguments.rows and (arguments.count or arguments.seed is not None):
+        raise ValueError("--rows says between which; it goes without --count and --seed")
+    if arguments.steps < 2:
+        raise ValueError("--steps: a path needs at least its two ends")
+    seed = _validate.check_seed(arguments.seed or 0)
+    out = check_folder(arguments.out)
+    gtn, autoencoder = _load(arguments)
+    if arguments.rows:
+        paths = [gtn.interpolate_between(a, b, steps=arguments.steps) for a, b in arguments.rows]
+        names = [f"row {a} to row {b}" for a, b in arguments.rows]
+    else:
+        y = gtn.source_sample(2 * (arguments.count or 4), seed)
+        paths = [gtn.interpolate(*ends, steps=arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
+        names = []
+    if autoencoder is not None:
+        rows = [_models.decode(autoencoder, path) for path in paths]
+        figure = plots.interpolation_rows(rows, captions=names or None)
+    else:
+        figure = plots.interpolation_paths(paths, gtn.sample(_CLOUD, seed), ", ".join(names[:3]))
+    with _stages.making(out):
+        write_array(out / "interpolations.npy", np.stack(paths))
+        plots.save(figure, out / "interpolation.png")
+    if not arguments.quiet:
+        print_table(
+            [
+                ("paths", f"{len(paths)} of {arguments.steps} steps, d = {gtn.d}"),
+                ("saved", f"{out}: interpolations.npy, interpolation.png"),
+            ]
+        )
+    return OK
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """The GTN and, if asked for, the autoencoder that decodes its samples."""
+    if arguments.autoencoder or arguments.run is _interpolate:
+        import matplotlib  # noqa: F401  (missing: say so before the work)
+    gtn = _models.load_gtn(arguments.gtn)
+    if not arguments.autoencoder:
+        return gtn, None
+    autoencoder = _models.load_autoencoder(arguments.autoencoder)
+    _models.check_width(autoencoder, gtn.d, arguments.gtn, arguments.autoencoder)
+    return gtn, autoencoder
+
+
+def _short(values: Array) -> str:
+    """Up to four numbers."""
+    shown = ", ".join(f"{value:.3g}" for value in values[:4])
+    return f"({shown}{', ...' if len(values) > 4 else ''})"

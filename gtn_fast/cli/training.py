@@ -1,0 +1,264 @@
+"""``gtn-fast train``: latents, or images by way of an autoencoder, to a GTN."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gtn_fast.cli import _models, _stages
+from gtn_fast.cli._common import (
+    MATRIX,
+    OK,
+    Array,
+    Commands,
+    natural,
+    positive,
+    print_table,
+    write_json,
+)
+
+PRESETS = ("swiss-roll", "uniform", "mnist", "celeba", "hap", "cifar10")
+_CHECKPOINT = "checkpoint.safetensors"
+_AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
+_AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
+_RESULTS = ("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json")
+_IMAGE_RESULTS = (_stages.AUTOENCODER, "latents.npy", "reconstructions.png")
+_JUDGED = 10_000  # samples that the metrics look at
+_COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked for
+
+
+def add(commands: Commands) -> None:
+    """Puts the command of this file into the parser."""
+    train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
+    train.set_defaults(run=_train)
+    train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {_stages.IMAGES}")
+    train.add_argument("--preset", choices=PRESETS, default="mnist",
+                       help="row of the paper's table 2 (default mnist)")  # fmt: skip
+    train.add_argument("--val", metavar="FILE|SHARE",
+                       help="data to validate on, or a share of DATA to hold out,"
+                            " or, for --images, test: the test split")  # fmt: skip
+    train.add_argument("--components", type=natural, default=1, metavar="K",
+                       help="clusters with a source of their own (default 1)")  # fmt: skip
+    for name in ("epochs", "patience", "batch-size", "layers", "width"):
+        train.add_argument(f"--{name}", type=natural, metavar="N", help="default: the preset's")
+    train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
+    train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
+                       help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
+    _stages.add_training_options(train)
+    train.add_argument("--autoencoder", metavar="A.safetensors",
+                       help="a trained one: it encodes --images and draws the samples")  # fmt: skip
+    whole = train.add_argument_group("from images, in one command")
+    whole.add_argument("--images", action="store_true",
+                       help="DATA are images: autoencoder and latents come first")  # fmt: skip
+    _stages.add_image_options(whole)
+    _stages.add_autoencoder_options(whole, "ae-")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from gtn_fast.learn.presets import preset
+
+    overrides = _stages.given(arguments, "layers", "width", "lr", "batch_size")
+    chosen = preset(arguments.preset, **overrides)
+    _check_options(arguments)
+    out = _stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
+    data = _read(arguments)
+    with _stages.making(out):
+        if arguments.fresh:
+            _stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+        if arguments.images:
+            _encode(data, arguments, out)
+        _hold_out(data, arguments)
+        gtn, history = _fit(data, chosen, arguments, out)
+        _finish(data, gtn, history, arguments, out)
+    return OK
+
+
+@dataclass
+class _Data:
+    """What a training is about: read first, filled on the way."""
+
+    x: Any = None  # latents (n, d)
+    val: Any = None  # latents (m, d), or the share to hold out, or None
+    images: Array | None = None
+    val_images: Array | None = None
+    autoencoder: Any = None
+    table: list[tuple[str, str]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Options that mean something only for images are refused without them, and others with."""
+    names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
+    meant = _stages.given(arguments, *names)
+    if meant and not arguments.images:
+        raise ValueError(f"--{next(iter(meant)).replace('_', '-')} is about images: add --images")
+    own = [name for name in meant if name.startswith("ae_") or name == "d"]
+    if own and arguments.autoencoder:
+        raise ValueError(f"--{own[0].replace('_', '-')} is already settled by --autoencoder")
+
+
+def _read(arguments: argparse.Namespace) -> _Data:
+    """All files of the command, checked against each other before the work."""
+    data = _Data(val=_share(arguments.val))
+    name = arguments.autoencoder
+    if name:
+        data.autoencoder = _models.load_autoencoder(name, arguments.device)
+    file = arguments.val if data.val is None else None
+    if arguments.images:
+        data.images = _stages.read_images(arguments)
+        if file == "test":
+            data.val_images = _stages.read_images(arguments, split="test")
+        elif file:
+            data.val_images = _stages.read_images(arguments, path=file)
+        for images in (data.images, data.val_images):
+            if images is not None and data.autoencoder is not None:
+                _models.check_images(data.autoencoder, images, name)
+        return data
+    data.x = _models.load_points(arguments.data, arguments.key)
+    if data.autoencoder is not None:
+        _models.check_width(data.autoencoder, data.x.shape[1], arguments.data, name)
+    if file:
+        data.val = _models.load_points(file)
+        if data.val.shape[1] != data.x.shape[1]:
+            raise ValueError(
+                f"{file} has d = {data.val.shape[1]}, {arguments.data} has d = {data.x.shape[1]}"
+            )
+    return data
+
+
+def _share(text: str | None) -> float | None:
+    try:
+        share = float(text or "")
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise ValueError(f"--val: a share must be between 0 and 1, got {text}")
+    return share
+
+
+def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
+    """Images to latents, by an autoencoder that is trained here or was given."""
+    assert data.images is not None
+    data.table.append(("images", _stages.images_text(data.images)))
+    if data.autoencoder is None:
+        data.autoencoder, history = _stages.fit_autoencoder(
+            data.images, arguments, out, prefix="ae_", stem=_AE_STEM
+        )
+        data.table.append(("autoencoder", _stages.history_text(history)))
+        data.record["autoencoder"] = _stages.history_record(history)
+    data.x = _stages.encode(data.autoencoder, data.images, arguments, out / "latents.npy")
+    if data.val_images is not None:
+        data.val = _stages.encode(data.autoencoder, data.val_images, arguments, None)
+    data.record["reconstruction_rmse"] = _stages.compare(
+        data.autoencoder, data.images, data.x, arguments.seed, out
+    )
+
+
+def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
+    """Takes a share of the rows for validation; the others keep their order."""
+    if not isinstance(data.val, float):
+        return
+    n = len(data.x)
+    held = round(n * data.val)
+    if not 0 < held < n:
+        raise ValueError(f"--val {data.val:g} of {n} rows leaves nothing to train or to validate")
+    chosen = np.zeros(n, dtype=bool)
+    chosen[np.random.default_rng(arguments.seed).permutation(n)[:held]] = True
+    data.x, data.val = data.x[~chosen], data.x[chosen]
+
+
+def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
+    from gtn_fast.learn.gtn import GTN
+
+    gtn = GTN(data.x.shape[1], chosen, components=arguments.components, device=arguments.device)
+    with _stages.keeping(out / _CHECKPOINT):
+        history = gtn.fit(
+            data.x,
+            data.val,
+            seed=arguments.seed,
+            epochs=arguments.epochs,
+            patience=arguments.patience,
+            relabel_every=arguments.relabel_every,
+            checkpoint=out / _CHECKPOINT,
+            log=out / "log.csv",
+            tensorboard=arguments.tensorboard,
+            threads=arguments.threads,
+            progress=False if arguments.quiet else None,
+        )
+    gtn.save(out / "gtn.safetensors")
+    return gtn, history
+
+
+def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, out: Path) -> None:
+    """Pictures, metrics, summary."""
+    from gtn_fast import plots
+
+    plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
+    _draw_samples(data, gtn, arguments.seed, out / "samples.png")
+    judged = _judge(data, gtn, arguments.seed)
+    record = {
+        "preset": arguments.preset,
+        "components": arguments.components,
+        "seed": arguments.seed,
+        "rows": len(data.x),
+        "d": data.x.shape[1],
+        "training": _stages.history_record(history),
+        **data.record,
+        **judged,
+    }
+    write_json(out / "metrics.json", record)
+    _stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+    if not arguments.quiet:
+        latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {arguments.preset}"
+        trained = [("latents", latents), ("training", _stages.history_text(history))]
+        names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
+        saved = ("saved", f"{out}: {', '.join(names)}")
+        print_table([*data.table, *trained, *_quality(judged), saved])
+
+
+def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
+    """The metrics in words: each distance beside that of one half of the data to the other."""
+    copies, rows = judged["copies"], []
+    for name in ("energy_distance", "sliced_wasserstein"):
+        own, ideal = judged[name], judged[f"{name}_of_data"]
+        text = f"{own:.4g} to the {judged['compared_with']}; halves of the data {ideal:.4g}"
+        rows.append((name.removesuffix("_distance").removeprefix("sliced_"), text))
+    near = f"{copies['share_closer']:.1%} of the samples lie as near to a training point"
+    return [*rows, ("copies", f"{near} as the nearest {copies['quantile']:.0%} of honest points")]
+
+
+def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
+    """New samples: as images if there is a decoder, else points in the colour of their y."""
+    from gtn_fast import plots
+
+    if data.autoencoder is not None:
+        made = _models.decode(data.autoencoder, gtn.sample(_stages.SHOWN, seed))
+        plots.save(plots.image_grid(made, title="New samples"), path)
+        return
+    y = gtn.source_sample(_JUDGED, seed)
+    plots.save(plots.scatter_by_norm(y, gtn.transform(y), data=data.x), path)
+
+
+def _judge(data: _Data, gtn: Any, seed: int) -> dict[str, Any]:
+    """Distances of new samples to the data, beside those of the data to itself."""
+    from gtn_fast.metrics import points
+
+    x = np.asarray(data.x)
+    rows = np.random.default_rng(seed).permutation(len(x))
+    samples = gtn.sample(_JUDGED, seed)
+    one, other = (x[half[:_JUDGED]] for half in np.array_split(rows, 2))
+    real = x[rows[:_JUDGED]] if data.val is None else np.asarray(data.val)[:_JUDGED]
+    honest = rows[: min(_COPIES, len(x) // 2)]
+    train = np.delete(x, honest, axis=0)
+    return {
+        "compared_with": "data" if data.val is None else "validation data",
+        "energy_distance": points.energy_distance(samples, real),
+        "energy_distance_of_data": points.energy_distance(one, other),
+        "sliced_wasserstein": points.sliced_wasserstein(samples, real),
+        "sliced_wasserstein_of_data": points.sliced_wasserstein(one, other),
+        "copies": points.nearest_copies(samples[:_COPIES], train, x[honest]),
+    }
