@@ -6,11 +6,16 @@
     plan           strategy, seconds and bytes before running        (planner.py)
     normal         the source sample, any rows of it                 (random.py)
     create_labels  the authors' function, drop-in, for torch         (compat.py)
+    GTN            the generator: fit, sample, interpolate; and      (learn/)
+                   HHat, Autoencoder, LabeledPairs beside it
 
 Below: _validate.py (all checks of arguments), backends/ (what can run a matching),
 reference.py (the oracle that all of it answers to), _native (the C++ engine).
-Importing this package imports NumPy, never torch.
+Beside them: learn/ (the torch layer), metrics/, images/, plots/, experiments/, cli/.
+Importing this package imports NumPy, never torch: learn's names load it when asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from gtn_fast._version import __version__
 from gtn_fast.api import label
@@ -20,7 +25,16 @@ from gtn_fast.planner import Plan, plan
 from gtn_fast.random import normal
 from gtn_fast.verify import VerifyReport, WrongMatching, verify
 
+if TYPE_CHECKING:
+    from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs
+
+_LEARN = ("GTN", "Autoencoder", "HHat", "LabeledPairs")
+
 __all__ = [
+    "GTN",
+    "Autoencoder",
+    "HHat",
+    "LabeledPairs",
     "Labels",
     "Plan",
     "VerifyReport",
@@ -32,3 +46,15 @@ __all__ = [
     "plan",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LEARN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gtn_fast import learn
+
+    return getattr(learn, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

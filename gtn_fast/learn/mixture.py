@@ -149,7 +149,7 @@ def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
         import faiss
     except ImportError:
         from sklearn.cluster import KMeans  # and with it:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         clusters = KMeans(k, n_init=_RESTARTS, max_iter=_ITERATIONS, random_state=small_seed)
         with threadpool_limits(1):
