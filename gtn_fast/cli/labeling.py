@@ -9,9 +9,9 @@ from typing import Any
 
 import gtn_fast
 from gtn_fast import _files
+from gtn_fast.backends.registry import METHODS
 from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, print_table
 
-METHODS = ("auto", "ray", "circle", "tree", "screen", "reference", "rank")
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
 
 

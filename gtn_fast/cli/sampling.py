@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast import _files, _validate
+from gtn_fast import _files, _memory, _validate
 from gtn_fast.cli import _models, _stages
 from gtn_fast.cli._common import (
     OK,
@@ -53,7 +53,11 @@ def _sample(arguments: argparse.Namespace) -> int:
     seed = _validate.check_seed(arguments.seed or 0)
     _files.check_output(out)
     gtn, autoencoder = _load(arguments)
-    _files.check_output(out, arguments.n * gtn.d * 4)
+    row = 4 * gtn.d
+    _files.check_output(out, arguments.n * row)
+    if autoencoder is not None:
+        row += autoencoder.channels * autoencoder.side**2
+    _memory.check(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
     samples = gtn.sample(arguments.n, seed=seed)
     write_array(out, samples)
     saved = [out]

@@ -91,7 +91,9 @@ class _Data:
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    """Options that mean something only for images are refused without them, and others with."""
+    """Options that could only be ignored are refused."""
+    if arguments.patience is not None and arguments.val is None:
+        raise ValueError("--patience needs --val: there is nothing to watch")
     names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
     meant = _stages.given(arguments, *names)
     if meant and not arguments.images:
