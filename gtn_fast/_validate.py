@@ -20,8 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-METHODS = ("auto", "ray", "circle", "tree", "screen", "reference", "rank")
+from gtn_fast.backends import registry
+
+METHODS = registry.METHODS
 TREE_DIMENSIONS = (2, 16)
+# The dimensions a method takes, both ends included; one that is not here takes any.
+_DIMENSIONS = {"ray": (1, 1), "circle": (2, 2), "rank": (1, 1), "tree": TREE_DIMENSIONS}
 MAX_THREADS = 4096
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
 _FINITE_CHUNK = 1 << 18  # elements looked at together: the temporary stays below 1 MiB
@@ -112,15 +116,20 @@ def check_method(method: object, d: int) -> str:
         raise TypeError(f"method must be a string, got {type(method).__name__}")
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
-    needs = {"ray": (1, 1), "circle": (2, 2), "rank": (1, 1), "tree": TREE_DIMENSIONS}
-    low, high = needs.get(method, (1, d))
-    if not low <= d <= high:
+    if not takes(method, d):
+        low, high = _DIMENSIONS[method]
         wanted = f"d = {low}" if low == high else f"d from {low} to {high}"
-        fitting = [m for m in METHODS if (r := needs.get(m, (1, d)))[0] <= d <= r[1]]
+        fitting = [each for each in METHODS if takes(each, d)]
         raise ValueError(
             f"method {method!r} needs {wanted}, the data have d = {d}; valid: {', '.join(fitting)}"
         )
     return method
+
+
+def takes(method: str, d: int) -> bool:
+    """Tell whether a method takes data of dimension d."""
+    low, high = _DIMENSIONS.get(method, (1, d))
+    return low <= d <= high
 
 
 def check_integer(value: Any, name: str, low: int, high: int) -> int:

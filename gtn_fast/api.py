@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gtn_fast import _groups, _memory, _progress, _validate, backends, planner
 from gtn_fast._version import __version__
-from gtn_fast.backends import Matched, native
+from gtn_fast.backends import Matched, registry
 from gtn_fast.labels import Labels
 from gtn_fast.random import normal
 
@@ -73,7 +73,7 @@ def label(
     MemoryError
         The prediction exceeds the memory available; nothing was allocated yet.
     ImportError
-        The method needs the compiled engine and that is not built.
+        The backend of the method cannot run here; says why and what to do.
     """
     started = time.perf_counter()
     x_in = _validate.describe(X, "X")
@@ -95,8 +95,8 @@ def label(
     plans = [(1, planner.make_plan(n_x, n_y, d, method, threads, data=x_in.value))]
     if parts is not None:
         plans = _group_plans(parts, d, method, threads)
-    for _, each in plans:
-        backends.for_strategy(each.strategy)  # raises before any work if it cannot run
+    # Raises before any work if one of them cannot run.
+    runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
     seconds = sum(count * each.seconds for count, each in plans)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
@@ -115,7 +115,7 @@ def label(
         x_part: NDArray[Any], y_part: NDArray[Any], team: int, call: _progress.Progress | None
     ) -> Matched:
         strategy = strategies[len(x_part), len(y_part)]
-        return backends.for_strategy(strategy)(
+        return runners[strategy](
             x_part,
             y_part,
             strategy=strategy,
@@ -201,12 +201,13 @@ def _needed_bytes(
 def _chosen(plans: Sequence[tuple[int, planner.Plan]]) -> dict[str, Any]:
     """Say which strategy ran, why, and on which instructions."""
     strategies = sorted({each.strategy for _, each in plans})
-    is_native = any(strategy in native.STRATEGIES for strategy in strategies)
+    # A method, "auto" too, stays with one backend, whatever the sizes of the groups.
+    backend = registry.find(strategies[0])
     chosen: dict[str, Any] = {
         "strategy": strategies[0] if len(strategies) == 1 else "mixed",
         "why": plans[0][1].why,
-        "backend": "native" if is_native else "reference",
-        "simd": str(native.module().simd_active()) if is_native else "numpy",
+        "backend": backend.name,
+        "simd": backend.load().instructions(),
     }
     if len(strategies) > 1:
         chosen["why"] = "by the size of each group"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast import _memory, _validate
 from gtn_fast import _thresholds as t
-from gtn_fast.backends import native
+from gtn_fast.backends import native, registry
 
 # Below this many predicted seconds a calibration would cost more than it tells.
 _CALIBRATE_FROM_S = 1.0
@@ -129,8 +129,12 @@ def make_plan(
     strategy, why = choose(n_x, n_y, d, threads, spread)
     if method != "auto":
         strategy, why = method, "asked for"
+    backend = registry.find(strategy)
+    if strategy not in t.BYTES:  # no formula here: its backend knows
+        seconds, needed = backend.load().predict(n_x, n_y, d, threads)
+        return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
     seconds = _seconds(strategy, n_x, n_y, d, threads, spread)
-    if seconds > _CALIBRATE_FROM_S and strategy in native.STRATEGIES:
+    if seconds > _CALIBRATE_FROM_S and backend.name == "native":
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 

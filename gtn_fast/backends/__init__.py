@@ -1,11 +1,19 @@
-"""What can run a matching. One signature, the same answer from each, bit for bit.
+"""What can run a matching. One signature, the same answer from each exact one, bit for bit.
 
+    registry.py   the list: names, strategies, devices, needs; why one cannot run here
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
 
-A backend is a module with ``match(x, y, *, strategy, threads, block, list_length,
-progress) -> Matched``. Its arrays have been through gtn_fast._validate; it checks
-nothing again. ``for_strategy`` says which one runs a strategy.
+A backend is an entry of ``registry.BACKENDS`` and a module with
+
+    match(x, y, *, strategy, threads, block, list_length, progress) -> Matched
+    require()       ImportError with reason and remedy, in one line, if it cannot run here
+    instructions()  what it computes with, for the report
+    predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
+                    only for strategies of which planner.py has no formula
+
+The arrays have been through gtn_fast._validate; a backend checks nothing again.
+``for_strategy`` gives the ``match`` that runs a strategy.
 """
 
 from __future__ import annotations
@@ -15,6 +23,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gtn_fast.backends import registry
 
 Progress = Callable[[int, int], None]
 
@@ -50,11 +60,13 @@ class Match(Protocol):
         ...
 
 
-def for_strategy(strategy: str) -> Match:
-    """Return the backend that runs ``strategy``; ImportError if the engine is not built."""
-    from gtn_fast.backends import native, reference
+def for_strategy(strategy: str, device: str = "cpu") -> Match:
+    """Return the ``match`` of the backend that runs ``strategy`` on ``device``.
 
-    if strategy in reference.STRATEGIES:
-        return reference.match
-    native.module()
-    return native.match
+    Raises ImportError, with reason and remedy, if that backend cannot run here, and
+    ValueError, with what is valid, if there is none.
+    """
+    module = registry.find(strategy, device).load()
+    module.require()
+    match: Match = module.match
+    return match

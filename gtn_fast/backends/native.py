@@ -1,40 +1,44 @@
-"""The C++ engine (gtn_fast._native): strategies ray, circle, tree and screen."""
+"""The C++ engine (gtn_fast._native)."""
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 from typing import Any
 
 from numpy.typing import NDArray
 
+from gtn_fast import _packages
 from gtn_fast.backends import Matched, Progress
 
-STRATEGIES = ("ray", "circle", "tree", "screen")
+_REMEDY = (
+    "run `pip install .` in the repository (it needs a C++20 compiler),"
+    " or use method='reference' (slow, the same answer)"
+)
 
 
 def module() -> ModuleType:
-    """Return the compiled module; ImportError says how to get it."""
-    try:
-        return importlib.import_module("gtn_fast._native")
-    except ModuleNotFoundError as error:
-        if error.name != "gtn_fast._native":
-            raise
-        raise ImportError(
-            "the compiled engine gtn_fast._native is not built: run `pip install .` in the"
-            " repository, or use method='reference' (slow, the same answer)"
-        ) from error
+    """Return the compiled module; ImportError says why it cannot be, and how to get it."""
+    name = "gtn_fast._native"
+    return _packages.load(name, f"the compiled engine {name}", _REMEDY, absent="is not built")
+
+
+def require() -> None:
+    """Raise ImportError, with reason and remedy, if the engine is not there or broken."""
+    module()
 
 
 def available() -> bool:
     """Tell whether the compiled engine is there. One that is there but broken raises."""
     try:
         module()
-    except ImportError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError):
-            return False
-        raise
+    except _packages.Absent:
+        return False
     return True
+
+
+def instructions() -> str:
+    """Return the instruction set of this process, by its name in GTN_FAST_SIMD."""
+    return str(module().simd_active())
 
 
 def match(

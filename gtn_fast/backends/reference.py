@@ -1,4 +1,4 @@
-"""The oracle behind the backends' signature: strategies reference and rank, in NumPy."""
+"""The oracle behind the backends' signature, and the 1-D rank labeling, in NumPy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 from gtn_fast import reference
 from gtn_fast.backends import Matched, Progress
 
-STRATEGIES = ("reference", "rank")
 _PERIOD_S = 0.1
+
+
+def require() -> None:
+    """Do nothing: NumPy is always there."""
+
+
+def instructions() -> str:
+    """Return "numpy": what NumPy uses below is its own affair."""
+    return "numpy"
 
 
 def match(

@@ -1,0 +1,95 @@
+"""The one list of backends: what each is, which strategies it runs, whether it runs here.
+
+A new backend is an entry of ``BACKENDS`` and the module it names. The names of methods
+and strategies come from here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What a backend says of itself, without importing it.
+
+    ``exact``: every strategy gives the one answer of its definition, bit for bit;
+    ``devices``: where it computes, in torch's words; ``strategies``: what it runs, each a
+    method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
+    of the module, which has the functions that backends/__init__.py lists.
+    """
+
+    name: str
+    module: str
+    exact: bool
+    devices: tuple[str, ...]
+    strategies: tuple[str, ...]
+    needs: tuple[str, ...]
+    description: str
+
+    def load(self) -> ModuleType:
+        """Import the module. Light: what it needs is imported when it is used."""
+        return importlib.import_module(self.module)
+
+
+BACKENDS = (
+    Backend(
+        name="native",
+        module="gtn_fast.backends.native",
+        exact=True,
+        devices=("cpu",),
+        strategies=("ray", "circle", "tree", "screen"),
+        needs=("gtn_fast._native",),
+        description="the C++ engine",
+    ),
+    Backend(
+        name="reference",
+        module="gtn_fast.backends.reference",
+        exact=True,
+        devices=("cpu",),
+        strategies=("reference", "rank"),
+        needs=(),
+        description="the definition, in NumPy; slow",
+    ),
+)
+
+# What label(method=...) takes. A strategy that two backends run, each on a device of
+# its own, is one method.
+METHODS = ("auto", *dict.fromkeys(name for each in BACKENDS for name in each.strategies))
+
+
+def get(name: str) -> Backend:
+    """Return the backend of that name; ValueError with the valid names if there is none."""
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend
+    valid = ", ".join(backend.name for backend in BACKENDS)
+    raise ValueError(f"unknown backend {name!r}; valid: {valid}")
+
+
+def find(strategy: str, device: str = "cpu") -> Backend:
+    """Return the backend that runs ``strategy`` on ``device``, whether it runs here or not.
+
+    ValueError, with what is valid, for a strategy or device that no backend has.
+    """
+    devices: dict[str, None] = {}
+    for backend in BACKENDS:
+        if strategy in backend.strategies:
+            if device in backend.devices:
+                return backend
+            devices.update(dict.fromkeys(backend.devices))
+    if not devices:
+        valid = ", ".join(dict.fromkeys(name for each in BACKENDS for name in each.strategies))
+        raise ValueError(f"unknown strategy {strategy!r}; valid: {valid}")
+    raise ValueError(f"{strategy!r} does not run on {device!r}; valid: {', '.join(devices)}")
+
+
+def why_not(name: str) -> str | None:
+    """Say in one line why that backend cannot run here, and the remedy; None if it can."""
+    try:
+        get(name).load().require()
+    except ImportError as error:
+        return " ".join(str(error).split())
+    return None
