@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,14 @@ def available_bytes() -> int | None:
     """
     rooms = [room for room in (_machine_room(), _cgroup_room()) if room is not None]
     return min(rooms) if rooms else None
+
+
+def total_bytes() -> int | None:
+    """Return the bytes of this machine's memory; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not POSIX; a name it does not know
+        return None
 
 
 def peak_bytes() -> int:

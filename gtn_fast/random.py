@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _validate, reference
-from gtn_fast.backends import native
+from gtn_fast.backends import native, registry
 
 _CHUNK = 1 << 16  # values made together without the engine
 
@@ -20,7 +20,7 @@ def normal(
 
     float32 (rows, d). An element is a function of (seed, row, column, d) alone: the
     same on every machine, thread count and range of rows (Philox4x64-10, AS 241; see
-    csrc/include/gtn_fast/normal.h). The engine makes it if built, else NumPy: same bits.
+    csrc/include/gtn_fast/normal.h). The engine makes it if it runs here, else NumPy: same bits.
 
     Raises TypeError or ValueError for arguments that are no integers in range.
     """
@@ -29,7 +29,7 @@ def normal(
     rows = _validate.check_integer(rows, "rows", 0, 2**48)
     d = _validate.check_integer(d, "d", 1, 2**31 - 1)
     workers = _validate.check_threads(threads)
-    if native.available():
+    if registry.why_not("native") is None:
         made: Any = native.module().normal(seed, first_row, rows, d, workers)
         return np.asarray(made)
     out = np.empty((rows, d), dtype=np.float32)

@@ -6,12 +6,13 @@
     sampling.py   sample, interpolate
     judging.py    evaluate, experiment
     runs.py       bench, demo
+    doctor.py     doctor
     _stages.py    what autoencode and train share
     _models.py    trained models that commands read
     _common.py    exit codes, the parser, an output folder, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
-(one line with the counter-example); 2 bad input (one line on stderr, no traceback);
+(one line with the counter-example), or ``doctor`` a missing or wrong engine; 2 bad input (one line on stderr, no traceback);
 130 Ctrl-C.
 """
 
@@ -22,7 +23,7 @@ import sys
 from collections.abc import Sequence
 
 import gtn_fast
-from gtn_fast.cli import encoding, judging, labeling, runs, sampling, training
+from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
 from gtn_fast.cli._common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
@@ -76,10 +77,10 @@ def _parser() -> Parser:
     parser = Parser(
         prog="gtn-fast",
         description="Generative Topological Networks: exact, fast labeling, training, samples.",
-        epilog="Exit codes: 0 done, 1 wrong matching, 2 bad input, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 1 wrong matching (doctor: no sound engine), 2 bad input, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, sampling, judging, runs):
+    for module in (labeling, encoding, training, sampling, judging, runs, doctor):
         module.add(commands)
     return parser
