@@ -12,8 +12,8 @@
     _common.py    exit codes, the parser, an output folder, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
-(one line with the counter-example), or ``doctor`` a missing or wrong engine; 2 bad input (one line on stderr, no traceback);
-130 Ctrl-C.
+(one line with the counter-example) or ``doctor`` no sound engine; 2 bad input (one line on
+stderr, no traceback); 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="gtn-fast",
         description="Generative Topological Networks: exact, fast labeling, training, samples.",
-        epilog="Exit codes: 0 done, 1 wrong matching (doctor: no sound engine), 2 bad input, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 1 wrong matching or engine, 2 bad input, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
