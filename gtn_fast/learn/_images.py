@@ -1,0 +1,83 @@
+"""Images as the networks take them: checked once, between bytes and [-1, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gtn_fast.learn._seeds import derive
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def as_images(images: Any, name: str = "images") -> Tensor:
+    """``images`` (tensor or array) as a uint8 tensor (n, c, h, w), not copied where it need not be.
+
+    TypeError for another container or dtype, ValueError for another shape.
+    """
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8:
+            raise TypeError(f"{name} must be uint8 (0 to 255), got {images.dtype}")
+        # torch warns about read-only memory, such as a memory map's.
+        images = torch.from_numpy(images if images.flags.writeable else images.copy())
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} must be a uint8 array or tensor, got {type(images).__name__}")
+    if images.dtype != torch.uint8:
+        raise TypeError(f"{name} must be uint8 (0 to 255), got {images.dtype}")
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            f"{name} must have shape (n, channels, height, width), n > 0, got {tuple(images.shape)}"
+        )
+    return images
+
+
+def as_square_images(images: Any, name: str = "images", like: Tensor | None = None) -> Tensor:
+    """As ``as_images``; ValueError also unless square, or unlike ``like`` in channels or side."""
+    checked = as_images(images, name)
+    height, width = checked.shape[2:]
+    if height != width:
+        raise ValueError(
+            f"{name} must be square, got height {height} and width {width};"
+            " load_images(..., side=) resizes them"
+        )
+    if like is not None and like.shape[1:] != checked.shape[1:]:
+        raise ValueError(
+            f"{name} must be images like those trained on, {tuple(like.shape[1:])},"
+            f" got {tuple(checked.shape[1:])}"
+        )
+    return checked
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]."""
+    return images.to(torch.float32).mul_(1 / 127.5).sub_(1)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Floats in [-1, 1] -> uint8, rounded; what is outside is clipped."""
+    return images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def seeded(build: Callable[[], M], seed: int) -> M:
+    """``build()`` with initial weights that depend on ``seed`` alone.
+
+    torch's global generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights"))
+        return build()
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the weights are."""
+    return next(module.parameters()).device
+
+
+def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
+    """``rows`` in pieces of ``size``, in order."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,226 @@
+"""Images in, generator out: autoencoder, latents and GTN in one call (section 3.1 of the paper)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gtn_fast import _files
+from gtn_fast._validate import check_integer, check_seed
+from gtn_fast._version import __version__
+from gtn_fast.learn._images import as_square_images
+from gtn_fast.learn._seeds import derive
+from gtn_fast.learn._store import PathLike
+from gtn_fast.learn.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
+from gtn_fast.learn.codecs import AnyCodec, as_codec, decode_latents, encode_images
+from gtn_fast.learn.gtn import GTN
+from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.training import History
+
+__all__ = ["Fitted", "fit_images", "generate"]
+
+AUTOENCODER, LATENTS, GTN_FILE = "autoencoder.safetensors", "latents.npy", "gtn.safetensors"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``fit_images`` made.
+
+    codec: the Autoencoder, or the codec that was given.
+    latents: float32 (n, d), of the images in their order.
+    histories: "autoencoder" (unless it was given or reused) and "gtn".
+    """
+
+    codec: AnyCodec
+    latents: NDArray[np.float32]
+    gtn: GTN
+    histories: dict[str, History]
+
+    @property
+    def autoencoder(self) -> Autoencoder | None:
+        """The Autoencoder; None where another codec was given."""
+        return self.codec if isinstance(self.codec, Autoencoder) else None
+
+
+def fit_images(
+    images: Any,
+    d: int,
+    *,
+    val: Any = None,
+    preset: str | Preset = "mnist",
+    components: int = 1,
+    codec: AnyCodec | None = None,
+    ae_epochs: int = 20,
+    ae_batch_size: int = 128,
+    ae_lr: float = 1e-3,
+    ae_weight_decay: float = 1e-5,
+    bfloat16: bool = False,
+    metric: Callable[[NDArray[np.uint8]], float] | None = None,
+    metric_samples: int = 200,
+    seed: int = 0,
+    out: PathLike | None = None,
+    device: Any = None,
+    threads: int | None = None,
+    progress: Any = None,
+    **overrides: Any,
+) -> Fitted:
+    """Train an autoencoder on uint8 images (n, c, h, w), then a GTN on their latents.
+
+    Parameters
+    ----------
+    val : images, optional
+        Held out; the errors on them choose the weights of both networks, with the
+        preset's patience for the GTN.
+    preset, components, **overrides
+        As for GTN (epochs, patience, lr, ... are fields of the preset).
+    codec : optional
+        Used in place of an autoencoder of our own; ``ae_...`` and ``bfloat16`` are for ours.
+        Its latents must have d columns.
+    metric : callable, optional
+        Called after each epoch of the GTN with ``metric_samples`` new images, uint8; the
+        highest value is the best (the paper: Inception Score of 200).
+    out : folder, optional
+        Made if it is not there; gets autoencoder.safetensors, latents.npy,
+        gtn.safetensors and a .csv log of each training. A run that was killed goes on from its
+        checkpoints. An autoencoder found there is reused if it was trained on these very
+        images with these settings, and otherwise replaced.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As train_autoencoder, encode_images and GTN.fit; FileError if ``out`` cannot be
+        written.
+    """
+    data = as_square_images(images)
+    held_out = None if val is None else as_square_images(val, "val", data)
+    d, seed = check_integer(d, "d", 1, 1 << 24), check_seed(seed)
+    check_integer(metric_samples, "metric_samples", 1, 1 << 31)
+    gtn = GTN(d, preset, components=components, device=device, **overrides)
+    folder = None if out is None else _folder(out)
+    histories = {}
+    if codec is None:
+        settings = {
+            "epochs": ae_epochs,
+            "batch_size": ae_batch_size,
+            "lr": ae_lr,
+            "weight_decay": ae_weight_decay,
+            "seed": derive(seed, "autoencoder"),
+            "bfloat16": bfloat16,
+        }
+        codec, history = _autoencoder(data, held_out, d, settings, folder, device, progress)
+        if history is not None:
+            histories["autoencoder"] = history
+    as_codec(codec)
+    latents = encode_images(
+        codec, data, out=None if folder is None else folder / LATENTS, progress=progress
+    )
+    if latents.shape[1] != d:
+        raise ValueError(f"the codec gives latents of {latents.shape[1]} columns, but d is {d}")
+    val_latents = None
+    if held_out is not None:
+        val_latents = encode_images(codec, held_out, progress=progress)
+
+    def judge(trained: GTN) -> float:
+        shown = trained.sample(metric_samples, derive(seed, "metric"))
+        assert metric is not None
+        return metric(decode_latents(codec, shown))
+
+    known = [_fingerprint(latents), gtn.preset.name, components, sorted(overrides.items()), seed]
+    checkpoint = _checkpoint(folder, "gtn", known)
+    histories["gtn"] = gtn.fit(
+        latents,
+        val_latents,
+        seed=seed,
+        metric=None if metric is None else judge,
+        checkpoint=checkpoint,
+        log=None if folder is None else folder / "gtn.csv",
+        threads=threads,
+        progress=progress,
+    )
+    if folder is not None:
+        gtn.save(folder / GTN_FILE)
+        _remove(checkpoint)
+    return Fitted(codec, latents, gtn, histories)
+
+
+def generate(fitted: Fitted, n: int, seed: int = 0) -> NDArray[np.uint8]:
+    """New images, uint8 (n, c, h, w): decoder(ĥ(y)) for y from the source (algorithm 2)."""
+    return decode_latents(fitted.codec, fitted.gtn.sample(n, seed))
+
+
+def _autoencoder(
+    data: Tensor,
+    val: Tensor | None,
+    d: int,
+    settings: Mapping[str, Any],
+    folder: Path | None,
+    device: Any,
+    progress: Any,
+) -> tuple[Autoencoder, History | None]:
+    """The autoencoder of these images and settings: the one in ``folder``, or trained now."""
+    if folder is None:
+        return train_autoencoder(data, d, val=val, device=device, progress=progress, **settings)
+    file = folder / AUTOENCODER
+    made_from = {
+        **settings,
+        "d": d,
+        "images": _fingerprint(data.cpu().numpy()),
+        "val": None if val is None else _fingerprint(val.cpu().numpy()),
+        "version": __version__,
+    }
+    with suppress(_files.FileError):  # none there, or none of ours
+        found, extra = load_autoencoder(file, device)
+        if extra.get("made_from") == made_from:
+            return found, None
+    checkpoint = _checkpoint(folder, "autoencoder", made_from)
+    model, history = train_autoencoder(
+        data,
+        d,
+        val=val,
+        device=device,
+        progress=progress,
+        checkpoint=checkpoint,
+        log=folder / "autoencoder.csv",
+        **settings,
+    )
+    model.save(file, {"made_from": made_from})
+    _remove(checkpoint)
+    return model, history
+
+
+def _folder(out: PathLike) -> Path:
+    folder = Path(out)
+    with _files.naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _files.check_output(folder / GTN_FILE)
+    return folder
+
+
+def _checkpoint(folder: Path | None, name: str, known: Any) -> Path | None:
+    """Named by what the run is made from: that of other settings is not in the way."""
+    if folder is None:
+        return None
+    text = json.dumps(known, sort_keys=True, default=str)
+    digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    return folder / f"{name}-{digest}.checkpoint.safetensors"
+
+
+def _remove(checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
+def _fingerprint(array: NDArray[Any]) -> str:
+    """Of shape, dtype and every byte."""
+    digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
