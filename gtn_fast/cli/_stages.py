@@ -158,13 +158,15 @@ def fit_autoencoder(
     arguments: argparse.Namespace,
     out: Path,
     *,
+    val: Array | None = None,
     prefix: str = "",
     stem: str = "",
     vae: bool = False,
 ) -> tuple[Any, History]:
     """Trains it and writes it, its log and its losses into ``out``; (model, history).
 
-    ``prefix`` is that of the options, ``stem`` that of the names of log and picture.
+    ``val``: images that choose the weights. ``prefix`` is that of the options, ``stem``
+    that of the names of log and picture.
     """
     from gtn_fast import plots
     from gtn_fast.learn.autoencoder import train_autoencoder
@@ -180,6 +182,7 @@ def fit_autoencoder(
         model, history = fit(
             images,
             arguments.d or 5,
+            val=val,
             **settings,
             seed=arguments.seed,
             device=arguments.device,

@@ -148,7 +148,7 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     data.table.append(("images", _stages.images_text(data.images)))
     if data.autoencoder is None:
         data.autoencoder, history = _stages.fit_autoencoder(
-            data.images, arguments, out, prefix="ae_", stem=_AE_STEM
+            data.images, arguments, out, val=data.val_images, prefix="ae_", stem=_AE_STEM
         )
         data.table.append(("autoencoder", _stages.history_text(history)))
         data.record["autoencoder"] = _stages.history_record(history)

@@ -50,7 +50,7 @@ def labelled_grids(
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, (name, _), made in zip(grid.flat, panels, tiles, strict=False):
-        axes.imshow(made)
+        axes.imshow(made, interpolation="nearest")
         if name:
             axes.set_title(name, fontsize=12, color=INK)
     if title:
@@ -74,7 +74,7 @@ def interpolation_rows(
     figure = _tight(new_figure(width, height))
     grid = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
     for place, (axes, strip) in enumerate(zip(grid, strips, strict=True)):
-        axes.imshow(strip)
+        axes.imshow(strip, interpolation="nearest")
         axes.set_axis_off()
         if captions:
             axes.set_title(captions[place], fontsize=10, color=INK, loc="left", pad=3)

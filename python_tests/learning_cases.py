@@ -1,0 +1,51 @@
+"""What the tests of the learning commands share: tiny data, trained once, and helpers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from gtn_fast import cli
+
+N, SIDE, D = 300, 8, 3
+PNG = b"\x89PNG"
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def one_line(capsys, *words):
+    """The error stream holds exactly one line, of ours, with these words in it."""
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("gtn-fast: error: ")
+    for word in words:
+        assert word in lines[0]
+    assert captured.out == ""
+
+
+def names(folder):
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def read(path):
+    return json.loads(Path(path).read_text())
+
+
+def train(folder):
+    """Writes data into ``folder``, and the results of train and of train --images."""
+    rng = np.random.default_rng(3)
+    np.save(folder / "x.npy", rng.random((N, 2)))
+    labels = np.arange(N) % 2
+    images = rng.integers(0, 60, size=(N, SIDE, SIDE), dtype=np.uint8)
+    images[labels == 1, :4] += 180  # class 1 is bright above
+    np.savez(folder / "images.npz", x_train=images, y_train=labels,
+             x_test=images[:40], y_test=labels[:40])  # fmt: skip
+    assert run("train", folder / "x.npy", "--out", folder / "points", "--preset", "uniform",
+               "--epochs", 3, "--val", 0.1, "--quiet") == 0  # fmt: skip
+    assert run("train", folder / "images.npz", "--images", "--out", folder / "images", "--d", D,
+               "--ae-epochs", 2, "--epochs", 2, "--val", "test", "--quiet") == 0  # fmt: skip
