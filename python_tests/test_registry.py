@@ -1,0 +1,226 @@
+"""The list of backends: what it says is so, and what cannot run says why."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import types
+
+import cases
+import numpy as np
+import pytest
+
+import gtn_fast
+from gtn_fast import _packages, _validate, backends, reference
+from gtn_fast.backends import native as native_backend
+from gtn_fast.backends import registry
+from gtn_fast.cli import labeling
+
+ENGINE = "gtn_fast._native"
+BUILD = r"run `pip install \.` in the repository \(it needs a C\+\+20 compiler\)"
+
+
+class Raises:
+    """A finder that makes ``import name`` raise ``error``."""
+
+    def __init__(self, name, error):
+        self.name, self.error = name, error
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            raise self.error
+
+
+@pytest.fixture
+def breaks(monkeypatch):
+    """``breaks(module, error)``: importing it raises that error."""
+
+    def break_module(name, error):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setattr(sys, "meta_path", [Raises(name, error), *sys.meta_path])
+
+    return break_module
+
+
+def pretend(name="pretend", *, missing=None, devices=("cpu",), strategies=("pretend",)):
+    """A backend (entry, module) that answers by the oracle."""
+
+    def require():
+        if missing:
+            raise ImportError(f"{missing} is not installed:\n  pip install {missing}")
+
+    module = types.ModuleType(f"a_module_of_{name}")
+    module.match = lambda x, y, **_: backends.Matched(*reference.match(x, y), {"asked": 1.0})
+    module.require = require
+    module.instructions = lambda: "make-believe"
+    module.predict = lambda n_x, n_y, d, threads: (0.25, 1000)
+    entry = registry.Backend(name, module.__name__, True, devices, strategies, (), "for a test")
+    return entry, module
+
+
+@pytest.fixture
+def enlist(monkeypatch):
+    """Puts a pretend backend into the list, as an entry and a module would be."""
+
+    def add(entry, module):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, entry))
+        monkeypatch.setattr(_validate, "METHODS", (*_validate.METHODS, *entry.strategies))
+
+    return add
+
+
+# ------------------------------------------------------------------ the list
+
+
+def test_names_come_from_the_list():
+    strategies = [name for backend in registry.BACKENDS for name in backend.strategies]
+    assert ("auto", *strategies) == registry.METHODS
+    assert _validate.METHODS is registry.METHODS
+    assert labeling.METHODS is registry.METHODS
+    assert {"ray", "circle", "tree", "screen", "reference", "rank"} <= set(strategies)
+
+
+def test_no_two_backends_run_one_strategy_on_one_device():
+    names = [backend.name for backend in registry.BACKENDS]
+    assert len(set(names)) == len(names)
+    seats = [(s, device) for b in registry.BACKENDS for s in b.strategies for device in b.devices]
+    assert len(set(seats)) == len(seats)
+
+
+@pytest.mark.parametrize("backend", registry.BACKENDS, ids=lambda backend: backend.name)
+def test_a_module_has_what_the_interface_lists(backend):
+    module = backend.load()
+    given = inspect.signature(module.match).parameters
+    wanted = dict(inspect.signature(backends.Match.__call__).parameters)
+    del wanted["self"]
+    assert [(p.name, p.kind, p.default) for p in given.values()] == [
+        (p.name, p.kind, p.default) for p in wanted.values()
+    ]
+    assert module.require() is None
+    assert isinstance(module.instructions(), str)
+
+
+@pytest.mark.parametrize("backend", registry.BACKENDS, ids=lambda backend: backend.name)
+def test_every_strategy_of_the_list_runs(native, backend):
+    """The names of the list are those that the backend knows, and lead to it."""
+    for strategy in backend.strategies:
+        assert registry.find(strategy) is backend
+        d = next(d for d in (1, 2) if _validate.takes(strategy, d))
+        x, y = cases.make("gaussian", 40, 30, d)
+        report = gtn_fast.label(x, y, method=strategy, threads=1).report
+        assert (report["strategy"], report["backend"]) == (strategy, backend.name)
+
+
+def test_unknown_names_are_answered_with_the_valid_ones():
+    with pytest.raises(ValueError, match="unknown backend 'cuda'; valid: native, reference"):
+        registry.get("cuda")
+    with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+        registry.why_not("cuda")
+    with pytest.raises(ValueError, match=r"unknown strategy 'auto'; valid: ray, .*, rank"):
+        registry.find("auto")
+    with pytest.raises(ValueError, match="'tree' does not run on 'cuda'; valid: cpu"):
+        backends.for_strategy("tree", "cuda")
+
+
+def test_one_strategy_on_two_devices(enlist):
+    entry, module = pretend(devices=("cuda",), strategies=("screen",))
+    enlist(entry, module)
+    assert registry.find("screen", "cuda") is entry
+    assert registry.find("screen").name == "native"
+    assert backends.for_strategy("screen", "cuda") is module.match
+
+
+# ------------------------------------------------------------------ what cannot run
+
+
+def test_what_can_run_has_no_reason(native):
+    assert registry.why_not("native") is None
+    assert registry.why_not("reference") is None
+
+
+def test_an_engine_that_is_not_built(monkeypatch):
+    monkeypatch.setitem(sys.modules, ENGINE, None)
+    reason = registry.why_not("native")
+    assert reason.startswith(f"the compiled engine {ENGINE} is not built: run `pip install .`")
+    assert "C++20" in reason
+    assert "\n" not in reason
+    assert registry.why_not("reference") is None
+    assert not native_backend.available()
+    for strategy in registry.get("native").strategies:
+        with pytest.raises(ImportError, match=f"not built: {BUILD}"):
+            backends.for_strategy(strategy)
+        d = 1 if strategy == "ray" else 2
+        with pytest.raises(ImportError, match=f"not built: {BUILD}"):
+            gtn_fast.label(np.eye(4)[:, :d], method=strategy)
+
+
+def test_an_engine_that_does_not_load(breaks):
+    """There, but linked with something else: no silent fall-back, and reference still works."""
+    breaks(ENGINE, OSError("libstdc++.so.6: version\n `GLIBCXX_9' not found"))
+    reason = registry.why_not("native")
+    assert reason.startswith(
+        f"the compiled engine {ENGINE} does not load"
+        " (OSError: libstdc++.so.6: version `GLIBCXX_9' not found): run `pip install .`"
+    )
+    with pytest.raises(ImportError, match="does not load"):
+        native_backend.available()
+    for method in ("auto", "screen"):
+        with pytest.raises(ImportError, match=rf"does not load \(OSError: .*\): {BUILD}"):
+            gtn_fast.label(np.eye(4), method=method)
+    assert gtn_fast.label(np.eye(4), method="reference").report["simd"] == "numpy"
+
+
+def test_a_forced_backend_that_cannot_run_raises_before_any_work(enlist):
+    entry, module = pretend(missing="unobtainium")
+    module.match = lambda *_, **__: pytest.fail("it ran")
+    enlist(entry, module)
+    remedy = "unobtainium is not installed: pip install unobtainium"
+    assert registry.why_not("pretend") == remedy
+    with pytest.raises(ImportError, match="pip install unobtainium"):
+        gtn_fast.label(np.eye(3), method="pretend")
+
+
+def test_a_backend_is_an_entry_and_a_module(enlist):
+    """Nothing else has to know of it: methods, plan, label and report follow."""
+    enlist(*pretend())
+    x, y = cases.make("gaussian", 60, 50, 3)
+    planned = gtn_fast.plan(x, 50, method="pretend")
+    assert (planned.strategy, planned.seconds, planned.bytes) == ("pretend", 0.25, 1000)
+    labels = gtn_fast.label(x, y, method="pretend")
+    assert (labels.x_index == gtn_fast.label(x, y, method="reference").x_index).all()
+    shown = {name: labels.report[name] for name in ("strategy", "backend", "simd", "engine")}
+    assert shown == {
+        "strategy": "pretend",
+        "backend": "pretend",
+        "simd": "make-believe",
+        "engine": {"asked": 1.0},
+    }
+
+
+# ------------------------------------------------------------------ packages
+
+
+def test_absent_and_broken_are_told_apart(breaks):
+    with pytest.raises(_packages.Absent, match=r"^X is not installed: get it$"):
+        _packages.load("no_such_package_of_ours", "X", "get it")
+    with pytest.raises(_packages.Absent, match=r"^X is not built: get it$"):
+        _packages.load("no_such_package_of_ours.part", "X", "get it", absent="is not built")
+    # A package that is there, but lacks one that it needs.
+    breaks("colorsys", ModuleNotFoundError("No module named 'hues'", name="hues"))
+    with pytest.raises(ImportError, match=r"^X does not load \(.*'hues'\): get it$") as caught:
+        _packages.load("colorsys", "X", "get it")
+    assert not isinstance(caught.value, _packages.Absent)
+
+
+def test_a_long_reason_is_cut(breaks):
+    breaks("colorsys", RuntimeError("one two three\n" * 200))
+    with pytest.raises(ImportError) as caught:
+        _packages.load("colorsys", "X", "get it")
+    assert len(str(caught.value)) < 260
+    assert str(caught.value).endswith(" ...): get it")
+
+
+def test_what_is_fine_is_imported():
+    assert _packages.load("colorsys", "X", "get it") is importlib.import_module("colorsys")
