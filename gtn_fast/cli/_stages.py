@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtn_fast import _files, _validate
-from gtn_fast.cli._common import Array, check_folder, natural, positive
+from gtn_fast.cli._common import Array, check_folder, count, natural, positive
 
 if TYPE_CHECKING:
     from gtn_fast.learn.training import History
@@ -248,7 +248,8 @@ def history_record(history: History) -> dict[str, Any]:
 def history_text(history: History) -> str:
     """``31 epochs in 12.1 s, loss 0.0312, validation 0.0340 (epoch 28)``."""
     record = history_record(history)
-    text = f"{record['epochs']} epochs in {record['seconds']:.1f} s, loss {record['loss']:.4g}"
+    epochs = count(record["epochs"], "epoch")
+    text = f"{epochs} in {record['seconds']:.1f} s, loss {record['loss']:.4g}"
     if record["val_loss"] is not None:
         text += f", validation {record['val_loss']:.4g}"
     return f"{text} (epoch {record['best_epoch']})"
