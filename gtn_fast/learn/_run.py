@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from gtn_fast import _files
 from gtn_fast._progress import Bar
 from gtn_fast.learn import _checkpoint
+from gtn_fast.learn._guards import (
+    check_rows,
+    has_batch_norm,
+    noise_state,
+    private_generators,
+    whole_steps,
+)
 from gtn_fast.learn._logs import Rows
 from gtn_fast.learn._seeds import derive
 
 Loss = Callable[..., Tensor]
 """loss(model, *batch) -> scalar tensor, the mean over the batch."""
+
+
+class Gradient(Protocol):
+    """Instead of autograd: the gradient of one vector that holds all parameters."""
+
+    parameter: nn.Parameter
+
+    def __call__(self, *batch: Tensor) -> Tensor:
+        """The loss of a batch in training mode; its gradient goes to ``parameter.grad``."""
+        ...
+
 
 _GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces of this size
 _LOOK_S = 0.25  # how often losses are looked at: each look waits for the device
@@ -61,6 +76,7 @@ class Run:
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
     title: str
+    gradient: Gradient | None = None
 
     history: History = field(default_factory=History)
     epoch: int = 1  # the one that runs
@@ -126,11 +142,11 @@ class Run:
             if self.refresh is not None and not self.step:
                 with self._saved_at_interrupt():
                     self._take(self.refresh(self.epoch))
-            with _whole_steps() as asked, _generators(self.where):
+            with whole_steps() as asked, private_generators(self.where):
                 self._steps(asked, bar)
-            with self._saved_at_interrupt(), _generators(self.where):
+            with self._saved_at_interrupt(), private_generators(self.where):
                 scores = self._scores()
-            with _whole_steps() as asked:
+            with whole_steps() as asked:
                 self._record(scores)
                 write_log(self.history.epochs)
                 bar.show(**{k: f"{v:.4g}" for k, v in self.history.epochs[-1].items()})
@@ -179,9 +195,12 @@ class Run:
         self._seed_noise(f"epoch {self.epoch}")
         seen, next_look = self.step, time.monotonic() + _LOOK_S
         for batch in self._batches():
-            self.optimizer.zero_grad(set_to_none=True)
-            value = self.loss(self.model, *batch)
-            value.backward()  # type: ignore[no-untyped-call]
+            if self.gradient is not None:
+                value = self.gradient(*batch)
+            else:
+                self.optimizer.zero_grad(set_to_none=True)
+                value = self.loss(self.model, *batch)
+                value.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.losses.append(value.detach())
             self.step += 1
@@ -190,7 +209,7 @@ class Run:
                 self._check_losses(seen)
                 bar.update(self.step - seen)
                 if asked or time.monotonic() >= self.next_save:
-                    self.save(_noise(self.where))
+                    self.save(noise_state(self.where))
                 if asked:
                     raise KeyboardInterrupt
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
@@ -277,65 +296,3 @@ class Run:
             if "cuda" in self.noise and self.where.type == "cuda":
                 torch.cuda.set_rng_state(self.noise["cuda"], self.where)
             self.noise = {}
-
-
-def check_rows(
-    data: Sequence[Tensor] | Tensor,
-    name: str,
-    model: nn.Module | None = None,
-    batch_size: int = 0,
-) -> None:
-    """Raise unless ``data`` are tensors of one length that make batches for ``model``."""
-    if isinstance(data, Tensor) or not all(isinstance(t, Tensor) for t in data) or not len(data):
-        raise TypeError(f"{name} must be a sequence of tensors, got {type(data).__name__}")
-    sizes = [len(t) if t.ndim else 0 for t in data]
-    if min(sizes) != max(sizes) or not sizes[0]:
-        raise ValueError(f"the tensors of {name} must be of one length above 0, got {sizes}")
-    if model is not None and has_batch_norm(model) and min(sizes[0], batch_size) < 2:
-        raise ValueError(
-            f"batch norm needs batches of at least 2 rows: {name} has {sizes[0]} rows,"
-            f" batch_size is {batch_size}"
-        )
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    """Tell whether a batch of one row is of no use to the model."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
-
-
-@contextmanager
-def _whole_steps() -> Iterator[list[bool]]:
-    """Let Ctrl-C wait for the end of a step: it makes the list non-empty; a second one acts.
-
-    Python delivers signals to the main thread only, and a program's own handler stays.
-    """
-    asked: list[bool] = []
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield asked
-        return
-
-    def handler(_signal: int, _frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(True)
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _generators(where: torch.device) -> Iterator[None]:
-    """Give torch's global generators back as they were."""
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        yield
-
-
-def _noise(where: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if where.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(where)
-    return states

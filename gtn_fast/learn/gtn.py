@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,12 +17,14 @@ from gtn_fast import _files, _validate
 from gtn_fast.labels import Labels
 from gtn_fast.learn import _gtn_file, _logs
 from gtn_fast.learn import presets as _presets
+from gtn_fast.learn._flat import FlatMSE
+from gtn_fast.learn._labeling import Labeled, label_points, nearest
 from gtn_fast.learn._seeds import derive
 from gtn_fast.learn._store import PathLike
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import History, train
+from gtn_fast.learn.training import History, is_small, train
 
 if TYPE_CHECKING:
     from gtn_fast.learn.mixture import Mixture
@@ -146,18 +147,28 @@ class GTN:
         x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
         scaling = Scaling.of(x)
         x = scaling.apply(x)
-        mixture, component = self._mixture_of(x, seed)
+        mixture, component = None, None
+        if self.components > 1:
+            from gtn_fast.learn.mixture import Mixture
+
+            mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
 
         self.scaling, self.mixture, self.component = scaling, mixture, component
         self.label_seconds = 0.0
         self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
 
+        def label(
+            points: NDArray[np.float32], of: NDArray[np.int64] | None, label_seed: int
+        ) -> Labeled:
+            found = label_points(points, mixture, of, label_seed, preset.method, threads, progress)
+            self.label_seconds += found.seconds
+            return found
+
         def pairs(round_: int) -> Sequence[Tensor]:
             self.label_seed = derive(seed, f"train {round_}" if round_ else "train")
-            y, self.x_index, self.labels = self._label(
-                x, component, self.label_seed, threads, progress
-            )
-            return torch.from_numpy(y), torch.from_numpy(x[self.x_index])
+            found = label(x, component, self.label_seed)
+            self.x_index, self.labels = found.x_index, found.labels
+            return found.tensors(x)
 
         def refresh(epoch: int) -> Sequence[Tensor] | None:
             fresh = epoch > 1 and (epoch - 1) % relabel_every == 0
@@ -166,10 +177,8 @@ class GTN:
         val_pairs = None
         if val_x is not None:
             val_x = scaling.apply(val_x)
-            y, index, _ = self._label(
-                val_x, self._nearest(val_x), derive(seed, "val"), threads, progress
-            )
-            val_pairs = torch.from_numpy(y), torch.from_numpy(val_x[index])
+            near = None if mixture is None else nearest(mixture, val_x)
+            val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
         judged = val is not None or metric is not None
         self.history = train(
             self.model,
@@ -188,6 +197,7 @@ class GTN:
             tensorboard=tensorboard,
             progress=progress,
             title="train ĥ",
+            gradient=self._gradient(),
             identity={
                 "preset": asdict(replace(preset, epochs=1, patience=None)),
                 "components": self.components,
@@ -278,45 +288,7 @@ class GTN:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
         return _validate.convert(described)
 
-    def _mixture_of(
-        self, x: NDArray[np.float32], seed: int
-    ) -> tuple[Mixture | None, NDArray[np.int64] | None]:
-        if self.components == 1:
-            return None, None
-        from gtn_fast.learn.mixture import Mixture
-
-        return Mixture.fit(x, self.components, derive(seed, "components"))
-
-    def _nearest(self, x: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        """The component whose mean is nearest to each point, as k-means would put it."""
-        if self.mixture is None:
-            return None
-        distances = [np.square(x - mean).sum(axis=1) for mean in self.mixture.means]
-        return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)
-
-    def _label(
-        self,
-        x: NDArray[np.float32],
-        component: NDArray[np.int64] | None,
-        label_seed: int,
-        threads: int | None,
-        progress: Any,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], Labels | None]:
-        """A y for every row of standardised x, the row of x of each y, and the report."""
-        started = time.perf_counter()
-        if self.mixture is None:
-            labels = gtn_fast.label(
-                x,
-                seed=label_seed,
-                method=self.preset.method,
-                threads=threads,
-                progress=progress,
-            )
-            y, index = labels.y, labels.x_index
-        else:
-            from gtn_fast.learn.mixture import label_mixture
-
-            labels = None
-            y, index = label_mixture(x, self.mixture, component, label_seed, threads)
-        self.label_seconds += time.perf_counter() - started
-        return y, index, labels
+    def _gradient(self) -> FlatMSE | None:
+        """For small networks on the CPU: the same gradient as autograd's, sooner."""
+        small = self.device.type == "cpu" and is_small(self.model, self.preset.batch_size)
+        return FlatMSE(self.model) if small else None

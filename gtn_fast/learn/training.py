@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from gtn_fast import _progress, _validate
 from gtn_fast.learn import _checkpoint, _logs
-from gtn_fast.learn._run import History, Loss, Run, check_rows
+from gtn_fast.learn._guards import check_rows
+from gtn_fast.learn._run import Gradient, History, Loss, Run
 from gtn_fast.learn._store import PathLike
 
 __all__ = ["History", "Loss", "train"]
 
-_ONE_THREAD_BELOW = 10_000_000  # weights x rows of a batch: below, threads cost more than they give
+_SMALL = 10_000_000  # weights x rows of a batch
 
 
 def train(
@@ -52,6 +53,7 @@ def train(
     progress: Any = None,
     title: str = "train",
     identity: Mapping[str, Any] | None = None,
+    gradient: Gradient | None = None,
 ) -> History:
     """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
 
@@ -86,6 +88,10 @@ def train(
     identity : mapping, optional
         JSON-able settings outside these arguments that a checkpoint must agree with.
 
+    gradient : optional
+        What computes loss and gradient of a training step instead of autograd
+        (_flat.FlatMSE); ``loss`` is then for the validation only.
+
     Raises
     ------
     TypeError, ValueError
@@ -118,7 +124,12 @@ def train(
     run = Run(
         model,
         loss,
-        torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused),
+        torch.optim.Adam(
+            model.parameters() if gradient is None else [gradient.parameter],
+            lr=lr,
+            weight_decay=weight_decay,
+            fused=fused,
+        ),
         data,
         tuple(val or ()),
         batch_size=batch_size,
@@ -127,8 +138,9 @@ def train(
         metric=metric,
         refresh=refresh,
         title=title,
+        gradient=gradient,
     )
-    with _logs.writer(log, tensorboard) as write_log, _threads_for(parameters, batch_size):
+    with _logs.writer(log, tensorboard) as write_log, _threads_for(model, batch_size):
         if checkpoint is not None:
             settings = {
                 "batch_size": batch_size,
@@ -146,13 +158,18 @@ def train(
     return run.history
 
 
-@contextmanager
-def _threads_for(parameters: Sequence[Tensor], batch_size: int) -> Iterator[None]:
-    """One thread while a small feed-forward network trains: its matrices are not worth more."""
+def is_small(model: nn.Module, batch_size: int) -> bool:
+    """Tell whether a step is so little work that threads and bookkeeping cost more than it."""
+    parameters = list(model.parameters())
     flat = all(p.ndim <= 2 for p in parameters)  # a convolution uses each weight many times
-    work = batch_size * sum(p.numel() for p in parameters)
+    return flat and batch_size * sum(p.numel() for p in parameters) < _SMALL
+
+
+@contextmanager
+def _threads_for(model: nn.Module, batch_size: int) -> Iterator[None]:
+    """One thread while a small network trains."""
     before = torch.get_num_threads()
-    if flat and work < _ONE_THREAD_BELOW:
+    if is_small(model, batch_size):
         torch.set_num_threads(1)
     try:
         yield

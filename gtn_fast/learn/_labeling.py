@@ -1,0 +1,59 @@
+"""The training pairs of a GTN: a y for every point, with and without components."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import gtn_fast
+from gtn_fast.labels import Labels
+
+if TYPE_CHECKING:
+    from gtn_fast.learn.mixture import Mixture
+
+
+class Labeled(NamedTuple):
+    """y (n, d) float32 and, for each, its row of the points: x_index (n,) int64."""
+
+    y: NDArray[np.float32]
+    x_index: NDArray[np.int64]
+    labels: Labels | None  # None with components
+    seconds: float
+
+    def tensors(self, x: NDArray[np.float32]) -> Sequence[Tensor]:
+        """What is trained on: (y, x_y), each (n, d)."""
+        return torch.from_numpy(self.y), torch.from_numpy(x[self.x_index])
+
+
+def label_points(
+    x: NDArray[np.float32],
+    mixture: Mixture | None,
+    component: NDArray[np.int64] | None,
+    seed: int,
+    method: str,
+    threads: int | None,
+    progress: Any,
+) -> Labeled:
+    """Draw and label a y for every row of standardised x; inside its component, if it has one."""
+    started = time.perf_counter()
+    labels = None
+    if mixture is None:
+        labels = gtn_fast.label(x, seed=seed, method=method, threads=threads, progress=progress)
+        y, index = labels.y, labels.x_index
+    else:
+        from gtn_fast.learn.mixture import label_mixture
+
+        y, index = label_mixture(x, mixture, component, seed, threads)
+    return Labeled(y, index, labels, time.perf_counter() - started)
+
+
+def nearest(mixture: Mixture, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The component whose mean is nearest to each point, where k-means would put it: (n,)."""
+    distances = [np.square(x - mean).sum(axis=1) for mean in mixture.means]
+    return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)
