@@ -31,7 +31,7 @@ double rate(const Body& body) {
 std::map<std::string, double> calibrate(int64_t d) {
   const Kernels& k = kernels();
   const int32_t steps = static_cast<int32_t>((d + kStepDims - 1) / kStepDims);
-  const int32_t groups = std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128);
+  const int32_t groups = panel_groups(steps);
   std::vector<uint8_t> codes(static_cast<size_t>(groups) * static_cast<size_t>(steps) * 64, 1);
   std::vector<int32_t> bias(static_cast<size_t>(groups) * kGroup, 0);
   std::vector<int8_t> y(static_cast<size_t>(steps) * kStepDims, 1);

@@ -1,5 +1,7 @@
 #include "kernels/kernels.h"
 
+#include <algorithm>
+
 namespace gtn {
 
 const Kernels& kernels(Simd level) {
@@ -17,6 +19,10 @@ const Kernels& kernels(Simd level) {
     default:
       return kKernelsScalar;
   }
+}
+
+int32_t panel_groups(int32_t steps) {
+  return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128) & ~3;
 }
 
 const Kernels& kernels() { return kernels(simd_active()); }

@@ -14,6 +14,7 @@ namespace gtn {
 constexpr int kGroup = 16;    // x's side by side in a panel
 constexpr int kStepDims = 4;  // dimensions a step: four bytes make one 32-bit lane
 constexpr int kMaxTileY = 6;  // y's a call of screen() may carry
+constexpr int kMaxDotY = 4;   // of ordered_dot_group()
 
 // Quantised x's. codes[((g * steps + s) * kGroup + i) * kStepDims + j] is the
 // code of dimension 4 s + j of x number 16 g + i: an unsigned byte at most
@@ -24,6 +25,10 @@ struct ScreenPanel {
   int32_t groups = 0;
   int32_t steps = 0;
 };
+
+// Groups a panel whose codes stay in the nearest caches while the y's of a tile pass: a
+// multiple of four, which kernels take at once.
+int32_t panel_groups(int32_t steps);
 
 struct Hit {
   uint16_t y;     // index into the call's y's
@@ -47,10 +52,11 @@ struct Kernels {
   double (*cosine_f32)(const double* y, const float* row, double max_abs, double inner, int64_t d);
   double (*cosine_f64)(const double* y, const double* row, double max_abs, double inner, int64_t d);
 
-  // out[i] = ordered_dot(y, x_i) for kGroup directions kept as x[k * kGroup + i];
-  // returns a bit mask of the i with out[i] >= threshold.
-  unsigned (*ordered_dot_group)(const double* y, const double* x, int64_t d, double threshold,
-                                double* out);
+  // out[j * kGroup + i] = ordered_dot(y[j], x_i) for kGroup directions kept as
+  // x[k * kGroup + i]; bit i of mask[j] is set where that is >= threshold[j] (a NaN is
+  // not). Returns all masks, or-ed. 1 <= n_y <= kMaxDotY.
+  unsigned (*ordered_dot_group)(const double* const* y, int n_y, const double* x, int64_t d,
+                                const double* threshold, double* out, unsigned* mask);
 
   // largest |row[i]|, and out[i] = (row[i] / max_abs) / inner (max_abs > 0).
   float (*max_abs_f32)(const float* row, int64_t d);

@@ -12,18 +12,12 @@ namespace gtn {
 namespace {
 
 #include "kernels/portable.inc"
-#include "kernels/unroll.inc"
+#include "kernels/simd256.inc"
 
 // 2 * (2 * 63) * 63 = 15876 a vpmaddubsw lane: two of them stay below 2^15. Longer
 // chunks need coarser codes, whose wider bounds let more pairs through than the
 // saved additions are worth (measured: 7 by 6 bits in chunks of four took twice the time).
 constexpr int kXMax = 63, kYMax = 63, kChunk = 2;
-
-inline __m256i broadcast4(const int8_t* c) {
-  int32_t four;
-  std::memcpy(&four, c, 4);
-  return _mm256_set1_epi32(four);
-}
 
 template <int NY, int STEPS>
 [[gnu::always_inline]] inline void chunk(__m256i (&acc)[NY][2], const uint8_t* x,
@@ -61,6 +55,7 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {Simd::kAvx2, kXMax, kYMax, GTN_PORTABLE_KERNELS, screen256};
+const Kernels kKernelsAvx2 = {Simd::kAvx2, kXMax, kYMax, GTN_PORTABLE_KERNELS(dot_group256),
+                              screen256};
 
 }  // namespace gtn

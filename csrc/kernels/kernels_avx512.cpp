@@ -12,18 +12,12 @@ namespace gtn {
 namespace {
 
 #include "kernels/portable.inc"
-#include "kernels/unroll.inc"
+#include "kernels/simd512.inc"
 
 // 2 * (2 * 63) * 63 = 15876 a vpmaddubsw lane: two of them stay below 2^15. Longer
 // chunks need coarser codes, whose wider bounds let more pairs through than the
 // saved additions are worth (measured: 7 by 6 bits in chunks of four took twice the time).
 constexpr int kXMax = 63, kYMax = 63, kChunk = 2;
-
-inline __m512i broadcast4(const int8_t* c) {
-  int32_t four;
-  std::memcpy(&four, c, 4);
-  return _mm512_set1_epi32(four);
-}
 
 // Two y's at a time keep their 16-bit sums in registers.
 template <int NY, int NX, int FIRST>
@@ -66,6 +60,7 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {Simd::kAvx512, kXMax, kYMax, GTN_PORTABLE_KERNELS, screen512};
+const Kernels kKernelsAvx512 = {Simd::kAvx512, kXMax, kYMax, GTN_PORTABLE_KERNELS(dot_group512),
+                                screen512};
 
 }  // namespace gtn

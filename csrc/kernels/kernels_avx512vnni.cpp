@@ -11,13 +11,7 @@ namespace gtn {
 namespace {
 
 #include "kernels/portable.inc"
-#include "kernels/unroll.inc"
-
-inline __m512i broadcast4(const int8_t* c) {
-  int32_t four;
-  std::memcpy(&four, c, 4);
-  return _mm512_set1_epi32(four);
-}
+#include "kernels/simd512.inc"
 
 // Spelled out because GCC 12 copies every accumulator around the intrinsic.
 [[gnu::always_inline]] inline void dot_add(__m512i& acc, __m512i x, __m512i c) {
@@ -41,6 +35,7 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512Vnni = {Simd::kAvx512Vnni, 127, 127, GTN_PORTABLE_KERNELS, screen512};
+const Kernels kKernelsAvx512Vnni = {Simd::kAvx512Vnni, 127, 127, GTN_PORTABLE_KERNELS(dot_group512),
+                                    screen512};
 
 }  // namespace gtn

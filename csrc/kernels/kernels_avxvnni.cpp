@@ -11,13 +11,7 @@ namespace gtn {
 namespace {
 
 #include "kernels/portable.inc"
-#include "kernels/unroll.inc"
-
-inline __m256i broadcast4(const int8_t* c) {
-  int32_t four;
-  std::memcpy(&four, c, 4);
-  return _mm256_set1_epi32(four);
-}
+#include "kernels/simd256.inc"
 
 // Spelled out because GCC 12 copies every accumulator around the intrinsic.
 [[gnu::always_inline]] inline void dot_add(__m256i& acc, __m256i x, __m256i c) {
@@ -43,6 +37,7 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvxVnni = {Simd::kAvxVnni, 127, 127, GTN_PORTABLE_KERNELS, screen256};
+const Kernels kKernelsAvxVnni = {Simd::kAvxVnni, 127, 127, GTN_PORTABLE_KERNELS(dot_group256),
+                                 screen256};
 
 }  // namespace gtn

@@ -6,6 +6,29 @@ namespace {
 
 #include "kernels/portable.inc"
 
+unsigned dot_group_scalar(const double* const* y, int n_y, const double* x, int64_t d,
+                          const double* threshold, double* out, unsigned* mask) {
+  unsigned any = 0;
+  for (int j = 0; j < n_y; ++j, out += kGroup) {
+    double lane[8][kGroup];
+    for (int l = 0; l < 8; ++l) {  // one after the other: their sums stay in registers
+      double sum[kGroup] = {};
+      for (int64_t k = l; k < d; k += 8)
+        for (int i = 0; i < kGroup; ++i) sum[i] += y[j][k] * x[k * kGroup + i];
+      for (int i = 0; i < kGroup; ++i) lane[l][i] = sum[i];
+    }
+    mask[j] = 0;
+    for (int i = 0; i < kGroup; ++i) {
+      double s[4];
+      for (int h = 0; h < 4; ++h) s[h] = lane[h][i] + lane[h + 4][i];
+      out[i] = (s[0] + s[2]) + (s[1] + s[3]);
+      mask[j] |= static_cast<unsigned>(out[i] >= threshold[j]) << i;
+    }
+    any |= mask[j];
+  }
+  return any;
+}
+
 int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold,
                   int n_y, Hit* hits) {
   int n_hits = 0;
@@ -32,6 +55,7 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_
 
 }  // namespace
 
-const Kernels kKernelsScalar = {Simd::kScalar, 127, 127, GTN_PORTABLE_KERNELS, screen_scalar};
+const Kernels kKernelsScalar = {Simd::kScalar, 127, 127, GTN_PORTABLE_KERNELS(dot_group_scalar),
+                                screen_scalar};
 
 }  // namespace gtn

@@ -31,6 +31,7 @@ constexpr int64_t kLargestBlock = 32768;
 constexpr int kListLength = 3;  // candidates wanted a y
 constexpr int kLongestList = 160;
 constexpr int kTile = 192;                  // y's a thread searches at once
+constexpr int kNeighbourTile = 768;         // where each frame serves few of them
 constexpr int64_t kFlood = 90;              // survivors a y that are worth a closer look
 constexpr int kFloods = 4;                  // blocks in a row
 constexpr double kCompactShare = 0.05;      // of the columns dead
@@ -101,7 +102,7 @@ class ScreenMatcher {
     if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
       // X only thins out: what was spread too evenly for neighbours stays so.
       const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
-      store_.pack(make_layout(problem_, items_, team_, try_neighbours), team_);
+      store_.pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow()), team_);
       laid_out_ = items_free_;
       neighbours_ = neighbours_ || store_.neighbours();
       peak_bytes_ = std::max(peak_bytes_, store_.bytes());
@@ -131,7 +132,8 @@ class ScreenMatcher {
     const int64_t n = static_cast<int64_t>(lists.y_rank.size());
     // As many equal tiles for every thread, of a multiple of the kernel's width.
     const int64_t share = (n + team_.size() - 1) / team_.size();
-    const int64_t rounds = (share + kTile - 1) / kTile;
+    const int64_t most = store_.neighbours() ? kNeighbourTile : kTile;
+    const int64_t rounds = (share + most - 1) / most;
     const int64_t even = (share + rounds - 1) / rounds;
     const int64_t tile = (even + kMaxTileY - 1) / kMaxTileY * kMaxTileY;
     team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kEvenFrame = 2048;      // columns a frame where X is spread evenly
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
+constexpr int64_t kNarrowFrame = 2048;    // where they cannot be told apart
 constexpr int64_t kSample = 2048;         // x's the decision looks at
 constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
@@ -66,6 +67,7 @@ class Cutter {
         farthest = i;
       }
     }
+    farthest_ = std::sqrt(far);
     std::copy_n(sample(farthest), d_, axis_.begin());
     for (int round = 0; round < 4; ++round) {
       std::fill(next_.begin(), next_.end(), 0.0);
@@ -78,6 +80,16 @@ class Cutter {
       if (!(norm > 0.0)) break;  // all equal: any cut will do
       for (size_t k = 0; k < d_; ++k) axis_[k] = next_[k] / norm;
     }
+  }
+
+  // After find_axis(): whether no two of [begin, end) are more than `width` apart.
+  bool within(const Projected* begin, const Projected* end, double width) {
+    if (farthest_ > 0.5 * width) return false;
+    return std::all_of(begin, end, [&](const Projected& p) {
+      direction(p.item, row_.data());
+      for (size_t k = 0; k < d_; ++k) row_[k] -= mean_[k];
+      return ordered_dot(row_.data(), row_.data(), problem_.x.cols) < 0.25 * width * width;
+    });
   }
 
   void project(Projected* begin, Projected* end, const std::vector<double>& axis) {
@@ -157,6 +169,7 @@ class Cutter {
   const FreeItems& items_;
   const size_t d_;
   std::vector<double> sample_, mean_, axis_, next_, row_;
+  double farthest_ = 0.0;  // of the axis' sample from its mean
 };
 
 // Whether frames of neighbours would be much narrower than the whole, so that most
@@ -197,13 +210,24 @@ bool neighbours_pay(const std::vector<Projected>& points, Cutter& cutter) {
 
 using Range = std::pair<int64_t, int64_t>;
 
-// Cuts every range until all fit a frame; the parts stay side by side.
-std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& cutters,
-                          Team& team) {
+// Items that only their exact cosines can tell apart: in order of their norms, so that
+// the first frame of a cluster has the heads that win its ties.
+void slice(Projected* data, const Range& range, std::vector<Range>& done) {
+  std::sort(data + range.first, data + range.second,
+            [](const Projected& a, const Projected& b) { return a.item < b.item; });
+  for (int64_t begin = range.first; begin < range.second; begin += kNarrowFrame)
+    done.emplace_back(begin, std::min(begin + kNarrowFrame, range.second));
+}
+
+// Cuts every range until all fit a frame; the parts stay side by side. What lies within
+// `width` is sliced.
+std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& cutters, Team& team,
+                          double width) {
   Projected* const data = points.data();
   std::vector<Range> done, open{{0, static_cast<int64_t>(points.size())}};
   while (!open.empty()) {
     std::vector<Range> parts(2 * open.size());
+    std::vector<char> is_narrow(open.size(), 0);
     const auto part = [&](size_t r, const Projected* middle) {
       parts[2 * r] = {open[r].first, middle - data};
       parts[2 * r + 1] = {middle - data, open[r].second};
@@ -212,6 +236,8 @@ std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& c
       for (size_t r = 0; r < open.size(); ++r) {
         const auto [begin, end] = open[r];
         cutters[0].find_axis(data + begin, data + end);
+        is_narrow[r] = cutters[0].within(data + begin, data + end, width);
+        if (is_narrow[r]) continue;
         const std::vector<double> axis = cutters[0].axis();
         team.for_chunks(end - begin, 4096, [&, first = begin](int64_t b, int64_t e, int thread) {
           cutters[static_cast<size_t>(thread)].project(data + first + b, data + first + e, axis);
@@ -223,13 +249,22 @@ std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& c
         Cutter& cutter = cutters[static_cast<size_t>(thread)];
         const auto [begin, end] = open[static_cast<size_t>(r)];
         cutter.find_axis(data + begin, data + end);
+        is_narrow[static_cast<size_t>(r)] = cutter.within(data + begin, data + end, width);
+        if (is_narrow[static_cast<size_t>(r)]) return;
         cutter.project(data + begin, data + end, cutter.axis());
         part(static_cast<size_t>(r), Cutter::cut(data + begin, data + end));
       });
     }
-    open.clear();
-    for (const Range& range : parts)
-      (range.second - range.first > kNeighbourFrame ? open : done).push_back(range);
+    std::vector<Range> next;
+    for (size_t r = 0; r < open.size(); ++r) {
+      if (is_narrow[r]) {
+        slice(data, open[r], done);
+        continue;
+      }
+      for (const Range& range : {parts[2 * r], parts[2 * r + 1]})
+        (range.second - range.first > kNeighbourFrame ? next : done).push_back(range);
+    }
+    open = std::move(next);
   }
   std::sort(done.begin(), done.end());
   return done;
@@ -248,8 +283,8 @@ void spread_out(std::vector<Projected>& points) {
 
 }  // namespace
 
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team,
-                   bool try_neighbours) {
+Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours,
+                   double narrow) {
   std::vector<Projected> points;
   for (int64_t i = 0; i < items.count(); ++i)
     if (items.free(static_cast<uint32_t>(i))) points.push_back({0.0, static_cast<uint32_t>(i)});
@@ -258,7 +293,7 @@ Layout make_layout(const Problem& problem, const FreeItems& items, Team& team,
   Layout layout;
   layout.neighbours = try_neighbours && neighbours_pay(points, cutters[0]);
   if (layout.neighbours) {
-    for (const Range& range : bisect(points, cutters, team))
+    for (const Range& range : bisect(points, cutters, team, 0.5 * narrow))
       layout.frame_begin.push_back(range.first);
   } else {
     spread_out(points);

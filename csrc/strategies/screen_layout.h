@@ -10,8 +10,9 @@ class Team;
 
 // Even frames in item order, or, where X is clustered or of low effective
 // dimension, small frames of neighbours found by recursive bisection.
-// `try_neighbours` false: even frames without a look.
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team,
-                   bool try_neighbours = true);
+// `try_neighbours` false: even frames without a look. Neighbours within a radius of
+// `narrow` are not parted by distance but by norm: see ScreenStore::narrow().
+Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours,
+                   double narrow);
 
 }  // namespace gtn

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
 
 namespace gtn {
 namespace {
 
-// Columns whose codes stay in the nearest caches while the tile's y's pass.
-int32_t panel_groups(int32_t steps) {
-  return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128) & ~3;
-}
-
+constexpr int32_t kPortion = 4;     // groups of a first look
+constexpr size_t kCrowd = 4;        // y's that make exact directions worth making
+constexpr int64_t kFloodShare = 4;  // 1 / kFloodShare of the pairs come through: too many
+constexpr int kFloodFrames = 8;     // neighbours of such a frame, that are not asked
 constexpr int32_t kSampleGroups = 8;
 constexpr int kCertain = 2;  // candidates evaluated and in certain order a list
 
@@ -26,6 +28,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   code_.assign(n_ * width, 0);
   query_.resize(n_);
   view_.resize(n_);
+  bar_.resize(n_);
   threshold_.resize(n_);
   if (shortlist_.size() < n_) shortlist_.resize(n_);
   for (size_t i = 0; i < n_; ++i) {
@@ -58,13 +61,15 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
   for (size_t i = 0; i < n_; ++i)
     shortlist_[i].reset(wanted, lists.mean[begin + i] + floor.height * lists.unit[begin + i]);
   nearest_.assign(n_, kNoRank);
+  all_.resize(n_);
+  std::iota(all_.begin(), all_.end(), 0);
   warm_ = false;
   columns_seen_ = 0;
   seen_ = 1.0;
   if (store_.neighbours()) visit_nearest();
   for (size_t f = 0; f < store_.frames().size(); ++f) {
     team_.check();
-    visit(f, 0, n_);
+    visit(f, all_);
     warm_ = true;
   }
   for (size_t i = 0; i < n_; ++i) {
@@ -140,33 +145,43 @@ void ScreenSearch::compute_bases() {
           kernels_.ordered_dot(rotated_.data() + i * d, store_.center(f), store_.dims());
 }
 
-// Looking first where the best is likely raises the thresholds for all the rest.
+// Looking first where the best is likely raises the thresholds for all the rest. Among
+// frames as good as equal the first: it has the smallest heads.
 void ScreenSearch::visit_nearest() {
-  for (size_t i = 0; i < n_; ++i) {
+  const double near = 2.0 * store_.slack();
+  std::vector<std::pair<uint32_t, uint32_t>> first;  // frame, y
+  for (uint32_t i = 0; i < n_; ++i) {
     uint32_t best = 0;
-    for (size_t f = 1; f < store_.frames().size(); ++f)
-      if (base_[f * n_ + i] > base_[best * n_ + i]) best = static_cast<uint32_t>(f);
-    visit(best, i, i + 1);
-    nearest_[i] = best;
+    for (uint32_t f = 1; f < store_.frames().size(); ++f)
+      if (base_[f * n_ + i] > base_[best * n_ + i] + near) best = f;
+    first.emplace_back(best, i);
+  }
+  std::sort(first.begin(), first.end());
+  for (size_t begin = 0, end = 0; begin < n_; begin = end) {
+    std::vector<uint32_t> ys;
+    for (; end < n_ && first[end].first == first[begin].first; ++end)
+      ys.push_back(first[end].second);
+    visit(first[begin].first, ys);
+    for (const uint32_t y : ys) nearest_[y] = first[begin].first;
   }
   warm_ = true;
 }
 
 // Drops the y's that the frame cannot serve, then screens or evaluates it.
-void ScreenSearch::visit(size_t f, size_t first_y, size_t last_y) {
+void ScreenSearch::visit(size_t f, const std::vector<uint32_t>& ys) {
   const Frame& frame = store_.frames()[f];
   const double reach = frame.radius + store_.slack();
   active_.clear();
-  for (size_t i = first_y; i < last_y; ++i) {
+  for (const uint32_t i : ys) {
     const double base = base_[f * n_ + i];
     if (base + reach < shortlist_[i].threshold() || nearest_[i] == f) continue;
-    active_.push_back(static_cast<uint32_t>(i));
+    active_.push_back(i);
     const Query& q = query_[i];
     view_[i] = {base, q.scale * frame.scale,
                 q.code_norm * frame.residual + q.rest * frame.radius + store_.slack()};
   }
   const int64_t n_active = static_cast<int64_t>(active_.size());
-  counters.skipped += (static_cast<int64_t>(last_y - first_y) - n_active) * frame.columns;
+  counters.skipped += (static_cast<int64_t>(ys.size()) - n_active) * frame.columns;
   counters.screened += n_active * frame.columns;
   if (active_.empty()) return;
   if (frame.scale == 0.0)
@@ -194,14 +209,23 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   hits_.resize(static_cast<size_t>(kMaxTileY) * static_cast<size_t>(per_panel) * kGroup);
   for (const uint32_t y : active_) threshold_[y] = integer_threshold(y);
   const int32_t groups = frame.groups();
-  // The first columns of all, seen without a threshold, come in small portions.
-  int32_t portion = warm_ ? per_panel : 4;
-  for (int32_t g = 0; g < groups; g += portion, portion = std::min(per_panel, 4 * portion)) {
+  const bool crowd = store_.neighbours() && active_.size() >= kCrowd;
+  if (crowd && flood_ > 0) {
+    --flood_;
+    evaluate_rest(frame, 0);
+    return;
+  }
+  // The first columns of all, seen without a threshold, come in small portions. So do the
+  // next of a frame of neighbours, to see whether its codes tell these y's anything.
+  const int32_t judged = crowd ? (warm_ ? kPortion : 2 * kPortion) : 0;
+  int32_t portion = warm_ && !crowd ? per_panel : kPortion;
+  for (int32_t g = 0; g < groups;) {
     const int64_t first = frame.first_group + g;
     const ScreenPanel panel = store_.panel(first, std::min(portion, groups - g));
     columns_seen_ += int64_t{panel.groups} * kGroup;
     if (!store_.neighbours())
       seen_ = static_cast<double>(columns_seen_) / static_cast<double>(store_.columns());
+    int64_t taken = 0;
     for (size_t a = 0; a < active_.size(); a += kMaxTileY) {
       const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, active_.size() - a));
       const int8_t* codes[kMaxTileY];
@@ -212,13 +236,23 @@ void ScreenSearch::screen_frame(const Frame& frame) {
         threshold[j] = threshold_[y];
       }
       const int n_hits = kernels_.screen(panel, codes, threshold, n_y, hits_.data());
-      if (n_hits != 0) take_hits(hits_.data(), n_hits, active_.data() + a, first * kGroup);
+      if (n_hits != 0) taken += take_hits(hits_.data(), n_hits, active_.data() + a, first * kGroup);
     }
+    g += panel.groups;
+    const int64_t pairs = static_cast<int64_t>(active_.size()) * panel.groups * kGroup;
+    if (g == judged && taken > pairs / kFloodShare) {
+      flood_ = kFloodFrames;
+      evaluate_rest(frame, g);
+      return;
+    }
+    if (g >= judged) portion = warm_ ? per_panel : std::min(per_panel, 4 * portion);
   }
 }
 
-void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column) {
+// Returns how many of the hits the lists took.
+int ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column) {
   counters.survivors += n;
+  int taken = 0;
   for (int h = 0; h < n; ++h) {
     const uint32_t y = tile_y[hits[h].y];
     const View& view = view_[y];
@@ -226,6 +260,7 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
         view.base + view.unit * static_cast<double>(hits[h].score - query_[y].offset);
     Shortlist& list = shortlist_[y];
     if (value + view.error < list.threshold()) continue;
+    ++taken;
     list.add(value + view.error, value - view.error, store_.item_at(first_column + hits[h].x));
     if (list.full()) {
       RowExact values = exact(direction(y));
@@ -233,31 +268,91 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
       threshold_[y] = integer_threshold(y);
     }
   }
+  return taken;
+}
+
+// A frame whose codes are too coarse for these y's, from group g on: the directions are
+// made once for all of them.
+void ScreenSearch::evaluate_rest(const Frame& frame, int32_t g) {
+  const size_t d = static_cast<size_t>(store_.dims());
+  counters.rescored += static_cast<int64_t>(active_.size()) * (frame.columns - g * kGroup);
+  group_.resize(d * kGroup);
+  scratch_.resize(d);
+  for (const uint32_t y : active_) set_bar(y);
+  for (; g < frame.groups(); ++g) {
+    team_.check();
+    const int64_t first = (frame.first_group + g) * kGroup;
+    RowExact values = exact(nullptr);
+    for (int c = 0; c < kGroup; ++c)
+      if (!store_.dead(first + c)) values.prefetch(store_.item_at(first + c));
+    for (int c = 0; c < kGroup; ++c) {
+      if (store_.dead(first + c)) {
+        std::fill(scratch_.begin(), scratch_.end(), std::numeric_limits<double>::quiet_NaN());
+      } else {
+        const uint32_t row = problem_.x_by_norm[items_.any_rank(store_.item_at(first + c))];
+        row_direction(problem_.x, row, problem_.x_scale[row], scratch_.data());
+      }
+      for (size_t k = 0; k < d; ++k) group_[k * kGroup + static_cast<size_t>(c)] = scratch_[k];
+    }
+    evaluate_group(group_.data(), nullptr, first, 0);
+  }
 }
 
 // A frame too narrow for codes: all its columns, group by group, exactly.
 void ScreenSearch::evaluate_frame(const Frame& frame) {
-  for (int32_t g = 0; g < frame.groups(); ++g) {
-    const int64_t first = (frame.first_group + g) * kGroup;
-    const double* group = store_.exact_group(frame, g);
-    for (const uint32_t y : active_) {
-      double cosine[kGroup];
-      Shortlist& list = shortlist_[y];
-      unsigned mask =
-          kernels_.ordered_dot_group(direction(y), group, store_.dims(), list.threshold(), cosine);
-      for (; mask != 0; mask &= mask - 1) {
-        const int i = __builtin_ctz(mask);
-        if (cosine[i] < list.threshold() || store_.dead(first + i)) continue;
-        const uint32_t item = store_.item_at(first + i);
-        list.add_exact(cosine[i], item, items_.head(item));
-        if (list.full()) {
-          RowExact values = exact(direction(y));
-          list.shrink(values, seen_);
-        }
+  for (const uint32_t y : active_) set_bar(y);
+  const int64_t end = frame.first_group + frame.groups();
+  for (int64_t g = frame.first_group; g < end; ++g) {
+    team_.check();
+    const double* next = g + 1 < end ? store_.exact_group(g + 1) : nullptr;
+    evaluate_group(store_.exact_group(g), next, g * kGroup, store_.least_head(g));
+  }
+  counters.rescored += static_cast<int64_t>(active_.size()) * frame.columns;
+}
+
+void ScreenSearch::set_bar(size_t y) {
+  const Level& level = shortlist_[y].level();
+  bar_[y] = {level.cosine, std::nextafter(level.cosine, std::numeric_limits<double>::infinity()),
+             level.rank};
+}
+
+// All columns of a group for all active y's. No head in it is below `least_head`. The
+// group that comes next, if any, is fetched meanwhile, a share a call.
+void ScreenSearch::evaluate_group(const double* group, const double* next, int64_t first_column,
+                                  uint32_t least_head) {
+  double cosine[kMaxDotY * kGroup];
+  constexpr int64_t kLine = 8;  // doubles
+  const int64_t to_fetch = next ? store_.dims() * kGroup : 0;
+  const int64_t calls = (static_cast<int64_t>(active_.size()) + kMaxDotY - 1) / kMaxDotY;
+  const int64_t share = to_fetch / calls + kLine;
+  int64_t fetched = 0;
+  for (size_t a = 0; a < active_.size(); a += kMaxDotY) {
+    const int n_y = static_cast<int>(std::min<size_t>(kMaxDotY, active_.size() - a));
+    const double* y[kMaxDotY];
+    double threshold[kMaxDotY];
+    unsigned mask[kMaxDotY];
+    for (const int64_t stop = std::min(fetched + share, to_fetch); fetched < stop; fetched += kLine)
+      __builtin_prefetch(next + fetched, 0, 2);
+    for (int j = 0; j < n_y; ++j) {
+      const size_t i = active_[a + static_cast<size_t>(j)];
+      y[j] = direction(i);
+      threshold[j] = least_head <= bar_[i].rank ? bar_[i].ties : bar_[i].beyond;
+    }
+    if (kernels_.ordered_dot_group(y, n_y, group, store_.dims(), threshold, cosine, mask) == 0)
+      continue;
+    for (int j = 0; j < n_y; ++j) {
+      const size_t i = active_[a + static_cast<size_t>(j)];
+      for (; mask[j] != 0; mask[j] &= mask[j] - 1) {
+        const int c = __builtin_ctz(mask[j]);
+        const uint32_t item = store_.item_at(first_column + c);
+        shortlist_[i].add_exact(cosine[j * kGroup + c], item, items_.head(item));
+        if (!shortlist_[i].full()) continue;
+        RowExact values = exact(direction(i));
+        shortlist_[i].shrink(values, seen_);
+        set_bar(i);
       }
     }
   }
-  counters.rescored += static_cast<int64_t>(active_.size()) * frame.columns;
 }
 
 }  // namespace gtn

@@ -79,6 +79,12 @@ class ScreenSearch {
   struct View {
     double base, unit, error;
   };
+  // What an exact cosine must reach for the list: `ties` where its head may be small
+  // enough to win a tie with the list's level, `beyond` where it cannot be.
+  struct Bar {
+    double ties, beyond;
+    uint32_t rank;
+  };
   RowExact exact(const double* direction) {
     return RowExact(problem_, items_, kernels_, direction, counters.rescored);
   }
@@ -90,11 +96,15 @@ class ScreenSearch {
   void sample_scores(BlockLists& lists, size_t begin);
   void compute_bases();
   void visit_nearest();
-  void visit(size_t frame, size_t first_y, size_t last_y);
+  void visit(size_t frame, const std::vector<uint32_t>& ys);
   void screen_frame(const Frame& frame);
   void evaluate_frame(const Frame& frame);
+  void evaluate_rest(const Frame& frame, int32_t group);
+  void evaluate_group(const double* group, const double* next, int64_t first_column,
+                      uint32_t least_head);
+  void set_bar(size_t y);
   int32_t integer_threshold(size_t y) const;
-  void take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column);
+  int take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column);
 
   const Problem& problem_;
   const FreeItems& items_;
@@ -105,6 +115,7 @@ class ScreenSearch {
   size_t n_ = 0;  // y's in the tile
   int64_t columns_seen_ = 0;
   double seen_ = 1.0;  // share of the columns, where they come in fair order
+  int flood_ = 0;      // frames of neighbours to evaluate without asking their codes
   bool warm_ = false;  // thresholds were raised by a first look
   std::vector<double> direction_, rotated_, scratch_;
   std::vector<int8_t> code_;
@@ -114,7 +125,9 @@ class ScreenSearch {
   std::vector<uint32_t> nearest_;  // the frame each y looked at first
   std::vector<Shortlist> shortlist_;
   std::vector<int32_t> threshold_;
-  std::vector<uint32_t> active_;
+  std::vector<double> group_;  // directions of a group, [dimension][column]
+  std::vector<Bar> bar_;
+  std::vector<uint32_t> all_, active_;
   std::vector<Hit> hits_;
 };
 

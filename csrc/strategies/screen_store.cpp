@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <stdexcept>
 
@@ -23,12 +24,12 @@ constexpr double kNarrow = 64.0;
 // grants them, spare most of the address translations.
 constexpr size_t kPage = size_t{1} << 21;
 
-uint8_t* allocate_codes(size_t bytes) {
-  auto* codes = static_cast<uint8_t*>(::operator new[](bytes, std::align_val_t{kPage}));
+uint8_t* allocate_pages(size_t bytes) {
+  auto* pages = static_cast<uint8_t*>(::operator new[](bytes, std::align_val_t{kPage}));
 #ifdef __linux__
-  madvise(codes, bytes, MADV_HUGEPAGE);  // a wish: refusal changes nothing
+  madvise(pages, bytes, MADV_HUGEPAGE);  // a wish: refusal changes nothing
 #endif
-  return codes;
+  return pages;
 }
 
 }  // namespace
@@ -58,9 +59,9 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
 }
 
 int64_t ScreenStore::bytes() const {
-  return groups_capacity_ * (int64_t{steps_} * 64 + kGroup * 8) +
+  return groups_capacity_ * (int64_t{steps_} * 64 + kGroup * 8 + 12) +
          static_cast<int64_t>(column_of_.size()) * 4 +
-         static_cast<int64_t>(centers_.size() + exact_.size()) * 8;
+         (static_cast<int64_t>(centers_.size()) + exact_size_) * 8;
 }
 
 void ScreenStore::pack(const Layout& layout, Team& team) {
@@ -90,10 +91,12 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     if (groups * kGroup >= int64_t{kNoRank})
       throw std::invalid_argument("screen: too many columns");
     codes_.reset();
-    codes_.reset(allocate_codes(static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64));
+    codes_.reset(allocate_pages(static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64));
     groups_capacity_ = groups;
     bias_.resize(static_cast<size_t>(groups) * kGroup);
     item_at_.resize(static_cast<size_t>(groups) * kGroup);
+    exact_at_.resize(static_cast<size_t>(groups));
+    least_head_.resize(static_cast<size_t>(groups));
   }
   centers_.assign(frames_.size() * static_cast<size_t>(d_), 0.0);
   std::vector<Scratch> scratch(static_cast<size_t>(team.size()));
@@ -101,7 +104,7 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
                scratch[static_cast<size_t>(thread)]);
   });
-  store_directions(begin, packed.data(), team);
+  store_directions(team);
   mean_.assign(static_cast<size_t>(d_), 0.0);
   for (size_t f = 0; f < frames_.size(); ++f) {
     const double share = frames_[f].columns / static_cast<double>(columns_);
@@ -109,40 +112,64 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
   }
 }
 
-void ScreenStore::store_directions(const std::vector<int64_t>& begin, const uint32_t* items,
-                                   Team& team) {
-  int64_t size = 0;
-  for (Frame& frame : frames_) {
-    if (frame.scale != 0.0) continue;
-    frame.exact_begin = size;
-    size += int64_t{frame.groups()} * kGroup * d_;
-  }
-  exact_.clear();
-  exact_.shrink_to_fit();
-  exact_.resize(static_cast<size_t>(size), 0.0);
-  if (size == 0) return;
+void ScreenStore::store_directions(Team& team) {
+  exact_size_ = 0;
+  for (const Frame& frame : frames_)
+    for (int64_t g = frame.first_group; g < frame.first_group + frame.groups(); ++g) {
+      exact_at_[static_cast<size_t>(g)] = frame.scale == 0.0 ? exact_size_ : -1;
+      if (frame.scale == 0.0) exact_size_ += kGroup * d_;
+    }
+  exact_.reset();
+  if (exact_size_ == 0) return;
+  exact_.reset(allocate_pages(static_cast<size_t>(exact_size_) * sizeof(double)));
   std::vector<std::vector<double>> row(static_cast<size_t>(team.size()));
   for (auto& r : row) r.resize(static_cast<size_t>(d_));
   team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {
     const Frame& frame = frames_[static_cast<size_t>(f)];
-    if (frame.scale != 0.0) return;
-    std::vector<double>& v = row[static_cast<size_t>(thread)];
-    for (int64_t i = 0; i < frame.columns; ++i) {
-      const uint32_t x =
-          problem_.x_by_norm[items_.any_rank(items[begin[static_cast<size_t>(f)] + i])];
-      row_direction(problem_.x, x, problem_.x_scale[x], v.data());
-      double* out = exact_column(frame, frame.first_group * kGroup + i);
-      for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = v[static_cast<size_t>(k)];
-    }
+    if (frame.scale == 0.0) store_frame(frame, row[static_cast<size_t>(thread)].data());
   });
 }
 
-double* ScreenStore::exact_column(const Frame& frame, int64_t column) {
-  const int64_t at = column - frame.first_group * kGroup;
-  return exact_.data() + frame.exact_begin + (at / kGroup) * kGroup * d_ + at % kGroup;
+void ScreenStore::store_frame(const Frame& frame, double* row) {
+  const int64_t first = frame.first_group * kGroup;
+  const int64_t end = first + int64_t{frame.groups()} * kGroup;
+  for (int64_t column = first; column < end; ++column) {
+    double* out = exact_column(column);
+    if (dead(column)) {
+      for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = 0.0;
+      bar_exact(column);
+      continue;
+    }
+    const uint32_t x = problem_.x_by_norm[items_.any_rank(item_at(column))];
+    row_direction(problem_.x, x, problem_.x_scale[x], row);
+    for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = row[k];
+  }
+  note_heads(frame);
 }
 
-void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) {
+void ScreenStore::bar_exact(int64_t column) {
+  *exact_column(column) = std::numeric_limits<double>::quiet_NaN();
+}
+
+void ScreenStore::note_heads(const Frame& frame) {
+  for (int64_t g = frame.first_group; g < frame.first_group + frame.groups(); ++g) {
+    uint32_t least = kNoRank;
+    for (int64_t column = g * kGroup; column < (g + 1) * kGroup; ++column)
+      if (!dead(column)) least = std::min(least, items_.head(item_at(column)));
+    least_head_[static_cast<size_t>(g)] = least;
+  }
+}
+
+double ScreenStore::narrow() const { return kNarrow * slack_; }
+
+// Among neighbours small heads come first: where cosines tie, a list's level soon is
+// at a head that the groups further on cannot have.
+void ScreenStore::sort_by_head(uint32_t* items, size_t n) const {
+  std::sort(items, items + n,
+            [&](uint32_t a, uint32_t b) { return items_.head(a) < items_.head(b); });
+}
+
+void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   Frame& frame = frames_[f];
   const size_t d = static_cast<size_t>(d_);
   const size_t n = static_cast<size_t>(frame.columns);
@@ -167,13 +194,14 @@ void ScreenStore::pack_frame(size_t f, const uint32_t* items, Scratch& scratch) 
     largest = std::max(largest, top);
   }
   frame.radius = std::sqrt(radius2) * (1.0 + 1e-9) + slack_;
-  const bool narrow = frame.radius < kNarrow * slack_;
-  frame.scale = narrow ? 0.0 : largest / x_limit_;
+  const bool is_narrow = frame.radius < narrow();
+  frame.scale = is_narrow ? 0.0 : largest / x_limit_;
+  if (is_narrow) sort_by_head(items, n);
   double residual2 = 0.0;
   const int64_t first = frame.first_group * kGroup;
   for (size_t i = 0; i < n; ++i) {
     const int64_t column = first + static_cast<int64_t>(i);
-    if (!narrow) {
+    if (!is_narrow) {
       double square = 0.0;
       residual2 = std::max(residual2, kernels_.quantise(scratch.v.data() + i * d, d_, frame.scale,
                                                         x_limit_, scratch.code.data(), &square));
@@ -215,12 +243,16 @@ void ScreenStore::compact_frame(Frame& frame) {
   }
   frame.columns = static_cast<int32_t>(to - first);
   pad(frame);
+  if (frame.scale != 0.0) return;
+  for (int64_t column = to; column < first + int64_t{frame.groups()} * kGroup; ++column)
+    bar_exact(column);
+  note_heads(frame);
 }
 
 void ScreenStore::move_column(const Frame& frame, int64_t from, int64_t to) {
   if (frame.scale == 0.0) {
-    const double* source = exact_column(frame, from);
-    double* target = exact_column(frame, to);
+    const double* source = exact_column(from);
+    double* target = exact_column(to);
     for (int64_t k = 0; k < d_; ++k) target[k * kGroup] = source[k * kGroup];
   } else {
     const uint8_t* source =

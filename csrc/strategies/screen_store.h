@@ -18,11 +18,10 @@ namespace gtn {
 
 struct Frame {
   int64_t first_group = 0;
-  int32_t columns = 0;      // used; the rest of the last group can never hit
-  double scale = 0.0;       // 0: narrow, see ScreenStore::exact_group
-  int64_t exact_begin = 0;  // of a narrow frame's directions
-  double radius = 0.0;      // >= |direction - centre| of every column
-  double residual = 0.0;    // >= |direction - centre - scale * codes|
+  int32_t columns = 0;    // used; the rest of the last group can never hit
+  double scale = 0.0;     // 0: narrow, see ScreenStore::exact_group
+  double radius = 0.0;    // >= |direction - centre| of every column
+  double residual = 0.0;  // >= |direction - centre - scale * codes|
   int32_t groups() const { return (columns + kGroup - 1) / kGroup; }
 };
 
@@ -60,13 +59,20 @@ class ScreenStore {
             steps_};
   }
   // Directions (not rotated) of a narrow frame's group, [dimension][column]: clusters
-  // near the resolution of double, which codes cannot tell apart.
-  const double* exact_group(const Frame& frame, int32_t group) const {
-    return exact_.data() + frame.exact_begin + int64_t{group} * kGroup * d_;
-  }
+  // near the resolution of double, which codes cannot tell apart. A dead column holds
+  // a NaN, which reaches no threshold.
+  const double* exact_group(int64_t group) const { return exact_begin(group); }
+  // Heads only grow while a group stays as it is, so none of its heads is smaller.
+  uint32_t least_head(int64_t group) const { return least_head_[static_cast<size_t>(group)]; }
+  // Frames of a smaller radius are narrow.
+  double narrow() const;
   uint32_t item_at(int64_t column) const { return item_at_[static_cast<size_t>(column)]; }
   // The item will not be hit again.
-  void kill(uint32_t item) { bias_[column_of_[item]] = kDeadBias; }
+  void kill(uint32_t item) {
+    const int64_t column = column_of_[item];
+    bias_[static_cast<size_t>(column)] = kDeadBias;
+    if (exact_at_[static_cast<size_t>(column / kGroup)] >= 0) bar_exact(column);
+  }
   bool dead(int64_t column) const { return bias_[static_cast<size_t>(column)] == kDeadBias; }
   int64_t bytes() const;
 
@@ -78,11 +84,18 @@ class ScreenStore {
     std::vector<double> v, rotated;
     std::vector<int8_t> code;
   };
-  void pack_frame(size_t frame, const uint32_t* items, Scratch& scratch);
+  void pack_frame(size_t frame, uint32_t* items, Scratch& scratch);
+  void sort_by_head(uint32_t* items, size_t n) const;
   void write_column(int64_t column, const int8_t* code);
   void move_column(const Frame& frame, int64_t from, int64_t to);
-  double* exact_column(const Frame& frame, int64_t column);
-  void store_directions(const std::vector<int64_t>& begin, const uint32_t* items, Team& team);
+  double* exact_begin(int64_t group) const {
+    return reinterpret_cast<double*>(exact_.get()) + exact_at_[static_cast<size_t>(group)];
+  }
+  double* exact_column(int64_t column) { return exact_begin(column / kGroup) + column % kGroup; }
+  void bar_exact(int64_t column);
+  void store_directions(Team& team);
+  void store_frame(const Frame& frame, double* row);
+  void note_heads(const Frame& frame);
   void pad(const Frame& frame);
   void compact_frame(Frame& frame);
 
@@ -99,11 +112,15 @@ class ScreenStore {
   std::vector<Frame> frames_;
   std::vector<double> centers_;
   std::vector<double> mean_;
-  std::vector<double> exact_;
   struct Free {
     void operator()(uint8_t* p) const;
   };
-  std::unique_ptr<uint8_t[], Free> codes_;
+  using Pages = std::unique_ptr<uint8_t[], Free>;
+  Pages codes_;
+  Pages exact_;  // doubles
+  int64_t exact_size_ = 0;
+  std::vector<int64_t> exact_at_;     // by group: where in exact_, -1 in a frame of codes
+  std::vector<uint32_t> least_head_;  // by group, of narrow frames
   std::vector<int32_t> bias_;
   std::vector<uint32_t> item_at_;
   std::vector<uint32_t> column_of_;

@@ -60,38 +60,50 @@ void Shortlist::raise_threshold(size_t rank) {
   std::erase_if(entries_, [bar](const Entry& e) { return e.upper < bar; });
 }
 
+bool Shortlist::all_exact() const {
+  return std::all_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.exact(); });
+}
+
 void Shortlist::evaluate(Exact& exact) {
   for (const Entry& e : entries_)
-    if (e.upper != e.lower) exact.prefetch(e.item);
-  for (Entry& e : entries_)
-    if (e.upper != e.lower) e.upper = e.lower = exact.cosine(e.item);
+    if (!e.exact()) exact.prefetch(e.item);
+  for (Entry& e : entries_) {
+    if (e.exact()) continue;
+    e.upper = e.lower = exact.cosine(e.item);
+    e.head = exact.head(e.item);
+  }
 }
 
 // Entries are exact: keeps the n best in the total order and raises the level.
-void Shortlist::keep_best(Exact& exact, size_t n) {
-  std::erase_if(entries_,
-                [&](const Entry& e) { return !level_.admits(e.upper, exact.head(e.item)); });
+void Shortlist::keep_best(size_t n) {
+  std::erase_if(entries_, [&](const Entry& e) { return !level_.admits(e.upper, e.head); });
   if (entries_.size() < n) return;
-  const auto order = [&](const Entry& a, const Entry& b) {
-    return better(a.upper, exact.head(a.item), b.upper, exact.head(b.item));
+  const auto order = [](const Entry& a, const Entry& b) {
+    return better(a.upper, a.head, b.upper, b.head);
   };
   std::nth_element(entries_.begin(), entries_.begin() + static_cast<int64_t>(n) - 1, entries_.end(),
                    order);
   entries_.resize(n);
-  level_ = Level{entries_.back().upper, exact.head(entries_.back().item)};
+  level_ = Level{entries_.back().upper, entries_.back().head};
 }
 
 void Shortlist::shrink(Exact& exact, double seen) {
+  if (all_exact()) {
+    keep_best(wanted_);
+    full_ = 2 * entries_.size() + kFirstFull;
+    return;
+  }
   const double rank = std::ceil(seen * static_cast<double>(wanted_));
   raise_threshold(std::max<size_t>(1, static_cast<size_t>(rank)));
   if (entries_.size() > std::max(kMostEntries, 2 * wanted_)) {
     evaluate(exact);
-    keep_best(exact, wanted_);
+    keep_best(wanted_);
   }
   full_ = entries_.size() + entries_.size() / 2 + kFirstFull;
 }
 
 ListState Shortlist::finish(Exact& exact, int least, int most, Candidate* out) {
+  if (all_exact()) return finish_exact(most, out);
   raise_threshold(wanted_);
   std::sort(entries_.begin(), entries_.end(),
             [](const Entry& a, const Entry& b) { return a.upper > b.upper; });
@@ -99,9 +111,22 @@ ListState Shortlist::finish(Exact& exact, int least, int most, Candidate* out) {
   if (state.exact == 0 && !entries_.empty()) {
     // More ties, or bounds as good as ties, than there is room for.
     evaluate(exact);
-    keep_best(exact, static_cast<size_t>(most));
+    keep_best(static_cast<size_t>(most));
     state = write(exact, most, most, out);
   }
+  return state;
+}
+
+// Nothing is left to evaluate, and heads are known: sorts once and keeps what fits.
+ListState Shortlist::finish_exact(int most, Candidate* out) {
+  keep_best(static_cast<size_t>(most));
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return better(a.upper, a.head, b.upper, b.head);
+  });
+  ListState state;
+  state.exact = state.total = static_cast<int32_t>(entries_.size());
+  state.level = state.deep_level = level_;
+  for (size_t i = 0; i < entries_.size(); ++i) out[i] = {entries_[i].upper, entries_[i].item};
   return state;
 }
 

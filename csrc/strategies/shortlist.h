@@ -60,11 +60,14 @@ class Shortlist {
 
   // Items with upper < threshold() cannot belong to the list.
   double threshold() const { return level_.cosine; }
+  const Level& level() const { return level_; }
   bool full() const { return entries_.size() >= full_; }
-  void add(double upper, double lower, uint32_t item) { entries_.push_back({upper, lower, item}); }
+  void add(double upper, double lower, uint32_t item) {
+    entries_.push_back({upper, lower, item, kNoRank});
+  }
   // Adds an exact value; of use where all of a cluster is evaluated.
   void add_exact(double cosine, uint32_t item, uint32_t head) {
-    if (level_.admits(cosine, head)) entries_.push_back({cosine, cosine, item});
+    if (level_.admits(cosine, head)) entries_.push_back({cosine, cosine, item, head});
   }
 
   // Makes room: raises the threshold and drops what it rules out. Evaluates
@@ -83,11 +86,15 @@ class Shortlist {
   struct Entry {
     double upper, lower;
     uint32_t item;
+    uint32_t head;  // kNoRank until the entry is evaluated: then upper == lower
+    bool exact() const { return head != kNoRank; }
   };
   ListState write(Exact& exact, int least, int most, Candidate* out);
+  ListState finish_exact(int most, Candidate* out);
+  bool all_exact() const;
   void raise_threshold(size_t rank);
   void evaluate(Exact& exact);
-  void keep_best(Exact& exact, size_t n);
+  void keep_best(size_t n);
 
   std::vector<Entry> entries_;
   std::vector<double> lowers_;

@@ -5,10 +5,14 @@
 #include "tests/test_util.h"
 
 namespace gtn::test {
+void test_frames();
 void test_kernels();
 void test_lowdim();
 void test_parallel();
 void test_screen();
+void test_screen_kernel();
+void test_shortlist();
+void test_store();
 }  // namespace gtn::test
 
 int main(int argc, char** argv) {
@@ -16,10 +20,11 @@ int main(int argc, char** argv) {
   static constexpr struct {
     const char* name;
     void (*run)();
-  } kTests[] = {{"kernels", gtn::test::test_kernels},
-                {"parallel", gtn::test::test_parallel},
-                {"lowdim", gtn::test::test_lowdim},
-                {"screen", gtn::test::test_screen}};
+  } kTests[] = {
+      {"kernels", gtn::test::test_kernels},     {"screen_kernel", gtn::test::test_screen_kernel},
+      {"parallel", gtn::test::test_parallel},   {"lowdim", gtn::test::test_lowdim},
+      {"shortlist", gtn::test::test_shortlist}, {"store", gtn::test::test_store},
+      {"screen", gtn::test::test_screen},       {"frames", gtn::test::test_frames}};
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what failed is seen even if the rest hangs
   int unknown = argc - 1;
   for (const auto& test : kTests) {
