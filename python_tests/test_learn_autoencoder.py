@@ -102,6 +102,36 @@ def test_training_learns_and_is_a_function_of_the_seed():
         assert float((model(x) - x).square().mean()) < losses[0]
 
 
+def test_the_output_starts_at_the_mean_colour():
+    images = np.zeros((3, 3, 8, 8), np.uint8)
+    images[:, 1] = 100
+    images[0, 2] = 255
+    model = ae.Autoencoder(3, 8, 2)
+    ae.at_mean_colour(model.decoder, torch.from_numpy(images))
+    wanted = np.array([-0.98, 100 / 127.5 - 1, 85 / 127.5 - 1])
+    np.testing.assert_allclose(
+        torch.tanh(model.decoder[-2].bias.detach()).numpy(), wanted, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("train", [ae.train_autoencoder, va.train_vae])
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_dark_images_do_not_end_in_black(train, seed):
+    """MNIST's case: from torch's own start these seeds do no better than a constant by then."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((96, 1, 28, 28), np.uint8)
+    for image in images:
+        row, column = rng.integers(4, 18, 2)
+        image[0, row : row + 10, column : column + 6] = 255
+    model, _ = train(images, 5, epochs=8, batch_size=32, seed=seed)
+    x = ae.to_unit(torch.from_numpy(images))
+    with torch.no_grad():
+        shown = model.decode(model.encode(x))
+    constant = float((x - x.mean()).square().mean())
+    assert float((shown - x).square().mean()) < constant
+    assert float(shown[x > 0].mean()) > float(shown[x < 0].mean()) + 0.1
+
+
 def test_a_killed_vae_training_goes_on_to_the_same_weights(tmp_path):
     images, _ = bars(40)
     options = {"batch_size": 16, "seed": 3}

@@ -76,6 +76,20 @@ def mirror(channels: int, side: int, d: int) -> nn.Sequential:
     )
 
 
+def at_mean_colour(decoder: nn.Sequential, images: Tensor) -> None:
+    """Start the decoder's output bias so that tanh gives the mean of each channel of ``images``.
+
+    From torch's own start, the first steps on dark images (MNIST) all push towards black,
+    Adam by its full step whatever the gradient, until tanh is flat: most seeds then
+    stay black. From the mean colour there is no common push.
+    """
+    pixels = images.numel() // images.shape[1]
+    mean = images.sum(dim=(0, 2, 3), dtype=torch.int64).double() / pixels / 127.5 - 1
+    last = cast(nn.ConvTranspose2d, decoder[-2])
+    with torch.no_grad():
+        cast(nn.Parameter, last.bias).copy_(torch.atanh(mean.clamp(-0.98, 0.98)))
+
+
 class Autoencoder(nn.Module):
     """Appendix F: two stride-2 convolutions (64, 128), linear to d; mirrored decoder, tanh.
 
@@ -132,12 +146,14 @@ def train_autoencoder(
     """Train an Autoencoder on uint8 images (n, c, h, w) by the mean squared error of [-1, 1].
 
     The defaults are appendix F's for MNIST; CelebA and HaP: batch_size=200, lr=1e-4.
+    The output starts at the mean colour (``at_mean_colour``).
     ``val``: more such images. ``bfloat16`` computes the layers in that precision: other
     weights, and twice as fast on a CPU with avx512_bf16. ``training``: what ``train`` takes.
     TypeError or ValueError for images of another kind or shape.
     """
     data = as_square_images(images)
     model = seeded(lambda: Autoencoder(data.shape[1], data.shape[2], d), seed)
+    at_mean_colour(model.decoder, data)
 
     def loss(model: nn.Module, batch: Tensor) -> Tensor:
         x = to_unit(batch)

@@ -12,7 +12,14 @@ from gtn_fast._validate import check_integer
 from gtn_fast.learn._images import as_square_images, batches, device_of, seeded, to_bytes, to_unit
 from gtn_fast.learn._seeds import derive
 from gtn_fast.learn._store import PathLike
-from gtn_fast.learn.autoencoder import load_model, mirror, precision, save_model, trunk
+from gtn_fast.learn.autoencoder import (
+    at_mean_colour,
+    load_model,
+    mirror,
+    precision,
+    save_model,
+    trunk,
+)
 from gtn_fast.learn.codecs import Codec, network_codec
 from gtn_fast.learn.training import History, train
 
@@ -106,6 +113,7 @@ def train_vae(
     if not 0 <= beta < float("inf"):
         raise ValueError(f"beta must be a finite number, 0 or more, got {beta}")
     model = seeded(lambda: VAE(data.shape[1], data.shape[2], d), seed)
+    at_mean_colour(model.decoder, data)
 
     def loss(model: nn.Module, batch: Tensor) -> Tensor:
         x = to_unit(batch)
