@@ -8,7 +8,7 @@ values are the same. Measured by benchmarks/training.py: half of autograd's time
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -69,15 +69,16 @@ class FlatMSE:
             norm.num_batches_tracked = seen.copy_(norm.num_batches_tracked)
 
     @torch.no_grad()
-    def __call__(self, y: Tensor, x: Tensor) -> Tensor:
+    def __call__(self, *batch: Tensor) -> Tensor:
         """The loss, a scalar; its gradient is in ``parameter.grad``."""
+        y, x = batch
         self._batches_seen.add_(1)
         tape = []
         out = y
         for layer in self._layers:
             given = out
             out = active = torch.addmm(layer.bias, given, layer.weight.t())
-            saved = None
+            saved: list[Tensor] = []
             if layer.slope is not None:
                 nn.functional.leaky_relu_(active, layer.slope)
             if (norm := layer.norm) is not None:
@@ -113,6 +114,7 @@ class FlatMSE:
 def _layers(net: nn.Sequential) -> list[_Layer]:
     """The network as plain tensors: looking attributes of modules up costs as much as adding."""
     layers: list[_Layer] = []
+    module: Any  # nn.Module gives everything a type of its own
     for module in net:
         if isinstance(module, nn.LeakyReLU):
             layers[-1] = layers[-1]._replace(slope=module.negative_slope)

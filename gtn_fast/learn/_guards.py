@@ -1,4 +1,7 @@
-"""What a training loop is kept safe by: checks of its data, whole steps, private generators."""
+"""What a training loop is kept safe by: checks of its data, whole steps, private generators.
+
+And by the right number of threads.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+_SMALL = 10_000_000  # weights x rows of a batch
 
 
 def check_rows(
@@ -73,3 +78,22 @@ def noise_state(where: torch.device) -> dict[str, Tensor]:
     if where.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(where)
     return states
+
+
+def is_small(model: nn.Module, batch_size: int) -> bool:
+    """Tell whether a step is so little work that threads and bookkeeping cost more than it."""
+    parameters = list(model.parameters())
+    flat = all(p.ndim <= 2 for p in parameters)  # a convolution uses each weight many times
+    return flat and batch_size * sum(p.numel() for p in parameters) < _SMALL
+
+
+@contextmanager
+def threads_for(model: nn.Module, batch_size: int) -> Iterator[None]:
+    """One thread for a small network: a second one costs more than it gives."""
+    before = torch.get_num_threads()
+    if is_small(model, batch_size):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -18,18 +18,20 @@ from gtn_fast.labels import Labels
 from gtn_fast.learn import _gtn_file, _logs
 from gtn_fast.learn import presets as _presets
 from gtn_fast.learn._flat import FlatMSE
+from gtn_fast.learn._guards import is_small, threads_for
 from gtn_fast.learn._labeling import Labeled, label_points, nearest
 from gtn_fast.learn._seeds import derive
 from gtn_fast.learn._store import PathLike
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import History, is_small, train
+from gtn_fast.learn.training import History, train
 
 if TYPE_CHECKING:
     from gtn_fast.learn.mixture import Mixture
 
-_ACTIVATIONS = 1 << 24  # elements of one layer that are computed together when sampling
+_ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
+_ROWS = 1024  # but at least so many rows
 
 
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
@@ -230,8 +232,9 @@ class GTN:
             return np.empty((0, self.d), dtype=np.float32)
         given = torch.from_numpy(self._points(y, "y").astype(np.float32, copy=False))
         self.model.eval()
-        step = max(1, _ACTIVATIONS // max(self.preset.width, self.d))
-        parts = [self.model(part.to(self.device)).cpu() for part in torch.split(given, step)]
+        step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
+        with threads_for(self.model, self.preset.batch_size):
+            parts = [self.model(part.to(self.device)).cpu() for part in torch.split(given, step)]
         return scaling.undo(torch.cat(parts).numpy())
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:

@@ -12,8 +12,7 @@ left as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,11 @@ from torch import Tensor, nn
 
 from gtn_fast import _progress, _validate
 from gtn_fast.learn import _checkpoint, _logs
-from gtn_fast.learn._guards import check_rows
+from gtn_fast.learn._guards import check_rows, threads_for
 from gtn_fast.learn._run import Gradient, History, Loss, Run
 from gtn_fast.learn._store import PathLike
 
 __all__ = ["History", "Loss", "train"]
-
-_SMALL = 10_000_000  # weights x rows of a batch
 
 
 def train(
@@ -140,7 +137,7 @@ def train(
         title=title,
         gradient=gradient,
     )
-    with _logs.writer(log, tensorboard) as write_log, _threads_for(model, batch_size):
+    with _logs.writer(log, tensorboard) as write_log, threads_for(model, batch_size):
         if checkpoint is not None:
             settings = {
                 "batch_size": batch_size,
@@ -156,22 +153,3 @@ def train(
         with _progress.bar(epochs * steps, title, "batches", progress) as bar:
             run.go(epochs, patience, write_log, bar)
     return run.history
-
-
-def is_small(model: nn.Module, batch_size: int) -> bool:
-    """Tell whether a step is so little work that threads and bookkeeping cost more than it."""
-    parameters = list(model.parameters())
-    flat = all(p.ndim <= 2 for p in parameters)  # a convolution uses each weight many times
-    return flat and batch_size * sum(p.numel() for p in parameters) < _SMALL
-
-
-@contextmanager
-def _threads_for(model: nn.Module, batch_size: int) -> Iterator[None]:
-    """One thread while a small network trains."""
-    before = torch.get_num_threads()
-    if is_small(model, batch_size):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
