@@ -57,17 +57,17 @@ _TABLE_1_CELEBA = {
 SPECS = {
     spec.name: spec
     for spec in (
-        Spec("mnist", d=5, preset="mnist", epochs=60, ae_epochs=4),
-        Spec("fashion-mnist", d=5, preset="mnist", epochs=60, ae_epochs=4),
+        Spec("mnist", d=5, preset="mnist", epochs=60, ae_epochs=3),
+        Spec("fashion-mnist", d=5, preset="mnist", epochs=60, ae_epochs=3),
         Spec(
             "cifar10",
             d=128,
             preset="cifar10",
             epochs=30,
-            ae_epochs=6,
+            ae_epochs=5,
             network=_SMALL,
             stop="score",
-            classifier_epochs=8,
+            classifier_epochs=6,
             paper={
                 "GTN": "IS 2.07, FID 238.62 (table 1, Inception features)",
                 "VAE": "IS 1.77, FID 286.49 (table 1)",
@@ -80,7 +80,7 @@ SPECS = {
             d=32,
             preset="hap",
             epochs=120,
-            ae_epochs=12,
+            ae_epochs=10,
             network=_SMALL,
             stop="score",
             side=64,

@@ -40,7 +40,8 @@ def unsorted(X: Array, Y: Array) -> Array:
 
 def _directions(v: Array) -> Array:
     v = v.astype(np.float64)
-    return v / np.linalg.norm(v, axis=1, keepdims=True)
+    directions: Array = v / np.linalg.norm(v, axis=1, keepdims=True)
+    return directions
 
 
 def train_pairs(

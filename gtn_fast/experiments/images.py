@@ -33,7 +33,7 @@ Array = NDArray[Any]
 COUNT = 10_000  # images a method is scored on, as in table 1; fewer where fewer are held out
 SHOWN = 64  # in each grid of the figure
 STEPS = 20  # of an interpolation (figure 8)
-WATCHED = 500  # images whose score picks the epoch (the paper takes 200)
+WATCHED = 200  # images whose score picks the epoch
 METHODS = ("GTN", "VAE", "without GTN", "reconstructed", "VAE reconstructed", "real")
 
 

@@ -94,8 +94,8 @@ def _labeled(X: Array, labeler: _plane.Labeler, seed: int) -> tuple[Array, Array
 
 def _rank_correlation(y: Array, x: Array) -> float:
     """Spearman's, of the norms of the pairs: 1 if small y's have small x's."""
-    ranks = [np.argsort(np.argsort(np.linalg.norm(v, axis=1))) for v in (y, x)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.stack([np.argsort(np.argsort(np.linalg.norm(v, axis=1))) for v in (y, x)])
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
 
 
 def _compare(

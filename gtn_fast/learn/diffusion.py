@@ -118,7 +118,7 @@ def train_diffusion(
     def loss(_model: nn.Module, x: Tensor) -> Tensor:
         t = torch.randint(steps, (len(x),))  # train() seeds the generator of every epoch
         noise = torch.randn_like(x)
-        return ((model(model.noised(x, t, noise), t) - noise) ** 2).mean()
+        return nn.functional.mse_loss(model(model.noised(x, t, noise), t), noise)
 
     data = [torch.from_numpy(scaling.apply(x))]
     history = train(

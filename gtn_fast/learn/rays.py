@@ -39,7 +39,10 @@ def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
     angle = np.arange(rays) * (2 * np.pi / rays)
     directions = np.column_stack((np.cos(angle), np.sin(angle))).astype(np.float32)
     norm = np.linalg.norm(points, axis=1).astype(np.float32)
-    return norm[:, None].astype(np.float64) * directions.astype(np.float64)[ray]
+    turned: NDArray[np.float64] = (
+        norm[:, None].astype(np.float64) * directions.astype(np.float64)[ray]
+    )
+    return turned
 
 
 def label_on_rays(
