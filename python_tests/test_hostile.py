@@ -25,6 +25,20 @@ def test_exact_in_many_dimensions(native, name, d):
     check(*cases.make(name, 200, 180, d))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("both", [False, True], ids=["x", "x_and_y"])
+def test_exact_on_rays(native, both, dtype):
+    """Enough points for frames of neighbours, whose cosines tie or differ in the last bits."""
+    rng = np.random.default_rng(4)
+    rays = rng.standard_normal((4, 32))
+
+    def on_rays(n):
+        return (rays[rng.integers(4, size=n)] * rng.uniform(0.1, 10, (n, 1))).astype(dtype)
+
+    x = on_rays(2200)
+    check(x, on_rays(1500) if both else rng.standard_normal((1500, 32)).astype(dtype), threads=2)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 20])
 def test_subnormal_and_huge_float32(native, d):
     rng = np.random.default_rng(d)
