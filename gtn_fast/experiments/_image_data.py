@@ -158,12 +158,12 @@ def load(spec: Spec, notes: Notes) -> tuple[ImageSet, ImageSet]:
 
 
 def _held_out(whole: ImageSet, notes: Notes, limit: int | None) -> tuple[ImageSet, ImageSet]:
-    """A random tenth of the images, and the others."""
+    """A random tenth of the images held out, and the others, in random order: files are sorted."""
     order = np.random.default_rng(notes.seed).permutation(len(whole))[:limit]
     if len(order) < 20:
         raise ValueError(f"{whole.name}: {len(order)} images are too few; wanted at least 20")
     cut = len(order) // 10
-    return rows(whole, np.sort(order[cut:])), rows(whole, np.sort(order[:cut]))
+    return rows(whole, order[cut:]), rows(whole, order[:cut])
 
 
 def rows(images: ImageSet, chosen: Any) -> ImageSet:
