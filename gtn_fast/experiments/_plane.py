@@ -56,7 +56,9 @@ def train_pairs(
     """ĥ of the preset ``uniform`` on labeled pairs; a function of y, and the history."""
     import torch
 
+    from gtn_fast.learn._flat import FlatMSE
     from gtn_fast.learn._seeds import derive
+    from gtn_fast.learn.gtn import mse
     from gtn_fast.learn.hhat import HHat
     from gtn_fast.learn.presets import preset
     from gtn_fast.learn.training import train
@@ -67,13 +69,11 @@ def train_pairs(
     def tensors(*arrays: Array) -> list[torch.Tensor]:
         return [torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)) for a in arrays]
 
-    def mse(hhat: torch.nn.Module, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.mse_loss(hhat(y), x)
-
     history = train(
         model,
         mse,
         tensors(y, x),
+        gradient=FlatMSE(model),
         val=tensors(*val),
         epochs=epochs,
         patience=patience,
