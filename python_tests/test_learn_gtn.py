@@ -295,3 +295,55 @@ def test_bad_calls(gtn):
         fitted(make_points(4), components=5)
     with pytest.raises(TypeError, match="X must hold real numbers"):
         gtn.fit(np.full((5, 3), "a"))
+
+
+# ------------------------------------------------------------------ the plane
+
+
+def square_and_energy(rays: int | None) -> float:
+    """Energy distance of what was learned of a square to the square itself."""
+    from gtn_fast.metrics import energy_distance
+
+    x = np.random.default_rng(0).random((10_000, 2))
+    gtn = GTN(2, "uniform", epochs=40, lr=3e-3, rays=rays)
+    gtn.fit(x, seed=0, progress=False)
+    return energy_distance(gtn.sample(4000), np.random.default_rng(1).random((4000, 2)))
+
+
+def test_along_rays_the_square_is_learned_and_decided_exactly_it_collapses():
+    assert 2 * square_and_energy(100) < square_and_energy(None)
+
+
+def test_the_uniform_preset_labels_along_rays_in_the_plane_only():
+    from gtn_fast.learn.rays import label_on_rays
+    from gtn_fast.learn.scaling import Scaling
+
+    x = make_points(200, d=2)
+    plane = GTN(2, "uniform", epochs=1)
+    plane.fit(x, progress=False)
+    scaled = Scaling.of(x).apply(x)
+    y = gtn_fast.normal(plane.label_seed, 0, 200, 2)
+    along = label_on_rays(scaled, y, plane.preset.rays).x_index
+    assert np.array_equal(plane.x_index, along)
+    assert not np.array_equal(along, gtn_fast.label(scaled, y).x_index)
+    solid = GTN(3, "uniform", epochs=1)
+    solid.fit(make_points(200), progress=False)
+    given = Scaling.of(make_points(200)).apply(make_points(200))
+    exact = gtn_fast.label(given, seed=solid.label_seed).x_index
+    assert np.array_equal(solid.x_index, exact)
+
+
+def test_components_are_labeled_along_rays_of_their_own():
+    x = two_squares(200)
+    along, exact = (GTN(2, "uniform", components=2, epochs=1, rays=r) for r in (20, None))
+    for gtn in (along, exact):
+        gtn.fit(x, progress=False)
+        assert np.array_equal(np.sort(gtn.x_index), np.arange(len(x)))
+        assert np.array_equal(gtn.component[gtn.x_index], gtn.component)  # y i is of row i's
+    assert not np.array_equal(along.x_index, exact.x_index)
+
+
+@pytest.mark.parametrize("rays", [0, -3, 2.5, 2**40])
+def test_a_number_of_rays_that_makes_no_sense_is_refused(rays):
+    with pytest.raises((TypeError, ValueError), match="rays"):
+        GTN(2, "uniform", rays=rays)

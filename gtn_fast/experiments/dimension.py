@@ -40,7 +40,7 @@ def _roll(notes: Notes) -> None:
     with notes.timed("roll"):
         line = GTN(1, "swiss-roll")
         line.fit(theta, epochs=2 if notes.quick else 40, **options)
-        plane = GTN(2, "mnist")
+        plane = GTN(2, "mnist", rays=100)
         plane.fit(swiss_roll.roll(theta), epochs=2 if notes.quick else 20, **options)
     made = {
         "from 1-D": swiss_roll.roll(line.sample(count, notes.seed)),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.experiments import _plane
+from gtn_fast.experiments._plane import RAYS
 from gtn_fast.experiments._report import Notes, text
 
 Array = NDArray[Any]
@@ -51,11 +51,12 @@ def experiment(notes: Notes) -> None:
     fresh, other = (squares(count, derive(notes.seed, f"squares {i}")) for i in (1, 2))
 
     sources, samples = {}, {}
-    for name, components in (("2 clusters", 2), ("no clusters", 1)):
+    ways = {"2 clusters": (2, RAYS), "no clusters": (1, RAYS), "2 clusters, exact": (2, None)}
+    for name, (components, rays) in ways.items():
         with notes.timed(name):
-            sources[name], samples[name] = _generated(X, val, components, count, epochs, notes)
-    with notes.timed("2 clusters, exact"):
-        samples["2 clusters, exact"] = _exact(X, val, count, epochs, notes)
+            sources[name], samples[name] = _generated(
+                X, val, components, rays, count, epochs, notes
+            )
 
     samples["fresh data"] = other
     energy = {name: points.energy_distance(made, fresh, seed=notes.seed)
@@ -81,7 +82,7 @@ def experiment(notes: Notes) -> None:
     notes.line("labels in 2 clusters decided exactly, not on lines: inside / reached / energy",
                " / ".join(text(of[exact]) for of in (inside, covered, energy)), "")  # fmt: skip
     notes.numbers.update(
-        n=n, samples=count, epochs=epochs, rays=_plane.RAYS,
+        n=n, samples=count, epochs=epochs, rays=RAYS,
         energy=energy, inside=inside, inside_2_percent=near, coverage=covered,
     )  # fmt: skip
     for name, source, figure in (
@@ -94,35 +95,13 @@ def experiment(notes: Notes) -> None:
 
 
 def _generated(
-    X: Array, val: Array, components: int, count: int, epochs: int, notes: Notes
+    X: Array, val: Array, components: int, rays: int | None, count: int, epochs: int, notes: Notes
 ) -> tuple[Array, Array]:
-    """The y's of a new sample, and what ĥ makes of them, in the data's coordinates."""
-    from gtn_fast.learn._seeds import derive
-    from gtn_fast.learn.mixture import Mixture
-    from gtn_fast.learn.rays import label_on_rays
-    from gtn_fast.learn.scaling import Scaling
-
-    scaling = Scaling.of(X)
-    x, val_x = scaling.apply(X), scaling.apply(val)
-    mixture, component = Mixture.fit(x, components, seed=notes.seed)
-    val_component = np.linalg.norm(val_x[:, None] - mixture.means, axis=2).argmin(axis=1)
-
-    def labeled(points: Array, group: Array, purpose: str) -> tuple[Array, Array]:
-        y = mixture.draw_like(group, derive(notes.seed, purpose))
-        local = mixture.to_local(points, group), mixture.to_local(y, group)
-        labels = label_on_rays(*local, _plane.RAYS, groups=(group, group), threads=notes.threads)
-        return y, points[labels.x_index]
-
-    pairs, val_pairs = labeled(x, component, "train"), labeled(val_x, val_component, "validation")
-    transform, _ = _plane.train_pairs(*pairs, val_pairs, notes, epochs=epochs, patience=40)
-    y, _ = mixture.draw(count, derive(notes.seed, "sample"))
-    return scaling.undo(y), scaling.undo(transform(y))
-
-
-def _exact(X: Array, val: Array, count: int, epochs: int, notes: Notes) -> Array:
-    """What GTN itself makes of two components: Algorithm 1 to the letter inside each."""
+    """The y's of a new sample, in the data's coordinates, and what ĥ makes of them."""
     from gtn_fast.learn.gtn import GTN
 
-    gtn = GTN(2, "uniform", components=2)
+    gtn = GTN(2, "uniform", components=components, rays=rays)
     gtn.fit(X, val, seed=notes.seed, epochs=epochs, patience=40, threads=notes.threads)
-    return gtn.sample(count, notes.seed)
+    assert gtn.scaling is not None
+    y = gtn.source_sample(count, notes.seed)
+    return gtn.scaling.undo(y), gtn.transform(y)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 import gtn_fast
 from gtn_fast.labels import Labels
+from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.rays import label_on_rays
 
 if TYPE_CHECKING:
     from gtn_fast.learn.mixture import Mixture
@@ -36,20 +38,30 @@ def label_points(
     mixture: Mixture | None,
     component: NDArray[np.int64] | None,
     seed: int,
-    method: str,
+    preset: Preset,
     threads: int | None,
     progress: Any,
 ) -> Labeled:
-    """Draw and label a y for every row of standardised x; inside its component, if it has one."""
+    """Draw and label a y for every row of standardised x; inside its component, if it has one.
+
+    The preset says how: its method, or along its rays in the plane.
+    """
     started = time.perf_counter()
     labels = None
-    if mixture is None:
-        labels = gtn_fast.label(x, seed=seed, method=method, threads=threads, progress=progress)
-        y, index = labels.y, labels.x_index
-    else:
+    rays = preset.rays if x.shape[1] == 2 else None
+    if mixture is not None:
         from gtn_fast.learn.mixture import label_mixture
 
-        y, index = label_mixture(x, mixture, component, seed, threads)
+        y, index = label_mixture(x, mixture, component, seed, threads, rays)
+    elif rays is not None:
+        y = gtn_fast.normal(seed, 0, len(x), 2, threads=threads)
+        labels = label_on_rays(x, y, rays, threads=threads)
+        index = labels.x_index
+    else:
+        labels = gtn_fast.label(
+            x, seed=seed, method=preset.method, threads=threads, progress=progress
+        )
+        y, index = labels.y, labels.x_index
     return Labeled(y, index, labels, time.perf_counter() - started)
 
 

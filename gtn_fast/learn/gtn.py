@@ -59,7 +59,7 @@ class GTN:
         Where ĥ lives and is trained; the CPU by default.
     **overrides
         Fields of the preset: layers, width, batch_norm_layers, lr, batch_size, epochs,
-        patience, method, negative_slope.
+        patience, method, negative_slope, rays.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class GTN:
         def label(
             points: NDArray[np.float32], of: NDArray[np.int64] | None, label_seed: int
         ) -> Labeled:
-            found = label_points(points, mixture, of, label_seed, preset.method, threads, progress)
+            found = label_points(points, mixture, of, label_seed, preset, threads, progress)
             self.label_seconds += found.seconds
             return found
 

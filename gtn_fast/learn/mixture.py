@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import gtn_fast
 from gtn_fast import _validate
 from gtn_fast.learn._seeds import derive
+from gtn_fast.learn.rays import on_rays
 
 _RESTARTS = 10
 _ITERATIONS = 100
@@ -116,23 +117,27 @@ class Mixture:
 
 
 def label_mixture(
-    X: Any, mixture: Mixture, component: Any, seed: int = 0, threads: int | None = None
+    X: Any,
+    mixture: Mixture,
+    component: Any,
+    seed: int = 0,
+    threads: int | None = None,
+    rays: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Draw a y for every row of X and label it inside its component (figure 9).
 
     Returns y float32 (n, d), in the data's coordinates, and x_index int64 (n,): y[i]
     belongs to X[x_index[i]]. y[i] is drawn from the component of row i, so that every
     component has as many y's as x's; Algorithm 1 sees coordinates centred and scaled
-    by the component, where its cosines and norms make sense.
+    by the component, where its cosines and norms make sense. ``rays``, for d = 2: along so
+    many lines through the component's centre (rays.py).
     """
     x = _validate.convert(_validate.describe(X, "X")).astype(np.float32, copy=False)
     y = mixture.draw_like(component, seed)
-    labels = gtn_fast.label(
-        mixture.to_local(x, component),
-        mixture.to_local(y, component),
-        groups=(component, component),
-        threads=threads,
-    )
+    local_x, local_y = mixture.to_local(x, component), mixture.to_local(y, component)
+    if rays is not None:
+        local_x, local_y = on_rays(local_x, rays), on_rays(local_y, rays)
+    labels = gtn_fast.label(local_x, local_y, groups=(component, component), threads=threads)
     return y, labels.x_index
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from gtn_fast import _validate
 
+MAX_RAYS = 1 << 20
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -19,7 +21,8 @@ class Preset:
     activation of the first ``batch_norm_layers`` of them (0: none); Adam with ``lr``, no weight
     decay. ``epochs`` is our own cap. ``patience`` counts epochs without a better validation
     loss (or metric, if one is given); None trains to the end. ``method`` labels: "rank" is
-    section 2.1's for d = 1, "auto" is Algorithm 1.
+    section 2.1's for d = 1, "auto" is Algorithm 1. ``rays``: for d = 2, along so many lines
+    (rays.py says why the plane needs them); None decides exactly.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Preset:
     patience: int | None
     method: str = "auto"
     negative_slope: float = 0.5
+    rays: int | None = None
 
 
 # Batch norm on the first 20 of 26 layers and the patiences are the authors' code's and text's.
@@ -39,7 +43,7 @@ PRESETS: dict[str, Preset] = {
     each.name: each
     for each in (
         Preset("swiss-roll", 4, 6, 0, 1e-3, 250, epochs=100, patience=None, method="rank"),
-        Preset("uniform", 6, 6, 0, 1e-3, 250, epochs=100, patience=None),
+        Preset("uniform", 6, 6, 0, 1e-3, 250, epochs=100, patience=None, rays=100),
         Preset("mnist", 7, 50, 7, 1e-3, 128, epochs=100, patience=3),
         Preset("celeba", 26, 1200, 20, 5e-5, 200, epochs=1000, patience=300),
         Preset("hap", 26, 3000, 20, 5e-5, 200, epochs=1000, patience=300),
@@ -80,6 +84,8 @@ def _checked(made: Preset) -> Preset:
     _validate.check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
     if made.patience is not None:
         _validate.check_integer(made.patience, "patience", 1, 2**31 - 1)
+    if made.rays is not None:
+        _validate.check_integer(made.rays, "rays", 1, MAX_RAYS)
     if made.method not in _validate.METHODS:
         raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(_validate.METHODS)}")
     if not _is_number(made.lr) or not 0 < made.lr < math.inf:

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 import gtn_fast
 from gtn_fast import _validate
-
-MAX_RAYS = 1 << 20
+from gtn_fast.learn.presets import MAX_RAYS
 
 
 def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
