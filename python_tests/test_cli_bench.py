@@ -91,12 +91,14 @@ def test_demo_writes_table_and_pictures(tmp_path, monkeypatch, capsys):
     assert run("demo", "--quick", "--out", tmp_path / "demo") == 0
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     pictures = {"uniform_square.png", "small_example.png", "cosine_by_rank.png",
-                "mnist_by_norm.png"}  # fmt: skip
+                "mnist_by_norm.png", "generated_square.png", "generated_digits.png",
+                "digit_interpolations.png"}  # fmt: skip
     assert names == pictures | {"results.md"}
     text = (tmp_path / "demo" / "results.md").read_text()
     assert text in capsys.readouterr().out
     assert "(measured)" in text
     assert "(extrapolated)" in text
+    assert "autoencoder to d = 5, n = 225" in text  # a tenth of the 250 is held out
     for name in pictures:
         assert (tmp_path / "demo" / name).read_bytes().startswith(b"\x89PNG")
 

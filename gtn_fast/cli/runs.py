@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     bench.set_defaults(run=_bench)
     bench.add_argument("--out", default="bench_output", metavar="DIR", help="default: bench_output")
 
-    demo = commands.add_parser("demo", help="label digits and a million points; draw the result")
+    demo = commands.add_parser("demo", help="label a million points; make new digits; draw it")
     demo.set_defaults(run=_demo)
     demo.add_argument("--out", default="demo_output", metavar="DIR", help="default: demo_output")
 
@@ -50,6 +50,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     import matplotlib  # noqa: F401  (missing: say so before the work)
     import mlxtend  # noqa: F401
+    import safetensors  # noqa: F401
+    import torch  # noqa: F401
 
     from gtn_fast import demo
 
