@@ -58,6 +58,17 @@ def test_train_is_the_public_api(at):
     assert np.array_equal(gtn.sample(50, seed=1), written.sample(50, seed=1))
 
 
+def test_rays_are_the_presets_unless_given(at):
+    rng = np.random.default_rng(0)
+    np.save("plane.npy", rng.random((120, 2)).astype(np.float32))
+    rays = {}
+    for name, options in {"own": (), "given": ("--rays", 7)}.items():
+        shape = ("--preset", "uniform", "--epochs", 1, "--quiet")
+        assert run("train", "plane.npy", "--out", name, *shape, *options) == 0
+        rays[name] = GTN.load(f"{name}/gtn.safetensors").preset.rays
+    assert rays == {"own": 100, "given": 7}
+
+
 def test_train_from_images_in_one_command(at):
     expected = {"autoencoder.safetensors", "autoencoder_log.csv", "autoencoder_loss.png",
                 "latents.npy", "reconstructions.png"}  # fmt: skip

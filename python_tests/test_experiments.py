@@ -115,15 +115,21 @@ def test_images_of_an_npz(tmp_path, tiny_images):
     assert "table 1" in judged[0].paper
 
 
-def test_hap_from_its_folder_without_classes(tmp_path):
-    """Folder layout of the real set; no classes, so Inception's features or an honest word."""
-    folder = tmp_path / "Hands"
-    folder.mkdir()
+@pytest.mark.parametrize(
+    ("name", "folder", "file", "shape"),
+    [
+        ("hap", "Hands", "Hand_{:07}.jpg", (12, 16, 3)),
+        ("celeba", "img_align_celeba", "{:06}.jpg", (218, 178, 3)),
+    ],
+)
+def test_sets_without_classes_from_their_folders(tmp_path, name, folder, file, shape):
+    """Folder layouts of the real sets; no classes, so Inception's features or an honest word."""
+    (tmp_path / folder).mkdir()
     rng = np.random.default_rng(1)
     for number in range(24):
-        pixels = rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"Hand_{number:07}.jpg")
-    result, record = run("hap", tmp_path / "out", data=tmp_path, side=8, d=3)
+        pixels = rng.integers(0, 255, shape, dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / folder / file.format(number))
+    result, record = run(name, tmp_path / "out", data=tmp_path, side=8, d=3)
     assert_files(result, record, tmp_path / "out")
     assert result.numbers["n"] == 22
     assert result.numbers["held_out"] == 2

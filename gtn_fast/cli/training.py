@@ -46,6 +46,8 @@ def add(commands: Commands) -> None:
     for name in ("epochs", "patience", "batch-size", "layers", "width"):
         train.add_argument(f"--{name}", type=natural, metavar="N", help="default: the preset's")
     train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
+    train.add_argument("--rays", type=natural, metavar="N",
+                       help="in the plane: label along N lines (default: preset)")  # fmt: skip
     train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
                        help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
     _stages.add_training_options(train)
@@ -61,7 +63,7 @@ def add(commands: Commands) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from gtn_fast.learn.presets import preset
 
-    overrides = _stages.given(arguments, "layers", "width", "lr", "batch_size")
+    overrides = _stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
     out = _stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
