@@ -6,26 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-
-from gtn_fast import cli
+from cli_runs import run
 
 N, SIDE, D = 300, 8, 3
 PNG = b"\x89PNG"
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
-def one_line(capsys, *words):
-    """The error stream holds exactly one line, of ours, with these words in it."""
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("gtn-fast: error: ")
-    for word in words:
-        assert word in lines[0]
-    assert captured.out == ""
 
 
 def names(folder):

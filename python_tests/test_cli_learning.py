@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_cases import PNG, D, N, names, read, run, train
+from cli_runs import run
+from learning_cases import PNG, D, N, names, read, train
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_cases import names, one_line, read, run, train
+from cli_runs import one_line, run
+from learning_cases import names, read, train
 
 from gtn_fast import _files
 
