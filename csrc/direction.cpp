@@ -44,14 +44,18 @@ double ordered_dot(const double* a, const double* b, int64_t d) {
   return kernels().ordered_dot(a, b, d);
 }
 
-std::vector<RowScale> row_scales(const MatrixView& a, Team& team) {
+std::vector<RowScale> row_scales(const MatrixView& a, const Rows& rows, Team& team) {
   std::vector<RowScale> scales(static_cast<size_t>(a.rows));
   std::vector<std::vector<double>> scratch(static_cast<size_t>(team.size()));
   for (auto& u : scratch) u.resize(static_cast<size_t>(a.cols));
   const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 18) / a.cols);
-  team.for_chunks(a.rows, grain, [&](int64_t begin, int64_t end, int thread) {
-    for (int64_t r = begin; r < end; ++r)
-      scales[static_cast<size_t>(r)] = row_scale(a, r, scratch[static_cast<size_t>(thread)].data());
+  const int64_t n = rows.all() ? a.rows : rows.n;
+  team.for_chunks(n, grain, [&](int64_t begin, int64_t end, int thread) {
+    double* const u = scratch[static_cast<size_t>(thread)].data();
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t r = rows.row(i);
+      scales[static_cast<size_t>(r)] = row_scale(a, r, u);
+    }
   });
   return scales;
 }

@@ -17,63 +17,70 @@ void check(const MatrixView& a, const char* name) {
     throw std::invalid_argument(std::string(name) + ": too many rows");
 }
 
-void check(const MatrixView& x, const MatrixView& y, const Options& options) {
-  check(x, "X");
-  check(y, "Y");
-  if (x.cols != y.cols) throw std::invalid_argument("X and Y differ in columns");
-  if (y.rows > x.rows) throw std::invalid_argument("Y has more rows than X");
+void check(const MatrixView& a, const Rows& part, const char* name) {
+  if (part.all()) return;
+  if (part.n < 1) throw std::invalid_argument(std::string("no row of ") + name + " takes part");
+  for (int64_t i = 0; i < part.n; ++i)
+    if (part.rows[i] >= a.rows || (i > 0 && part.rows[i] <= part.rows[i - 1]))
+      throw std::invalid_argument(std::string("rows of ") + name + " must ascend, in range");
+}
+
+void check(const Options& options, int64_t d) {
   if (options.threads < 1 || options.threads > 4096)
     throw std::invalid_argument("threads out of range");
   if (options.block < 0 || options.list_length < 0)
     throw std::invalid_argument("block and list_length must not be negative");
-  if (options.strategy == Strategy::kRay && x.cols != 1)
-    throw std::invalid_argument("ray needs d = 1");
-  if (options.strategy == Strategy::kCircle && x.cols != 2)
+  if (options.strategy == Strategy::kRay && d != 1) throw std::invalid_argument("ray needs d = 1");
+  if (options.strategy == Strategy::kCircle && d != 2)
     throw std::invalid_argument("circle needs d = 2");
 }
 
-Assignment run(const Problem& problem, const Options& options, Team& team, Report& report) {
+void run(const Problem& problem, const Options& options, Team& team, Report& report,
+         Assignment& out) {
   switch (options.strategy) {
     case Strategy::kRay:
-      return match_ray(problem, options, team, report);
+      return match_ray(problem, options, team, report, out);
     case Strategy::kCircle:
-      return match_circle(problem, options, team, report);
+      return match_circle(problem, options, team, report, out);
     case Strategy::kTree:
-      return match_tree(problem, options, team, report);
+      return match_tree(problem, options, team, report, out);
     case Strategy::kScreen:
-      return match_screen(problem, options, team, report);
+      return match_screen(problem, options, team, report, out);
   }
   throw std::invalid_argument("unknown strategy");
 }
 
 }  // namespace
 
-void match(const MatrixView& x, const MatrixView& y, const Options& options, Control& control,
-           int64_t* x_index, double* cosine, int64_t* order, Report& report) {
-  check(x, y, options);
+void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const Rows& y_rows,
+           const Options& options, Control& control, Assignment& out, Report& report) {
+  check(x, "X");
+  check(y, "Y");
+  check(x, x_rows, "X");
+  check(y, y_rows, "Y");
+  if (x.cols != y.cols) throw std::invalid_argument("X and Y differ in columns");
+  const int64_t n_x = x_rows.all() ? x.rows : x_rows.n;
+  const int64_t n_y = y_rows.all() ? y.rows : y_rows.n;
+  if (n_y > n_x) throw std::invalid_argument("Y has more rows than X");
+  check(options, x.cols);
   const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
   Team team(options.threads, &control);
   Problem problem;
   problem.x = x;
   problem.y = y;
-  problem.x_scale = row_scales(x, team);
-  problem.y_scale = row_scales(y, team);
-  problem.x_by_norm = norm_order(problem.x_scale, team);
-  problem.y_by_norm = norm_order(problem.y_scale, team);
-  report.add("seconds_order",
-             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  const Assignment result = run(problem, options, team, report);
-  team.for_chunks(y.rows, int64_t{1} << 16, [&](int64_t begin, int64_t end, int) {
-    for (int64_t rank = begin; rank < end; ++rank) {
-      const size_t r = static_cast<size_t>(rank);
-      const int64_t row = problem.y_by_norm[r];
-      order[rank] = row;
-      x_index[row] = result.x_row[r];
-      cosine[row] = result.cosine[r];
-    }
-  });
-  report.add("seconds_native",
-             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  problem.x_scale = row_scales(x, x_rows, team);
+  problem.y_scale = row_scales(y, y_rows, team);
+  problem.x_by_norm = norm_order(problem.x_scale, x_rows, team);
+  problem.y_by_norm = norm_order(problem.y_scale, y_rows, team);
+  out.y_row = problem.y_by_norm;
+  out.x_row.resize(static_cast<size_t>(n_y));
+  out.cosine.resize(static_cast<size_t>(n_y));
+  report.add("seconds_order", seconds());
+  run(problem, options, team, report, out);
+  report.add("seconds_native", seconds());
 }
 
 }  // namespace gtn

@@ -1,4 +1,4 @@
-# The compiled engine (csrc/bindings.cpp): arrays in, arrays out. Arrays are 2-D,
+# The compiled engine (csrc/bindings/): arrays in, arrays out. Arrays are 2-D,
 # float32 or float64, last axis contiguous, positive row stride, finite; the Python
 # layer (gtn_fast._validate) sees to that.
 from collections.abc import Callable
@@ -16,6 +16,13 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    x_rows: NDArray[np.uint32] | None = None,  # ascending; the others take no part
+    y_rows: NDArray[np.uint32] | None = None,
+    # Called with (rows of Y, rows of X, cosines) that became final since the last call.
+    settled: (
+        Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None] | None
+    ) = None,
+    settled_every: float = 30.0,  # seconds
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], dict[str, float]]: ...
 def normal(
     seed: int, first_row: int, rows: int, cols: int, threads: int
@@ -23,6 +30,28 @@ def normal(
 def directions(x: NDArray[Any]) -> NDArray[np.float64]: ...
 def norms(x: NDArray[Any]) -> NDArray[np.float64]: ...
 def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]: ...
+def norm_order(x: NDArray[Any], threads: int) -> NDArray[np.uint32]: ...
+def evaluate_lists(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    y_rows: NDArray[np.int64],
+    lists: NDArray[np.int64],
+    threads: int,
+) -> NDArray[np.float64]: ...
+
+# Fills taken (uint8), chosen (int64) and chosen_cosine (float64) in place; returns the
+# first dry list (their number if there is none) and all that look dry.
+def resolve_lists(
+    lists: NDArray[np.int64],
+    cosine: NDArray[np.float64],
+    level_cosine: NDArray[np.float64],
+    level_rank: NDArray[np.uint32],
+    x_rank: NDArray[np.uint32],
+    taken: NDArray[np.uint8],
+    begin: int,
+    chosen: NDArray[np.int64],
+    chosen_cosine: NDArray[np.float64],
+) -> tuple[int, NDArray[np.int64]]: ...
 def simd_levels() -> list[str]: ...
 def simd_compiled() -> list[str]: ...
 def simd_active() -> str: ...

@@ -31,15 +31,13 @@ class Circle {
         free_(std::max<int64_t>(1, index_.count)) {
     if (index_.count == 0) free_.erase(0);
     // Only zero y's ask for ranks across classes.
-    if (std::any_of(problem.y_scale.begin(), problem.y_scale.end(),
-                    [](const RowScale& s) { return s.zero(); }))
-      prepare_zero_y();
+    if (problem.any_zero_y()) prepare_zero_y();
   }
 
   // False if the walks exceed their budget: then the directions are so crowded
   // that another strategy must do it.
   bool run(Assignment& out) {
-    const int64_t n = problem_.y.rows;
+    const int64_t n = problem_.n_y();
     const uint64_t budget = 64 * static_cast<uint64_t>(n) + 100000;
     for (int64_t i = 0; i < n; ++i) {
       if (i % 4096 == 0) {
@@ -58,7 +56,7 @@ class Circle {
         x = problem_.x_by_norm[x];
       }
     });
-    if (team_.control()) team_.control()->done.store(n, std::memory_order_relaxed);
+    team_.settle(n);
     return true;
   }
 
@@ -157,8 +155,8 @@ class Circle {
   }
 
   void prepare_zero_y() {
-    smallest_ = std::make_unique<SmallestFree>(problem_.x.rows);
-    entry_of_rank_.assign(static_cast<size_t>(problem_.x.rows), -1);
+    smallest_ = std::make_unique<SmallestFree>(problem_.n_x());
+    entry_of_rank_.assign(static_cast<size_t>(problem_.n_x()), -1);
     for (int64_t e = 0; e < index_.count; ++e)
       for (uint32_t r = index_.entries[e].head; r != kNoRank;
            r = index_.next.empty() ? kNoRank : index_.next[r])
@@ -186,12 +184,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-Assignment match_circle(const Problem& problem, const Options& options, Team& team,
-                        Report& report) {
+void match_circle(const Problem& problem, const Options& options, Team& team, Report& report,
+                  Assignment& out) {
   const auto start = std::chrono::steady_clock::now();
-  Assignment out;
-  out.x_row.resize(static_cast<size_t>(problem.y.rows));
-  out.cosine.resize(static_cast<size_t>(problem.y.rows));
   CircleIndex index = build_circle_index(problem, team);
   const double directions = static_cast<double>(index.count);
   Circle circle(problem, std::move(index), team);
@@ -203,8 +198,7 @@ Assignment match_circle(const Problem& problem, const Options& options, Team& te
   report.add("exact_cosines", static_cast<double>(circle.cosines));
   report.add("ties", static_cast<double>(circle.ties));
   report.add("crowded", finished ? 0.0 : 1.0);
-  if (!finished) return match_tree(problem, options, team, report);
-  return out;
+  if (!finished) match_tree(problem, options, team, report, out);
 }
 
 }  // namespace gtn

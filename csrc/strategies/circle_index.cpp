@@ -17,16 +17,17 @@ constexpr uint64_t kZeroKey = uint64_t{1} << 63;  // above every angle
 void rank_directions(const MatrixView& a, const std::vector<RowScale>& scale,
                      const std::vector<uint32_t>& by_norm, double* direction, uint64_t* key,
                      Team& team) {
-  team.for_chunks(a.rows, kGrain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t rank = begin; rank < end; ++rank) {
-      const size_t row = by_norm[static_cast<size_t>(rank)];
-      double* u = direction + 2 * rank;
-      row_direction(a, static_cast<int64_t>(row), scale[row], u);
-      u[0] += 0.0;  // -0.0 becomes +0.0
-      u[1] += 0.0;
-      key[rank] = scale[row].zero() ? kZeroKey : angle_key(u[0], u[1]);
-    }
-  });
+  team.for_chunks(static_cast<int64_t>(by_norm.size()), kGrain,
+                  [&](int64_t begin, int64_t end, int) {
+                    for (int64_t rank = begin; rank < end; ++rank) {
+                      const size_t row = by_norm[static_cast<size_t>(rank)];
+                      double* u = direction + 2 * rank;
+                      row_direction(a, static_cast<int64_t>(row), scale[row], u);
+                      u[0] += 0.0;  // -0.0 becomes +0.0
+                      u[1] += 0.0;
+                      key[rank] = scale[row].zero() ? kZeroKey : angle_key(u[0], u[1]);
+                    }
+                  });
 }
 
 // Sorted ranks and their keys; equal keys are few and get sorted by direction.
@@ -86,7 +87,7 @@ void merge_equal(SortedX& x, int64_t n, int64_t n_x, CircleIndex& index) {
 
 // Positions of the y's among the entries: a table over the keys' top bits, then
 // a binary search inside one of its buckets.
-void place_y(const MatrixView& y, const uint64_t* x_key, const uint64_t* y_key, CircleIndex& index,
+void place_y(int64_t n_y, const uint64_t* x_key, const uint64_t* y_key, CircleIndex& index,
              Team& team) {
   const int bits =
       std::clamp(static_cast<int>(std::bit_width(static_cast<uint64_t>(index.count))), 1, 24);
@@ -97,7 +98,7 @@ void place_y(const MatrixView& y, const uint64_t* x_key, const uint64_t* y_key, 
   for (int64_t i = 0; i < index.count; ++i)
     for (const int64_t of_key = static_cast<int64_t>(x_key[i] >> shift); bucket <= of_key; ++bucket)
       start[static_cast<size_t>(bucket)] = static_cast<uint32_t>(i);
-  team.for_chunks(y.rows, kGrain, [&](int64_t begin, int64_t end, int) {
+  team.for_chunks(n_y, kGrain, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const uint64_t key = y_key[i];
       if (key == kZeroKey) {
@@ -122,7 +123,7 @@ uint64_t angle_key(double c, double s) {
 }
 
 CircleIndex build_circle_index(const Problem& problem, Team& team) {
-  const int64_t n_x = problem.x.rows, n_y = problem.y.rows;
+  const int64_t n_x = problem.n_x(), n_y = problem.n_y();
   CircleIndex index;
   std::unique_ptr<double[]> direction = uninitialized<double>(2 * n_x);
   std::unique_ptr<uint64_t[]> key = uninitialized<uint64_t>(n_x);
@@ -153,7 +154,7 @@ CircleIndex build_circle_index(const Problem& problem, Team& team) {
   std::unique_ptr<uint64_t[]> y_key = uninitialized<uint64_t>(n_y);
   rank_directions(problem.y, problem.y_scale, problem.y_by_norm, index.y_direction.get(),
                   y_key.get(), team);
-  place_y(problem.y, x.key.get(), y_key.get(), index, team);
+  place_y(n_y, x.key.get(), y_key.get(), index, team);
   return index;
 }
 

@@ -20,8 +20,7 @@ uint64_t mix(uint64_t h) {
 
 class Builder {
  public:
-  Builder(const Problem& problem, Team& team)
-      : problem_(problem), team_(team), n_(problem.x.rows) {}
+  Builder(const Problem& problem, Team& team) : problem_(problem), team_(team), n_(problem.n_x()) {}
 
   DirectionClasses build() {
     const std::unique_ptr<uint64_t[]> first = uninitialized<uint64_t>(n_);
@@ -42,10 +41,16 @@ class Builder {
   // items[rank] = hash << 32 | rank. Rows are read where they lie, in row order.
   void hash_all(uint64_t* items) {
     const std::vector<uint32_t>& by_norm = problem_.x_by_norm;
-    std::vector<uint32_t> hash(static_cast<size_t>(n_));
-    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+    std::vector<uint32_t> hash(static_cast<size_t>(problem_.x.rows));
+    std::vector<uint8_t> takes_part;  // empty: all
+    if (n_ < problem_.x.rows) {
+      takes_part.resize(hash.size());
+      for (const uint32_t row : by_norm) takes_part[row] = 1;
+    }
+    team_.for_chunks(problem_.x.rows, kGrain, [&](int64_t begin, int64_t end, int) {
       std::vector<double> u(static_cast<size_t>(problem_.x.cols));
       for (int64_t row = begin; row < end; ++row) {
+        if (!takes_part.empty() && !takes_part[static_cast<size_t>(row)]) continue;
         row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], u.data());
         uint64_t h = 0;
         for (double v : u) h = mix(h + 0x9E3779B97F4A7C15 + std::bit_cast<uint64_t>(v + 0.0));

@@ -37,34 +37,31 @@ int choose(const std::array<Queue, 3>& queues, int y_side) {
 
 }  // namespace
 
-Assignment match_ray(const Problem& problem, const Options&, Team& team, Report& report) {
+void match_ray(const Problem& problem, const Options&, Team& team, Report& report,
+               Assignment& out) {
   constexpr int64_t kTick = 1 << 16;
   std::array<Queue, 3> queues;
-  for (int64_t rank = 0; rank < problem.x.rows; ++rank) {
+  for (int64_t rank = 0; rank < problem.n_x(); ++rank) {
     if (rank % kTick == 0) team.check();
     const int q = side(problem.x, problem.x_by_norm[static_cast<size_t>(rank)]);
     queues[static_cast<size_t>(q)].ranks.push_back(static_cast<uint32_t>(rank));
   }
 
-  Assignment assignment;
-  assignment.x_row.resize(static_cast<size_t>(problem.y.rows));
-  assignment.cosine.resize(static_cast<size_t>(problem.y.rows));
-  for (int64_t turn = 0; turn < problem.y.rows; ++turn) {
+  for (int64_t turn = 0; turn < problem.n_y(); ++turn) {
     if (turn % kTick == 0) {
       team.check();
-      if (team.control()) team.control()->done.store(turn, std::memory_order_relaxed);
+      team.settle(turn);
     }
     const int y_side = side(problem.y, problem.y_by_norm[static_cast<size_t>(turn)]);
     const int q = choose(queues, y_side);
     Queue& queue = queues[static_cast<size_t>(q)];
-    assignment.x_row[static_cast<size_t>(turn)] = problem.x_by_norm[queue.ranks[queue.head++]];
-    assignment.cosine[static_cast<size_t>(turn)] = static_cast<double>((y_side - 1) * (q - 1));
+    out.x_row[static_cast<size_t>(turn)] = problem.x_by_norm[queue.ranks[queue.head++]];
+    out.cosine[static_cast<size_t>(turn)] = static_cast<double>((y_side - 1) * (q - 1));
   }
-  if (team.control()) team.control()->done.store(problem.y.rows, std::memory_order_relaxed);
+  team.settle(problem.n_y());
   report.add("x_negative", static_cast<double>(queues[0].ranks.size()));
   report.add("x_zero", static_cast<double>(queues[1].ranks.size()));
   report.add("x_positive", static_cast<double>(queues[2].ranks.size()));
-  return assignment;
 }
 
 }  // namespace gtn

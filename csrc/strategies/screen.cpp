@@ -40,7 +40,8 @@ constexpr double kEvenRelayout = 0.2;       // larger ones
 
 class ScreenMatcher {
  public:
-  ScreenMatcher(const Problem& problem, const Options& options, Team& team, Report& report)
+  ScreenMatcher(const Problem& problem, const Options& options, Team& team, Report& report,
+                Assignment& out)
       : problem_(problem),
         options_(options),
         team_(team),
@@ -48,18 +49,17 @@ class ScreenMatcher {
         classes_(direction_classes(problem, team)),
         items_(classes_),
         store_(problem, items_, kernels()),
-        n_y_(problem.y.rows),
+        n_y_(problem.n_y()),
         items_free_(items_.count()),
         wanted_(options.list_length > 0
                     ? static_cast<int>(std::min<int64_t>(options.list_length, kLongestList))
-                    : kListLength) {
+                    : kListLength),
+        result_(out) {
     for (int t = 0; t < team.size(); ++t)
       searches_.emplace_back(problem, items_, store_, kernels(), team);
   }
 
-  Assignment run() {
-    result_.x_row.resize(static_cast<size_t>(n_y_));
-    result_.cosine.resize(static_cast<size_t>(n_y_));
+  void run() {
     int64_t done = match_zero_rows();
     block_ = options_.block > 0 ? options_.block : kPilot;
     while (done < n_y_) {
@@ -67,10 +67,9 @@ class ScreenMatcher {
       const int64_t n = std::min(block_, n_y_ - done);
       match_block(done, n);
       done += n;
-      if (team_.control()) team_.control()->done.store(done, std::memory_order_relaxed);
+      team_.settle(done);
     }
     write_report();
-    return std::move(result_);
   }
 
  private:
@@ -292,7 +291,7 @@ class ScreenMatcher {
     const int64_t dry = searched_again_ - searched_before_;
     searched_before_ = searched_again_;
     if (options_.block > 0) return;
-    const int64_t largest = (problem_.x.rows - done) / 32;
+    const int64_t largest = (problem_.n_x() - done) / 32;
     if (dry * 10 > n) {
       if (options_.list_length == 0 && wanted_ < kLongestList)
         wanted_ = std::min(kLongestList, 2 * wanted_);
@@ -347,7 +346,7 @@ class ScreenMatcher {
   std::vector<int64_t> where_;  // place in refilled_, -1: in lists_
   std::vector<Choice> chosen_;
   std::vector<size_t> dry_;
-  Assignment result_;
+  Assignment& result_;
 
   int64_t ties_ = 0, dry_total_ = 0, searched_again_ = 0, searched_before_ = 0, refills_ = 0,
           packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
@@ -356,9 +355,9 @@ class ScreenMatcher {
 
 }  // namespace
 
-Assignment match_screen(const Problem& problem, const Options& options, Team& team,
-                        Report& report) {
-  return ScreenMatcher(problem, options, team, report).run();
+void match_screen(const Problem& problem, const Options& options, Team& team, Report& report,
+                  Assignment& out) {
+  ScreenMatcher(problem, options, team, report, out).run();
 }
 
 }  // namespace gtn

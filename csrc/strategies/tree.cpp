@@ -22,22 +22,22 @@ double seconds_since(Clock::time_point start) {
 
 class TreeMatch {
  public:
-  TreeMatch(const Problem& problem, const Options& options, Team& team)
+  TreeMatch(const Problem& problem, const Options& options, Team& team, Assignment& out)
       : problem_(problem),
         options_(options),
         team_(team),
         d_(problem.x.cols),
         search_(tree_search(simd_active(), d_)),
-        stats_(static_cast<size_t>(team.size())) {
+        stats_(static_cast<size_t>(team.size())),
+        out_(out) {
     const Clock::time_point start = Clock::now();
     make_spread();
     classes_ = direction_classes(problem, team);
     index_ = TreeIndex::make(d_);
     index_->build(problem, classes_, team);
     if (classes_.zero_class != kNoRank) zero_head_ = classes_.first[classes_.zero_class];
-    if (std::any_of(problem.y_scale.begin(), problem.y_scale.end(),
-                    [](const RowScale& s) { return s.zero(); })) {
-      smallest_ = std::make_unique<SmallestFree>(problem.x.rows);
+    if (problem.any_zero_y()) {
+      smallest_ = std::make_unique<SmallestFree>(problem.n_x());
       slot_of_class_.resize(static_cast<size_t>(classes_.count()));
       locate_classes();
     }
@@ -46,19 +46,16 @@ class TreeMatch {
     build_seconds_ = seconds_since(start);
   }
 
-  Assignment run() {
-    const int64_t n = problem_.y.rows;
-    out_.x_row.resize(static_cast<size_t>(n));
-    out_.cosine.resize(static_cast<size_t>(n));
+  void run() {
+    const int64_t n = problem_.n_y();
     for (int64_t first = 0; first < n;) {
       if (index_->live() * 5 < index_->slots() * 3 && index_->slots() > 4 * kTreeLeaf) rebuild();
       const int64_t size = std::min(block_size(), n - first);
       search_block(first, size);
       settle_block(first, size);
       settled_ = first += size;
-      if (team_.control()) team_.control()->done.store(first, std::memory_order_relaxed);
+      team_.settle(first);
     }
-    return std::move(out_);
   }
 
   void add_to(Report& report) const {
@@ -93,7 +90,7 @@ class TreeMatch {
   int64_t block_size() const {
     if (options_.block > 0) return options_.block;
     // Few directions with many members last long: their blocks need not be tiny.
-    const int64_t members = (problem_.x.rows - settled_) / block_share_;
+    const int64_t members = (problem_.n_x() - settled_) / block_share_;
     return std::clamp<int64_t>(std::max(index_->live() / block_share_, std::min(members, kFew)), 1,
                                1 << 18);
   }
@@ -273,7 +270,7 @@ class TreeMatch {
   std::vector<TreeHit> hits_;
   std::unique_ptr<uint64_t[]> order_, scratch_;
 
-  Assignment out_;
+  Assignment& out_;
   int64_t settled_ = 0;
   uint64_t refills_ = 0, ties_ = 0, rebuilds_ = 0, blocks_ = 0;
   double build_seconds_ = 0.0, search_seconds_ = 0.0, resolve_seconds_ = 0.0;
@@ -281,13 +278,13 @@ class TreeMatch {
 
 }  // namespace
 
-Assignment match_tree(const Problem& problem, const Options& options, Team& team, Report& report) {
+void match_tree(const Problem& problem, const Options& options, Team& team, Report& report,
+                Assignment& out) {
   if (problem.x.cols < 2 || problem.x.cols > kTreeMaxDim)
     throw std::invalid_argument("tree needs d = 2 to 16");
-  TreeMatch tree(problem, options, team);
-  Assignment out = tree.run();
+  TreeMatch tree(problem, options, team, out);
+  tree.run();
   tree.add_to(report);
-  return out;
 }
 
 }  // namespace gtn

@@ -27,18 +27,11 @@ inline Options way(int64_t w) {
 
 inline Assignment run_match(const MatrixView& x, const MatrixView& y, const Options& options,
                             Report& report) {
-  const size_t n = static_cast<size_t>(y.rows);
-  std::vector<int64_t> x_index(n), order(n);
-  std::vector<double> cosine(n);
   Control control;
-  match(x, y, options, control, x_index.data(), cosine.data(), order.data(), report);
+  Assignment out;
+  match(x, y, {}, {}, options, control, out, report);
   GTN_CHECK(control.done == y.rows, "progress ends at %lld",
             static_cast<long long>(control.done.load()));
-  Assignment out;
-  for (const int64_t row : order) {
-    out.x_row.push_back(static_cast<uint32_t>(x_index[static_cast<size_t>(row)]));
-    out.cosine.push_back(cosine[static_cast<size_t>(row)]);
-  }
   return out;
 }
 

@@ -13,14 +13,16 @@ namespace {
 
 Assignment run_strategy(Strategy strategy, const Problem& p, const Options& options, Team& team) {
   Report report;
-  switch (strategy) {
-    case Strategy::kRay:
-      return match_ray(p, options, team, report);
-    case Strategy::kCircle:
-      return match_circle(p, options, team, report);
-    default:
-      return match_tree(p, options, team, report);
-  }
+  Assignment out;
+  out.x_row.resize(static_cast<size_t>(p.n_y()));
+  out.cosine.resize(out.x_row.size());
+  if (strategy == Strategy::kRay)
+    match_ray(p, options, team, report, out);
+  else if (strategy == Strategy::kCircle)
+    match_circle(p, options, team, report, out);
+  else
+    match_tree(p, options, team, report, out);
+  return out;
 }
 
 struct Case {

@@ -163,18 +163,37 @@ void test_cancel() {
   }
 }
 
-struct Matched {
-  std::vector<int64_t> x_index, order;
-  std::vector<double> cosine;
+// What was settled before the cancellation is the answer's beginning, and the rows that it
+// left, matched alone, are the rest.
+void test_settled_prefix(Matrix& x, Matrix& y, const Options& options, const Assignment& settled,
+                         size_t n) {
+  Control control;
   Report report;
-
-  explicit Matched(int64_t n)
-      : x_index(static_cast<size_t>(n)), order(x_index.size()), cosine(x_index.size()) {}
-  void run(Matrix& x, Matrix& y, const Options& options, Control& control) {
-    match(x.view(), y.view(), options, control, x_index.data(), cosine.data(), order.data(),
-          report);
-  }
-};
+  Assignment whole, rest;
+  match(x.view(), y.view(), {}, {}, options, control, whole, report);
+  const auto begins_with = [n](const auto& a, const auto& b) {
+    return std::equal(b.begin(), b.begin() + static_cast<int64_t>(n), a.begin());
+  };
+  GTN_CHECK(n > 0 && begins_with(whole.y_row, settled.y_row), "rows of Y");
+  GTN_CHECK(begins_with(whole.x_row, settled.x_row), "rows of X");
+  GTN_CHECK(begins_with(whole.cosine, settled.cosine), "cosines");
+  const auto left = [n](int64_t rows, const std::vector<uint32_t>& taken) {
+    std::vector<uint8_t> gone(static_cast<size_t>(rows));
+    for (size_t i = 0; i < n; ++i) gone[taken[i]] = 1;
+    std::vector<uint32_t> out;
+    for (uint32_t r = 0; r < rows; ++r)
+      if (!gone[r]) out.push_back(r);
+    return out;
+  };
+  const std::vector<uint32_t> x_left = left(x.view().rows, settled.x_row);
+  const std::vector<uint32_t> y_left = left(y.view().rows, settled.y_row);
+  Control again;
+  match(x.view(), y.view(), {x_left.data(), static_cast<int64_t>(x_left.size())},
+        {y_left.data(), static_cast<int64_t>(y_left.size())}, options, again, rest, report);
+  GTN_CHECK(std::equal(rest.x_row.begin(), rest.x_row.end(), whole.x_row.end() - again.settled),
+            "the rest matched alone");
+  GTN_CHECK(static_cast<size_t>(again.settled) + n == whole.x_row.size(), "all are matched");
+}
 
 // Cancelled once it has settled some y's: the sets are so large that it cannot
 // have ended by then.
@@ -185,7 +204,8 @@ void test_cancelled_match(Strategy strategy, int64_t n, int64_t d, int threads) 
   options.strategy = strategy;
   options.threads = threads;
   Control control;
-  Matched cut_short(n);
+  Assignment cut_short;
+  Report report;
   std::atomic<bool> returned{false};
   Clock::time_point asked;
   std::thread watcher([&] {
@@ -195,7 +215,7 @@ void test_cancelled_match(Strategy strategy, int64_t n, int64_t d, int threads) 
   });
   bool cancelled = false;
   try {
-    cut_short.run(x, y, options, control);
+    match(x.view(), y.view(), {}, {}, options, control, cut_short, report);
   } catch (const Cancelled&) {
     cancelled = true;
   }
@@ -208,6 +228,7 @@ void test_cancelled_match(Strategy strategy, int64_t n, int64_t d, int threads) 
   GTN_CHECK(control.done > 0 && control.done < n, "strategy %d stopped at %lld", which,
             static_cast<long long>(control.done.load()));
   GTN_CHECK(seconds < (kReduced ? 10.0 : 1.0), "strategy %d took %.2f s to stop", which, seconds);
+  test_settled_prefix(x, y, options, cut_short, static_cast<size_t>(control.settled.load()));
 }
 
 // A control that says so from the start stops every strategy, and the process
@@ -225,21 +246,17 @@ void test_refused_match(Strategy strategy, int64_t d) {
     Control control;
     control.cancel = true;
     bool cancelled = false;
-    Matched matched(n);
+    Report report;
+    Assignment got;
     try {
-      matched.run(x, y, options, control);
+      match(x.view(), y.view(), {}, {}, options, control, got, report);
     } catch (const Cancelled&) {
       cancelled = true;
     }
     GTN_CHECK(cancelled, "strategy %d", static_cast<int>(strategy));
     control.cancel = false;
     control.done = 0;
-    matched.run(x, y, options, control);
-    Assignment got;
-    for (const int64_t row : matched.order) {
-      got.x_row.push_back(static_cast<uint32_t>(matched.x_index[static_cast<size_t>(row)]));
-      got.cosine.push_back(matched.cosine[static_cast<size_t>(row)]);
-    }
+    match(x.view(), y.view(), {}, {}, options, control, got, report);
     expect_equal(got, want, "after a cancelled match");
     GTN_CHECK(control.done == n, "strategy %d: progress ends at n", static_cast<int>(strategy));
   }

@@ -65,10 +65,10 @@ inline Problem make_problem(Matrix& x, Matrix& y, Team& team) {
   Problem p;
   p.x = x.view();
   p.y = y.view();
-  p.x_scale = row_scales(p.x, team);
-  p.y_scale = row_scales(p.y, team);
-  p.x_by_norm = norm_order(p.x_scale, team);
-  p.y_by_norm = norm_order(p.y_scale, team);
+  p.x_scale = row_scales(p.x, {}, team);
+  p.y_scale = row_scales(p.y, {}, team);
+  p.x_by_norm = norm_order(p.x_scale, {}, team);
+  p.y_by_norm = norm_order(p.y_scale, {}, team);
   return p;
 }
 

@@ -42,8 +42,8 @@ void row_direction(const MatrixView& a, int64_t row, const RowScale& scale, doub
 // The fixed-order dot product, on the instruction set chosen at start.
 double ordered_dot(const double* a, const double* b, int64_t d);
 
-// Scales of all rows, in parallel.
-std::vector<RowScale> row_scales(const MatrixView& a, Team& team);
+// Scales by row, in parallel; of the others than `rows` none is computed.
+std::vector<RowScale> row_scales(const MatrixView& a, const Rows& rows, Team& team);
 
 // Upper bound of |ordered_dot(a, b) - (true dot product of the stored directions)|
 // for two directions of dimension d (norms at most 1 + 4 eps).

@@ -31,28 +31,44 @@ struct Report {
 // What every strategy starts from, made once by match().
 struct Problem {
   MatrixView x, y;
-  std::vector<RowScale> x_scale, y_scale;      // by row
+  std::vector<RowScale> x_scale, y_scale;      // by row; only of those that take part
   std::vector<uint32_t> x_by_norm, y_by_norm;  // rank -> row
+  int64_t n_x() const { return static_cast<int64_t>(x_by_norm.size()); }
+  int64_t n_y() const { return static_cast<int64_t>(y_by_norm.size()); }
+  // Zero rows have norm 0, so they come first, though a norm may underflow to 0 too.
+  bool any_zero_y() const {
+    for (const uint32_t row : y_by_norm) {
+      if (y_scale[row].zero()) return true;
+      if (y_scale[row].norm() > 0.0) return false;
+    }
+    return false;
+  }
 };
 
-// For every rank of y (position in y_by_norm) the chosen row of X and the
-// float64 cosine of the pair.
+// For every rank of y (position in y_by_norm): the row of Y, the chosen row of X and the
+// float64 cosine of the pair. What lies below Control::settled is final while the match
+// goes on, and may be read by another thread.
 struct Assignment {
-  std::vector<uint32_t> x_row;
+  std::vector<uint32_t> y_row, x_row;
   std::vector<double> cosine;
 };
 
-// One function a strategy. Preconditions (match() checks): 1 <= y.rows <= x.rows
-// < 2^32 - 1, equal cols >= 1, finite values; ray: cols == 1, circle: cols == 2.
-// Each updates team.control()->done as y's are settled (if there is a control).
-Assignment match_ray(const Problem& problem, const Options& options, Team& team, Report& report);
-Assignment match_circle(const Problem& problem, const Options& options, Team& team, Report& report);
-Assignment match_tree(const Problem& problem, const Options& options, Team& team, Report& report);
-Assignment match_screen(const Problem& problem, const Options& options, Team& team, Report& report);
+// One function a strategy, which fills x_row and cosine. Preconditions (match() checks):
+// 1 <= n_y <= n_x < 2^32 - 1, equal cols >= 1, finite values; ray: cols == 1, circle:
+// cols == 2; out has n_y entries. Each tells team.control() (if there is one) how far it is.
+void match_ray(const Problem& problem, const Options& options, Team& team, Report& report,
+               Assignment& out);
+void match_circle(const Problem& problem, const Options& options, Team& team, Report& report,
+                  Assignment& out);
+void match_tree(const Problem& problem, const Options& options, Team& team, Report& report,
+                Assignment& out);
+void match_screen(const Problem& problem, const Options& options, Team& team, Report& report,
+                  Assignment& out);
 
-// Fills x_index[n_y], cosine[n_y] (both in Y's row order) and order[n_y] (rows
-// of Y as they chose). Throws std::invalid_argument, std::bad_alloc, Cancelled.
-void match(const MatrixView& x, const MatrixView& y, const Options& options, Control& control,
-           int64_t* x_index, double* cosine, int64_t* order, Report& report);
+// Matches those rows of y with those of x, in order of choice. `out` outlives an exception:
+// the pairs below control.settled are part of the answer.
+// Throws std::invalid_argument, std::bad_alloc, Cancelled.
+void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const Rows& y_rows,
+           const Options& options, Control& control, Assignment& out, Report& report);
 
 }  // namespace gtn

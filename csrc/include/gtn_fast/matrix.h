@@ -26,4 +26,13 @@ struct MatrixView {
   }
 };
 
+// Which rows take part: all, or `n` of them, ascending. What was matched already need not
+// be copied away: pairs of the answer can be left out on both sides, the rest stays the same.
+struct Rows {
+  const uint32_t* rows = nullptr;  // null: all
+  int64_t n = 0;
+  bool all() const { return rows == nullptr; }
+  int64_t row(int64_t i) const { return rows ? int64_t{rows[i]} : i; }
+};
+
 }  // namespace gtn

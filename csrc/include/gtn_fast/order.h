@@ -10,8 +10,8 @@ namespace gtn {
 
 class Team;
 
-// rank -> row. A stable parallel radix sort on the norms' bit patterns
+// rank -> row, of `rows`. A stable parallel radix sort on the norms' bit patterns
 // (non-negative doubles order like unsigned integers). At most 2^32 - 2 rows.
-std::vector<uint32_t> norm_order(const std::vector<RowScale>& scales, Team& team);
+std::vector<uint32_t> norm_order(const std::vector<RowScale>& scales, const Rows& rows, Team& team);
 
 }  // namespace gtn

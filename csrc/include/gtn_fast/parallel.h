@@ -24,6 +24,8 @@ struct Cancelled : std::runtime_error {
 // Shared between a running match and whoever watches it.
 struct Control {
   std::atomic<int64_t> done{0};  // rows of Y matched so far
+  // Of those, whose pairs are final and written: may be read once this was acquired.
+  std::atomic<int64_t> settled{0};
   std::atomic<bool> cancel{false};
   void check() const {
     if (cancel.load(std::memory_order_relaxed)) throw Cancelled();
@@ -39,6 +41,12 @@ class Team {
 
   int size() const { return threads_; }
   Control* control() const { return control_; }
+  // The first `n` choices are final and written.
+  void settle(int64_t n) const {
+    if (!control_) return;
+    control_->done.store(n, std::memory_order_relaxed);
+    control_->settled.store(n, std::memory_order_release);
+  }
   // Throws Cancelled when asked to stop; call at least every 50 ms of work.
   void check() const {
     if (control_) control_->check();

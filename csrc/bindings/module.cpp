@@ -3,14 +3,17 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "bindings/bindings.h"
 #include "calibrate.h"
 #include "cpu.h"
 #include "gtn_fast/direction.h"
@@ -18,13 +21,9 @@
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
 
-namespace py = pybind11;
+namespace gtn::bindings {
 
-namespace {
-
-using namespace gtn;
-
-MatrixView view_of(const py::array& a, const char* name) {
+MatrixView matrix_view(const py::array& a, const char* name) {
   if (a.ndim() != 2) throw py::value_error(std::string(name) + ": expected 2 dimensions");
   MatrixView v;
   if (py::isinstance<py::array_t<float>>(a))
@@ -45,6 +44,12 @@ MatrixView view_of(const py::array& a, const char* name) {
   return v;
 }
 
+void check_threads(int threads) {
+  if (threads < 1 || threads > 4096) throw py::value_error("threads out of range");
+}
+
+namespace {
+
 Strategy strategy_of(const std::string& name) {
   if (name == "ray") return Strategy::kRay;
   if (name == "circle") return Strategy::kCircle;
@@ -53,11 +58,11 @@ Strategy strategy_of(const std::string& name) {
   throw py::value_error("strategy '" + name + "': expected ray, circle, tree or screen");
 }
 
-// Runs work(control) on a thread of its own while this one keeps Python alive:
-// signals are looked at and progress is reported ten times a second. An exception
-// of either (Ctrl-C, a failing callback) cancels the work before it is raised.
-template <class Work>
-void run_watched(const Work& work, Control& control, int64_t total, const py::object& progress) {
+// Runs work(control) on a thread of its own while this one keeps Python alive: ten times
+// a second signals are looked at and tick() is called. An exception of either (Ctrl-C, a
+// failing callback) cancels the work before it is raised.
+template <class Work, class Tick>
+void run_watched(const Work& work, Control& control, const Tick& tick) {
   std::mutex mutex;
   std::condition_variable finished;
   bool done = false;
@@ -83,7 +88,7 @@ void run_watched(const Work& work, Control& control, int64_t total, const py::ob
     if (interrupt) continue;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (!progress.is_none()) progress(control.done.load(), total);
+      tick();
     } catch (...) {
       interrupt = std::current_exception();
       control.cancel.store(true);
@@ -92,29 +97,96 @@ void run_watched(const Work& work, Control& control, int64_t total, const py::ob
   worker.join();
   if (interrupt) std::rethrow_exception(interrupt);
   if (failure) std::rethrow_exception(failure);
-  if (!progress.is_none()) progress(total, total);
+}
+
+// Hands the pairs that became final to Python while the match goes on, those that it was
+// not given before, at most once in `every` seconds.
+class SettledPairs {
+ public:
+  SettledPairs(const Assignment& pairs, const Control& control, py::object call, double every)
+      : pairs_(pairs), control_(control), call_(std::move(call)), every_(every) {}
+
+  void now_and_then() {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - last_;
+    if (passed.count() >= every_) hand_over();
+  }
+
+  void hand_over() {
+    const int64_t end = control_.settled.load(std::memory_order_acquire);
+    if (call_.is_none() || end == given_) return;
+    const py::ssize_t n = end - given_;
+    py::array_t<int64_t> y(n), x(n);
+    py::array_t<double> cosine(n);
+    for (py::ssize_t i = 0; i < n; ++i) {
+      const size_t rank = static_cast<size_t>(given_ + i);
+      y.mutable_data()[i] = pairs_.y_row[rank];
+      x.mutable_data()[i] = pairs_.x_row[rank];
+      cosine.mutable_data()[i] = pairs_.cosine[rank];
+    }
+    given_ = end;
+    call_(y, x, cosine);
+    last_ = std::chrono::steady_clock::now();
+  }
+
+ private:
+  const Assignment& pairs_;
+  const Control& control_;
+  const py::object call_;
+  const double every_;
+  int64_t given_ = 0;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+using RowNumbers = py::array_t<uint32_t, py::array::c_style>;
+
+Rows rows_of(const std::optional<RowNumbers>& rows, const char* name) {
+  if (!rows) return {};
+  if (rows->ndim() != 1) throw py::value_error(std::string(name) + ": expected 1 dimension");
+  return {rows->data(), rows->shape(0)};
 }
 
 py::tuple py_match(const py::array& x, const py::array& y, const std::string& strategy, int threads,
-                   int64_t block, int64_t list_length, const py::object& progress) {
-  const MatrixView xv = view_of(x, "x");
-  const MatrixView yv = view_of(y, "y");
+                   int64_t block, int64_t list_length, const py::object& progress,
+                   const std::optional<RowNumbers>& x_rows, const std::optional<RowNumbers>& y_rows,
+                   const py::object& settled, double settled_every) {
+  const MatrixView xv = matrix_view(x, "x");
+  const MatrixView yv = matrix_view(y, "y");
+  const Rows x_part = rows_of(x_rows, "x_rows"), y_part = rows_of(y_rows, "y_rows");
   Options options;
   options.strategy = strategy_of(strategy);
   options.threads = threads;
   options.block = block;
   options.list_length = list_length;
   simd_active();  // a bad GTN_FAST_SIMD is reported before any work
-  py::array_t<int64_t> x_index(yv.rows), order(yv.rows);
-  py::array_t<double> cosine(yv.rows);
-  int64_t* const x_index_out = x_index.mutable_data();
-  int64_t* const order_out = order.mutable_data();
-  double* const cosine_out = cosine.mutable_data();
+  const int64_t n_y = y_part.all() ? yv.rows : y_part.n;
   Report report;
   Control control;
-  run_watched(
-      [&](Control& c) { match(xv, yv, options, c, x_index_out, cosine_out, order_out, report); },
-      control, yv.rows, progress);
+  Assignment pairs;
+  SettledPairs final_pairs(pairs, control, settled, settled_every);
+  try {
+    run_watched([&](Control& c) { match(xv, yv, x_part, y_part, options, c, pairs, report); },
+                control,
+                [&] {
+                  if (!progress.is_none()) progress(control.done.load(), n_y);
+                  final_pairs.now_and_then();
+                });
+  } catch (...) {
+    final_pairs.hand_over();  // what is done is not lost
+    throw;
+  }
+  final_pairs.hand_over();
+  if (!progress.is_none()) progress(n_y, n_y);
+  py::array_t<int64_t> x_index(yv.rows), order(n_y);
+  py::array_t<double> cosine(yv.rows);
+  std::fill_n(x_index.mutable_data(), y_part.all() ? 0 : yv.rows, -1);
+  std::fill_n(cosine.mutable_data(), y_part.all() ? 0 : yv.rows, 0.0);
+  for (int64_t rank = 0; rank < n_y; ++rank) {
+    const size_t r = static_cast<size_t>(rank);
+    const int64_t row = pairs.y_row[r];
+    order.mutable_data()[rank] = row;
+    x_index.mutable_data()[row] = pairs.x_row[r];
+    cosine.mutable_data()[row] = pairs.cosine[r];
+  }
   py::dict values;
   for (const auto& [name, value] : report.values) values[py::str(name)] = value;
   return py::make_tuple(x_index, cosine, order, values);
@@ -123,7 +195,7 @@ py::tuple py_match(const py::array& x, const py::array& y, const std::string& st
 py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols,
                              int threads) {
   if (first_row < 0 || rows < 0 || cols < 1) throw py::value_error("normal: bad shape");
-  if (threads < 1 || threads > 4096) throw py::value_error("normal: threads out of range");
+  check_threads(threads);
   py::array_t<float> out({rows, cols});
   float* const data = out.mutable_data();
   Control control;
@@ -132,12 +204,12 @@ py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int
         Team team(threads, &c);
         fill_normal(seed, first_row, rows, cols, data, team);
       },
-      control, rows, py::none());
+      control, [] {});
   return out;
 }
 
 py::array_t<double> py_directions(const py::array& x) {
-  const MatrixView v = view_of(x, "x");
+  const MatrixView v = matrix_view(x, "x");
   py::array_t<double> out({v.rows, v.cols});
   std::vector<double> u(static_cast<size_t>(v.cols));
   for (int64_t r = 0; r < v.rows; ++r)
@@ -146,7 +218,7 @@ py::array_t<double> py_directions(const py::array& x) {
 }
 
 py::array_t<double> py_norms(const py::array& x) {
-  const MatrixView v = view_of(x, "x");
+  const MatrixView v = matrix_view(x, "x");
   py::array_t<double> out(v.rows);
   std::vector<double> u(static_cast<size_t>(v.cols));
   for (int64_t r = 0; r < v.rows; ++r) out.mutable_data()[r] = row_scale(v, r, u.data()).norm();
@@ -154,8 +226,8 @@ py::array_t<double> py_norms(const py::array& x) {
 }
 
 py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
-  const MatrixView va = view_of(a, "a");
-  const MatrixView vb = view_of(b, "b");
+  const MatrixView va = matrix_view(a, "a");
+  const MatrixView vb = matrix_view(b, "b");
   if (va.rows != vb.rows || va.cols != vb.cols) throw py::value_error("cosines: shapes differ");
   py::array_t<double> out(va.rows);
   std::vector<double> da(static_cast<size_t>(va.cols)), db(da);
@@ -174,8 +246,11 @@ std::vector<std::string> names(const std::vector<Simd>& levels) {
 }
 
 }  // namespace
+}  // namespace gtn::bindings
 
 PYBIND11_MODULE(_native, m) {
+  using namespace gtn;
+  using namespace gtn::bindings;
   m.doc() = "The labeling engine; see csrc/README.md. Use it through gtn_fast.";
   m.attr("__version__") = GTN_VERSION;
 
@@ -189,12 +264,15 @@ PYBIND11_MODULE(_native, m) {
 
   m.def("match", &py_match, py::arg("x"), py::arg("y"), py::kw_only(), py::arg("strategy"),
         py::arg("threads"), py::arg("block") = 0, py::arg("list_length") = 0,
-        py::arg("progress") = py::none());
+        py::arg("progress") = py::none(), py::arg("x_rows") = py::none(),
+        py::arg("y_rows") = py::none(), py::arg("settled") = py::none(),
+        py::arg("settled_every") = 30.0);
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   m.def("directions", &py_directions, py::arg("x"));
   m.def("norms", &py_norms, py::arg("x"));
   m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
+  add_lists(m);
   m.def("simd_levels", [] { return names(simd_usable()); });
   m.def("simd_compiled", [] { return names(simd_compiled()); });
   m.def("simd_active", [] { return std::string(simd_name(simd_active())); });

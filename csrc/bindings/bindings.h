@@ -1,0 +1,21 @@
+// What the files of the Python module share.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "gtn_fast/direction.h"
+#include "gtn_fast/matrix.h"
+#include "gtn_fast/parallel.h"
+
+namespace gtn::bindings {
+
+namespace py = pybind11;
+
+// A view of a 2-D float32 or float64 array with contiguous rows; ValueError or TypeError.
+MatrixView matrix_view(const py::array& a, const char* name);
+void check_threads(int threads);
+
+void add_lists(py::module_& m);
+
+}  // namespace gtn::bindings

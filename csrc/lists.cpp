@@ -1,0 +1,113 @@
+#include "gtn_fast/lists.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "gtn_fast/direction.h"
+#include "gtn_fast/parallel.h"
+
+namespace gtn {
+namespace {
+
+constexpr int64_t kTile = 256;  // lists evaluated together, their x's in address order
+
+struct Place {
+  int64_t x_row, at;
+};
+
+class Evaluator {
+ public:
+  Evaluator(const MatrixView& x, const MatrixView& y)
+      : x_(x), y_(y), d_(static_cast<size_t>(x.cols)), x_direction_(d_) {}
+
+  void evaluate(const int64_t* y_row, const ListsView& lists, int64_t begin, int64_t end,
+                double* cosine) {
+    y_direction_.resize(static_cast<size_t>(end - begin) * d_);
+    places_.clear();
+    for (int64_t i = begin; i < end; ++i) {
+      direction(y_, y_row[i], y_of(i - begin));
+      for (int64_t at = i * lists.k; at < (i + 1) * lists.k; ++at) {
+        if (lists.x_row[at] >= 0)
+          places_.push_back({lists.x_row[at], at});
+        else
+          cosine[at] = -std::numeric_limits<double>::infinity();
+      }
+    }
+    std::sort(places_.begin(), places_.end(),
+              [](const Place& a, const Place& b) { return a.x_row < b.x_row; });
+    int64_t last = -1;
+    for (const Place& p : places_) {
+      if (p.x_row != last) direction(x_, last = p.x_row, x_direction_.data());
+      cosine[p.at] = ordered_dot(y_of(p.at / lists.k - begin), x_direction_.data(), x_.cols);
+    }
+  }
+
+ private:
+  double* y_of(int64_t i) { return y_direction_.data() + static_cast<size_t>(i) * d_; }
+  static void direction(const MatrixView& a, int64_t row, double* out) {
+    row_direction(a, row, row_scale(a, row, out), out);
+  }
+
+  const MatrixView& x_;
+  const MatrixView& y_;
+  const size_t d_;
+  std::vector<double> x_direction_, y_direction_;
+  std::vector<Place> places_;
+};
+
+void check_range(const int64_t* rows, int64_t n, int64_t low, int64_t high, const char* what) {
+  for (int64_t i = 0; i < n; ++i)
+    if (rows[i] < low || rows[i] >= high) throw std::invalid_argument(what);
+}
+
+// The best candidate of a list that is not taken, -1 if there is none.
+int64_t best_free(const ListsView& lists, const double* cosine, const uint32_t* x_rank,
+                  const uint8_t* taken, int64_t i) {
+  int64_t best = -1;
+  for (int64_t at = i * lists.k; at < (i + 1) * lists.k; ++at) {
+    const int64_t x = lists.x_row[at];
+    if (x < 0 || taken[x]) continue;
+    if (best < 0 || cosine[at] > cosine[best] ||
+        (cosine[at] == cosine[best] && x_rank[x] < x_rank[lists.x_row[best]]))
+      best = at;
+  }
+  return best;
+}
+
+}  // namespace
+
+void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_row,
+                    const ListsView& lists, double* cosine, Team& team) {
+  check_range(y_row, lists.n, 0, y.rows, "lists: a row of Y is out of range");
+  check_range(lists.x_row, lists.n * lists.k, -1, x.rows, "lists: a row of X is out of range");
+  std::vector<Evaluator> evaluators(static_cast<size_t>(team.size()), Evaluator(x, y));
+  team.for_chunks(lists.n, kTile, [&](int64_t begin, int64_t end, int thread) {
+    evaluators[static_cast<size_t>(thread)].evaluate(y_row, lists, begin, end, cosine);
+  });
+}
+
+int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
+                      const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
+                      double* chosen_cosine, std::vector<int64_t>& dry) {
+  dry.clear();
+  for (int64_t i = begin; i < lists.n; ++i) {
+    chosen[i] = -1;
+    const int64_t best = best_free(lists, cosine, x_rank, taken, i);
+    const int64_t x = best < 0 ? -1 : lists.x_row[best];
+    if (x < 0 || cosine[best] < level[i].cosine ||
+        (cosine[best] == level[i].cosine && x_rank[x] > level[i].rank)) {
+      dry.push_back(i);
+      continue;
+    }
+    chosen[i] = x;
+    chosen_cosine[i] = cosine[best];
+    taken[x] = 1;
+  }
+  const int64_t end = dry.empty() ? lists.n : dry.front();
+  for (int64_t i = end; i < lists.n; ++i)  // looked ahead: taken back
+    if (chosen[i] >= 0) taken[chosen[i]] = 0;
+  return end;
+}
+
+}  // namespace gtn

@@ -1,0 +1,166 @@
+"""Blocks of y's with short lists, for backends that find their candidates outside the engine.
+
+The scheme of csrc/strategies/screen.cpp: a ``Source`` (an index, a GPU, other processes)
+gives each y of a block a short list of x's that are still free; then the y's choose in
+order, each the best of its list that is left; a y whose list ran dry gets a new one. With
+lists that are complete down to their levels the answer is that of the sequential loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast.backends import Progress, native
+
+NO_RANK = np.uint32(0xFFFFFFFF)
+_SMALLEST_BLOCK = 32
+_LARGEST_BLOCK = 32768
+_LONGEST_LIST = 160
+
+
+class Lists(NamedTuple):
+    """Candidates of n y's, k places each.
+
+    ``x_rows`` (n, k) int64: rows of X, -1 where there is none, in any order;
+    ``cosine`` (n, k) float64: exact (``_native.evaluate_lists``), -inf where there is none;
+    ``level_cosine`` (n,) float64, ``level_rank`` (n,) uint32: list i holds every free x of a
+    cosine above its level's, and those of equal cosine whose rank in X's norm order is not
+    above the level's. -inf: the list is all there is, or is to be trusted as if it were.
+    """
+
+    x_rows: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+    level_cosine: NDArray[np.float64]
+    level_rank: NDArray[np.uint32]
+
+
+class Source(Protocol):
+    """What finds candidates among the free x's."""
+
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
+        """Lists for these rows of Y, at least ``wanted`` candidates each if so many are free.
+
+        ``again``: these y's had a list that ran dry; the first of them must get one with a
+        choice in it.
+        """
+        ...
+
+    def take(self, x_rows: NDArray[np.int64]) -> None:
+        """These rows of X are no longer free; called once a block."""
+        ...
+
+
+class Settled:
+    """What is chosen so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 before)."""
+
+    def __init__(self, n_x: int, n_y: int) -> None:
+        self.x_index = np.full(n_y, -1, np.int64)
+        self.cosine = np.zeros(n_y)
+        self.taken = np.zeros(n_x, np.uint8)
+        self.done = 0
+
+
+def match(
+    source: Source,
+    x_rank: NDArray[np.uint32],
+    turns: NDArray[np.int64],
+    settled: Settled,
+    *,
+    stop: int | None = None,
+    block: int = 0,
+    list_length: int = 0,
+    wanted: int = 3,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Let rows of Y choose, in the order ``turns``, from position ``settled.done`` on.
+
+    ``x_rank`` (n_x,): every x's place in norm order; ties go to the smaller. Ends before
+    position ``stop`` (all by default). Returns counters.
+    """
+    engine = native.module()
+    stop = len(turns) if stop is None else stop
+    wanted = min(list_length, _LONGEST_LIST) if list_length else wanted
+    size = block or 256
+    count = {"blocks": 0.0, "lists_dry": 0.0, "searched_again": 0.0, "candidates": 0.0}
+    while settled.done < stop:
+        rows = turns[settled.done : min(stop, settled.done + size)]
+        dry = _match_block(engine, source, x_rank, rows, settled, wanted, count)
+        settled.done += len(rows)
+        count["blocks"] += 1
+        if progress is not None:
+            progress(settled.done, len(turns))
+        if not block:
+            free = len(settled.taken) - settled.done
+            if dry * 10 > len(rows):
+                wanted = wanted if list_length else min(_LONGEST_LIST, 2 * wanted)
+                size = size // 2
+            elif dry * 50 < len(rows):
+                size *= 4
+            size = min(size, max(free // 32, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+            size = max(size, _SMALLEST_BLOCK)
+    return count
+
+
+def _match_block(
+    engine: Any,
+    source: Source,
+    x_rank: NDArray[np.uint32],
+    rows: NDArray[np.int64],
+    settled: Settled,
+    wanted: int,
+    count: dict[str, float],
+) -> int:
+    """Let these rows choose; return how many had to be searched for again."""
+    lists = source.search(rows, wanted, again=False)
+    count["candidates"] += float((lists.x_rows >= 0).sum())
+    chosen = np.full(len(rows), -1, np.int64)
+    cosine = np.zeros(len(rows))
+    begin, searched = 0, 0
+    while begin < len(rows):
+        end, dry = engine.resolve_lists(
+            lists.x_rows,
+            lists.cosine,
+            lists.level_cosine,
+            lists.level_rank,
+            x_rank,
+            settled.taken,
+            begin,
+            chosen,
+            cosine,
+        )
+        source.take(chosen[begin:end])
+        begin = end
+        if len(dry):
+            searched += len(dry)
+            count["lists_dry"] += len(dry)
+            count["searched_again"] += len(dry)
+            found = source.search(rows[dry], wanted, again=True)
+            if not (found.cosine[0] >= found.level_cosine[0]).any():
+                raise RuntimeError("a search found nothing")  # a wrong bound
+            lists = _replaced(lists, dry, found)
+    settled.x_index[rows] = chosen
+    settled.cosine[rows] = cosine
+    return searched
+
+
+def _replaced(lists: Lists, at: NDArray[np.int64], found: Lists) -> Lists:
+    """Put new lists in the places ``at``; all get as many places as the longest."""
+    k = max(lists.x_rows.shape[1], found.x_rows.shape[1])
+    x_rows, cosine = _widened(lists, k)
+    x_rows[at], cosine[at] = _widened(found, k)
+    level_cosine, level_rank = lists.level_cosine.copy(), lists.level_rank.copy()
+    level_cosine[at], level_rank[at] = found.level_cosine, found.level_rank
+    return Lists(x_rows, cosine, level_cosine, level_rank)
+
+
+def _widened(lists: Lists, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    n, have = lists.x_rows.shape
+    if have == k:
+        return lists.x_rows, lists.cosine
+    x_rows = np.full((n, k), -1, np.int64)
+    cosine = np.full((n, k), -np.inf)
+    x_rows[:, :have], cosine[:, :have] = lists.x_rows, lists.cosine
+    return x_rows, cosine

@@ -1,0 +1,156 @@
+"""Blocks, lists and resolution in order, with the plainest source of lists: all cosines."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+
+from gtn_fast import reference
+from gtn_fast.backends import _blocks
+
+
+class AllCosines:
+    """Every cosine with every free x; lists of the best, complete down to their last entry."""
+
+    def __init__(self, native, x, y, rank):
+        self.native, self.x, self.y, self.rank = native, x, y, rank
+        self.free = np.ones(len(x), bool)
+
+    def search(self, y_rows, wanted, again):
+        free = np.flatnonzero(self.free)
+        every = np.broadcast_to(free, (len(y_rows), len(free))).copy()
+        cosine = self.native.evaluate_lists(self.x, self.y, y_rows, every, threads=2)
+        order = np.lexsort((np.broadcast_to(self.rank[free], cosine.shape), -cosine), axis=1)
+        best = order[:, :wanted]
+        lists = np.take_along_axis(every, best, 1)
+        found = np.take_along_axis(cosine, best, 1)
+        if wanted >= len(free):
+            level = (np.full(len(y_rows), -np.inf), np.full(len(y_rows), _blocks.NO_RANK))
+        else:
+            level = (found[:, -1].copy(), self.rank[lists[:, -1]])
+        return _blocks.Lists(lists, found, *level)
+
+    def take(self, x_rows):
+        assert self.free[x_rows].all()
+        self.free[x_rows] = False
+
+
+def ranks(native, x):
+    rank = np.empty(len(x), np.uint32)
+    rank[native.norm_order(x, threads=2)] = np.arange(len(x), dtype=np.uint32)
+    return rank
+
+
+@pytest.mark.parametrize("name", sorted(cases.ALL))
+@pytest.mark.parametrize(("n_x", "n_y", "d"), [(300, 300, 3), (200, 150, 20), (1, 1, 2)])
+@pytest.mark.parametrize(("block", "list_length"), [(0, 0), (7, 1), (64, 5)])
+def test_equals_the_reference(native, name, n_x, n_y, d, block, list_length):
+    x, y = cases.make(name, n_x, n_y, d)
+    expected, cosine, order = reference.match(x, y)
+    rank = ranks(native, x)
+    settled = _blocks.Settled(n_x, n_y)
+    source = AllCosines(native, x, y, rank)
+    turns = native.norm_order(y, threads=1).astype(np.int64)
+    assert (turns == order).all()
+    _blocks.match(source, rank, turns, settled, block=block, list_length=list_length)
+    assert (settled.x_index == expected).all()
+    assert (settled.cosine == cosine).all()
+    assert settled.done == n_y
+
+
+def test_stops_and_goes_on(native):
+    x, y = cases.make("gaussian", 200, 200, 5)
+    rank = ranks(native, x)
+    turns = native.norm_order(y, threads=1).astype(np.int64)
+    settled = _blocks.Settled(200, 200)
+    source = AllCosines(native, x, y, rank)
+    _blocks.match(source, rank, turns, settled, stop=77)
+    assert settled.done == 77
+    assert (settled.x_index[turns[77:]] == -1).all()
+    _blocks.match(source, rank, turns, settled)
+    assert (settled.x_index == reference.match(x, y)[0]).all()
+
+
+def test_a_source_that_finds_nothing_is_an_error(native):
+    x, y = cases.make("gaussian", 50, 50, 5)
+    rank = ranks(native, x)
+
+    class Blind(AllCosines):
+        def search(self, y_rows, wanted, again):
+            lists = super().search(y_rows, wanted, again)
+            return lists._replace(level_cosine=np.full(len(y_rows), 2.0))
+
+    with pytest.raises(RuntimeError, match="found nothing"):
+        _blocks.match(
+            Blind(native, x, y, rank), rank, np.arange(50, dtype=np.int64), _blocks.Settled(50, 50)
+        )
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 40])
+def test_rows_that_take_part(native, d):
+    """What is left out of both sides need not be copied away."""
+    x, y = cases.make("clustered", 300, 260, d)
+    rng = np.random.default_rng(5)
+    x_rows = np.sort(rng.permutation(300)[:200]).astype(np.uint32)
+    y_rows = np.sort(rng.permutation(260)[:180]).astype(np.uint32)
+    expected, cosine, order = reference.match(x[x_rows], y[y_rows])
+    strategies = {1: ["ray", "screen"], 2: ["circle", "tree", "screen"], 3: ["tree", "screen"]}
+    for strategy in strategies.get(d, ["screen"]):
+        for threads in (1, 2):
+            got = native.match(
+                x, y, strategy=strategy, threads=threads, x_rows=x_rows, y_rows=y_rows
+            )
+            assert (got[0][y_rows] == x_rows[expected]).all()
+            assert (got[1][y_rows] == cosine).all()
+            assert (got[2] == y_rows[order]).all()
+            others = np.setdiff1d(np.arange(260), y_rows)
+            assert (got[0][others] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([3, 2], "ascend"),
+        ([2, 2], "ascend"),
+        ([1, 300], "in range"),
+        ([], "no row"),
+    ],
+)
+def test_rows_that_cannot_take_part(native, rows, message):
+    x, y = cases.make("gaussian", 300, 2, 4)
+    with pytest.raises(ValueError, match=message):
+        native.match(x, y, strategy="screen", threads=1, x_rows=np.array(rows, np.uint32))
+
+
+@pytest.mark.parametrize(("strategy", "n"), [("tree", 300_000), ("screen", 80_000)])
+def test_pairs_are_handed_over_while_the_match_goes_on(native, strategy, n):
+    """Every pair once, in order of choice; what came before an interruption is final."""
+    x, y = cases.make("gaussian", n, n, 8)
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def settled(*pairs):
+        parts.append(pairs)
+
+    x_index, cosine, order, _ = native.match(
+        x, y, strategy=strategy, threads=2, settled=settled, settled_every=0.0
+    )
+    y_rows, x_rows, cosines = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert (y_rows == order).all()
+    assert (x_rows == x_index[order]).all()
+    assert (cosines == cosine[order]).all()
+
+    parts.clear()
+
+    def stop_midway(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        native.match(
+            x, y, strategy=strategy, threads=2, settled=settled, progress=stop_midway, block=500
+        )
+    y_rows, x_rows, _ = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert 0 < len(y_rows) < len(y)
+    assert (y_rows == order[: len(y_rows)]).all()
+    assert (x_rows == x_index[y_rows]).all()
