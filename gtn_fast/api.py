@@ -97,6 +97,7 @@ def label(
         plans = _group_plans(parts, d, method, threads)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
+    options = backends.check_options(runners, {})
     seconds = sum(count * each.seconds for count, each in plans)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
@@ -123,6 +124,7 @@ def label(
             block=block,
             list_length=list_length,
             progress=call,
+            **options,
         )
 
     with _progress.reporter(progress, n_y, seconds) as call:
@@ -136,6 +138,7 @@ def label(
         "version": __version__,
         "method": method,
         **_chosen(plans),
+        "exact": all(registry.find(strategy).exact for strategy in runners),
         "threads": threads,
         "n_x": n_x,
         "n_y": n_y,

@@ -6,7 +6,8 @@
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 
-    match(x, y, *, strategy, threads, block, list_length, progress) -> Matched
+    match(x, y, *, strategy, threads, block, list_length, progress, **options) -> Matched
+                    options: those that its entry in the registry names, if they were given
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
@@ -18,7 +19,7 @@ The arrays have been through gtn_fast._validate; a backend checks nothing again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -55,9 +56,25 @@ class Match(Protocol):
         block: int = 0,
         list_length: int = 0,
         progress: Progress | None = None,
+        **options: Any,
     ) -> Matched:
         """Match every row of y with a row of x."""
         ...
+
+
+def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given (are not None); ValueError for one without a taker.
+
+    ``given`` holds all arguments of ``label`` that go to single backends, by name.
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    running = [registry.find(strategy) for strategy in strategies]
+    for name in options:
+        if all(name in backend.options for backend in running):
+            continue
+        takers = [m for b in registry.BACKENDS if name in b.options for m in b.strategies]
+        raise ValueError(f"{name} goes with method {' or '.join(map(repr, takers))} only")
+    return options
 
 
 def for_strategy(strategy: str, device: str = "cpu") -> Match:

@@ -18,7 +18,8 @@ class Backend:
     ``exact``: every strategy gives the one answer of its definition, bit for bit;
     ``devices``: where it computes, in torch's words; ``strategies``: what it runs, each a
     method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
-    of the module, which has the functions that backends/__init__.py lists.
+    of the module, which has the functions that backends/__init__.py lists; ``options``:
+    arguments of ``label`` that go to this backend alone, by their names.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Backend:
     strategies: tuple[str, ...]
     needs: tuple[str, ...]
     description: str
+    options: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
         """Import the module. Light: what it needs is imported when it is used."""
