@@ -19,16 +19,25 @@ namespace {
 }
 
 template <int NY, int NX>
+[[gnu::always_inline]] inline void step(__m512i (&acc)[NY][NX], const uint8_t* const (&x)[NX],
+                                        const int8_t* const (&y)[NY], int s) {
+  __m512i xs[NX];
+  unroll<NX>([&](auto g) GTN_INLINE { xs[g] = _mm512_loadu_si512(x[g] + s * 64); });
+  unroll<NY>([&](auto j) GTN_INLINE {
+    const __m512i c = broadcast4(y[j] + s * kStepDims);
+    unroll<NX>([&](auto g) GTN_INLINE { dot_add(acc[j][g], xs[g], c); });
+  });
+}
+
+// Four steps a round: one a round takes 19 % more time at d = 32, 11 % at 64, 5 % at 128
+// (Zen 4), which then are at the rate of vpdpbusd itself.
+template <int NY, int NX>
 [[gnu::always_inline]] inline void accumulate(__m512i (&acc)[NY][NX], const uint8_t* const (&x)[NX],
                                               const int8_t* const (&y)[NY], int steps) {
-  for (int s = 0; s < steps; ++s) {
-    __m512i xs[NX];
-    unroll<NX>([&](auto g) GTN_INLINE { xs[g] = _mm512_loadu_si512(x[g] + s * 64); });
-    unroll<NY>([&](auto j) GTN_INLINE {
-      const __m512i c = broadcast4(y[j] + s * kStepDims);
-      unroll<NX>([&](auto g) GTN_INLINE { dot_add(acc[j][g], xs[g], c); });
-    });
-  }
+  int s = 0;
+  for (; s + 4 <= steps; s += 4)
+    unroll<4>([&](auto k) GTN_INLINE { step<NY, NX>(acc, x, y, s + k); });
+  for (; s < steps; ++s) step<NY, NX>(acc, x, y, s);
 }
 
 #include "kernels/screen512.inc"

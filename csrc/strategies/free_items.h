@@ -17,7 +17,9 @@ class FreeItems {
   bool free(uint32_t item) const { return head_[item] != kNoRank; }
   uint32_t head(uint32_t item) const { return head_[item]; }
   // Any rank of the class: all have the same direction.
-  uint32_t any_rank(uint32_t item) const { return classes_.first[item]; }
+  uint32_t any_rank(uint32_t item) const {
+    return classes_.all_distinct() ? item : classes_.first[item];
+  }
 
   uint32_t take(uint32_t item) {
     const uint32_t rank = head_[item];
