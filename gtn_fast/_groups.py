@@ -1,7 +1,8 @@
 """Matching inside each group (appendix C of the paper): many small jobs, few large ones.
 
 Large groups run one after the other on all threads; small ones share a pool, each on
-one thread, since starting a team would cost more than the work.
+one thread, since starting a team would cost more than the work. What a checkpoint has
+settled is left out on both sides.
 """
 
 from __future__ import annotations
@@ -9,20 +10,45 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Matched, Progress
+from gtn_fast.backends import Matched, Progress, Settled
 
 Rows = NDArray[np.int64]
 Group = tuple[int, Rows, Rows]  # label, rows of X, rows of Y
-# (x, y, threads, progress) -> matching; picks the strategy itself
-Run = Callable[[NDArray[Any], NDArray[Any], int, Progress | None], Matched]
+
+
+class Job(NamedTuple):
+    """What one run of a backend matches: rows of x and y, None for all of them."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    x_rows: Rows | None
+    y_rows: Rows | None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many rows of X and of Y take part."""
+        n_x = len(self.x) if self.x_rows is None else len(self.x_rows)
+        return n_x, len(self.y) if self.y_rows is None else len(self.y_rows)
+
+
+# (job, threads, progress, settled) -> matching; picks the strategy itself
+Run = Callable[[Job, int, Progress | None, Settled | None], Matched]
 
 _LARGE_VALUES = 1 << 24  # pairs times dimension
 _TASK_GROUPS = 64
+
+
+def left(
+    groups: Sequence[Group], taken: NDArray[np.bool_], chosen: NDArray[np.bool_]
+) -> list[Group]:
+    """Return the groups without the x's that are ``taken`` and the y's that have ``chosen``."""
+    rest = ((label, x[~taken[x]], y[~chosen[y]]) for label, x, y in groups)
+    return [group for group in rest if len(group[2])]
 
 
 def match(
@@ -33,25 +59,38 @@ def match(
     *,
     threads: int,
     progress: Progress | None,
+    settled: Settled | None = None,
+    in_place: bool = False,
+    done: int = 0,
 ) -> Matched:
     """Match every group by ``run``; rows of the result are rows of the whole X and Y.
 
     ``order`` holds the groups one after the other as listed, each in its own order of
-    choice; counters are summed over groups.
+    choice; counters are summed over groups. Rows of Y in no group have x_index -1.
+    ``settled`` gets final pairs, in rows of the whole; ``in_place``: the backend takes row
+    numbers, so that large groups need no copies; ``done``: rows of Y matched before.
     """
     n_y = len(y)
-    whole = Matched(np.empty(n_y, np.int64), np.empty(n_y), np.empty(n_y, np.int64), {})
     starts = np.concatenate(([0], np.cumsum([len(rows) for _, _, rows in groups]))).tolist()
+    whole = Matched(np.full(n_y, -1, np.int64), np.zeros(n_y), np.empty(starts[-1], np.int64), {})
     stop = threading.Event()
 
     def one(g: int, team: int, call: Progress | None) -> dict[str, float]:
         _, x_rows, y_rows = groups[g]
+        if in_place and len(x_rows) * len(y_rows) * x.shape[1] >= _LARGE_VALUES:
+            part = run(Job(x, y, x_rows, y_rows), team, call, settled)
+            whole.x_index[y_rows] = part.x_index[y_rows]
+            whole.cosine[y_rows] = part.cosine[y_rows]
+            whole.order[starts[g] : starts[g + 1]] = part.order
+            return part.report
         x_part = x if len(x_rows) == len(x) else x[x_rows]
         y_part = y if len(y_rows) == n_y else y[y_rows]
-        part = run(x_part, y_part, team, call)
+        part = run(Job(x_part, y_part, None, None), team, call, None)
         whole.x_index[y_rows] = x_rows[part.x_index]
         whole.cosine[y_rows] = part.cosine
         whole.order[starts[g] : starts[g + 1]] = y_rows[part.order]
+        if settled is not None:
+            settled(y_rows[part.order], x_rows[part.x_index[part.order]], part.cosine[part.order])
         return part.report
 
     def several(numbers: Sequence[int]) -> tuple[int, dict[str, float]]:
@@ -61,8 +100,6 @@ def match(
                 break
             _add(report, one(g, 1, None))
         return sum(len(groups[g][2]) for g in numbers), report
-
-    done = 0
 
     def advance(rows: int) -> None:
         nonlocal done

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _groups, _memory, _progress, _validate, backends, planner
+from gtn_fast import (
+    _checkpoint,
+    _execution,
+    _groups,
+    _memory,
+    _progress,
+    _validate,
+    backends,
+    planner,
+)
 from gtn_fast._version import __version__
-from gtn_fast.backends import Matched, registry
+from gtn_fast.backends import registry
 from gtn_fast.labels import Labels
 from gtn_fast.random import normal
 
@@ -25,6 +36,9 @@ def label(
     groups: Any = None,
     threads: int | None = None,
     progress: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_every: float = _checkpoint.EVERY_S,
     block: int = 0,
     list_length: int = 0,
 ) -> Labels:
@@ -59,6 +73,15 @@ def label(
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
         what is called with (done, total) about ten times a second.
+    checkpoint : path, optional
+        A file that follows the run: what is settled is saved there every
+        ``checkpoint_every`` seconds (less often where saving takes more than a hundredth
+        of the time), and at the end, Ctrl-C or SIGTERM, whole or not at all. It stays
+        there when the run is done. Not for method "rank" or approximate ones.
+    resume : bool
+        Go on from the checkpoint, if it is there: with any exact method, thread count or
+        machine, the result is that of a run without interruption. Without it, a file
+        that is there is an error.
     block, list_length : int
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
 
@@ -72,6 +95,9 @@ def label(
         Input that makes no sense, each with its own message.
     MemoryError
         The prediction exceeds the memory available; nothing was allocated yet.
+    FileExistsError, OSError
+        The checkpoint is there without ``resume``, or cannot be written. One of other
+        data or parameters, of another version, or damaged is a ValueError.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     """
@@ -89,17 +115,20 @@ def label(
     list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
     _progress.check(progress)
     parts: list[_groups.Group] | None = None
+    group_labels = None
     if groups is not None:
-        parts = list(_validate.split_groups(*_validate.group_pair(groups, n_x, n_y)))
+        group_labels = _validate.group_pair(groups, n_x, n_y)
+        parts = list(_validate.split_groups(*group_labels))
 
-    plans = [(1, planner.make_plan(n_x, n_y, d, method, threads, data=x_in.value))]
-    if parts is not None:
-        plans = _group_plans(parts, d, method, threads)
+    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
     options = backends.check_options(runners, {})
+    _check_checkpoint(checkpoint, resume, checkpoint_every, runners)
     seconds = sum(count * each.seconds for count, each in plans)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
+    if checkpoint is not None:
+        needed += _checkpoint.BYTES_A_ROW * n_y
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
 
     x = _validate.convert(x_in)
@@ -110,28 +139,21 @@ def label(
     if y_in is not None:  # checking Y is preparation
         prepared = drawn
 
-    strategies = {(each.n_x, each.n_y): each.strategy for _, each in plans}
-
-    def run(
-        x_part: NDArray[Any], y_part: NDArray[Any], team: int, call: _progress.Progress | None
-    ) -> Matched:
-        strategy = strategies[len(x_part), len(y_part)]
-        return runners[strategy](
-            x_part,
-            y_part,
-            strategy=strategy,
-            threads=team,
-            block=block,
-            list_length=list_length,
-            progress=call,
-            **options,
+    settings = _execution.Settings(method, threads, block, list_length, options)
+    state = None
+    if checkpoint is not None:
+        parameters = {"n_x": n_x, "seed": seed if y_in is None else None}
+        labels_of = (None, None) if group_labels is None else group_labels
+        digest = _checkpoint.fingerprint(parameters, x, y if y_in is not None else None, *labels_of)
+        state = _checkpoint.Checkpoint.start(
+            checkpoint, digest, resume=resume, every=checkpoint_every
         )
-
-    with _progress.reporter(progress, n_y, seconds) as call:
-        if parts is None:
-            matched = run(x, y, threads, call)
-        else:
-            matched = _groups.match(x, y, parts, run, threads=threads, progress=call)
+    resumed = 0 if state is None else len(state.pairs().y_rows)
+    with (
+        _progress.reporter(progress, n_y, seconds) as call,
+        _checkpoint.saved_on_exit(state),
+    ):
+        matched = _execution.match(x, y, parts, plans, settings, call, state)
     ended = time.perf_counter()
 
     report: dict[str, Any] = {
@@ -146,6 +168,7 @@ def label(
         "x_dtype": x.dtype.name,
         "y_dtype": y.dtype.name,
         "seed": seed if y_in is None else None,
+        "resumed_rows": resumed,
         "groups": None if parts is None else len(parts),
         "seconds": {
             "prepare": prepared - started,
@@ -171,16 +194,23 @@ def label(
     )
 
 
-def _group_plans(
-    parts: Sequence[_groups.Group], d: int, method: str, threads: int
-) -> list[tuple[int, planner.Plan]]:
-    """Return (how many groups, their plan) for every distinct pair of group sizes."""
-    sizes = np.array([(len(x_rows), len(y_rows)) for _, x_rows, y_rows in parts])
-    distinct, counts = np.unique(sizes, axis=0, return_counts=True)
-    return [
-        (int(count), planner.make_plan(int(n_x), int(n_y), d, method, threads))
-        for (n_x, n_y), count in zip(distinct, counts, strict=True)
-    ]
+def _check_checkpoint(path: Any, resume: Any, every: Any, strategies: Iterable[str]) -> None:
+    """Raise TypeError or ValueError for arguments that make no sense."""
+    if not isinstance(resume, bool):
+        raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
+    if isinstance(every, bool) or not isinstance(every, (int, float)):
+        raise TypeError(f"checkpoint_every must be seconds, got {type(every).__name__}")
+    if not 0 <= every < math.inf:
+        raise ValueError(f"checkpoint_every must be seconds from 0, got {every}")
+    if path is None:
+        if resume:
+            raise ValueError("resume needs a checkpoint to go on from")
+        return
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
+    for strategy in strategies:
+        if strategy == "rank" or not registry.find(strategy).exact:
+            raise ValueError(f"method {strategy!r} cannot be resumed from a checkpoint")
 
 
 def _needed_bytes(

@@ -10,6 +10,8 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
                     options: those that its entry in the registry names, if they were given
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
+                    and, if the entry says ``in_place``, x_rows, y_rows (the rows that take
+                    part, int64, ascending), settled and settled_every (seconds)
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
 
@@ -28,6 +30,8 @@ from numpy.typing import NDArray
 from gtn_fast.backends import registry
 
 Progress = Callable[[int, int], None]
+# (rows of Y, rows of X, cosines): pairs that became final since the last call
+Settled = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
 
 
 class Matched(NamedTuple):

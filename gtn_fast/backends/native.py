@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _packages
-from gtn_fast.backends import Matched, Progress
+from gtn_fast.backends import Matched, Progress, Settled
 
 _REMEDY = (
     "run `pip install .` in the repository (it needs a C++20 compiler),"
@@ -50,6 +51,10 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
+    x_rows: NDArray[np.int64] | None = None,
+    y_rows: NDArray[np.int64] | None = None,
+    settled: Settled | None = None,
+    settled_every: float = 0.0,
 ) -> Matched:
     """Run ``strategy`` in the engine. Ctrl-C raises KeyboardInterrupt."""
     result = module().match(
@@ -60,5 +65,9 @@ def match(
         block=block,
         list_length=list_length,
         progress=progress,
+        x_rows=None if x_rows is None else x_rows.astype(np.uint32),
+        y_rows=None if y_rows is None else y_rows.astype(np.uint32),
+        settled=settled,
+        settled_every=settled_every,
     )
     return Matched(*result)

@@ -19,7 +19,8 @@ class Backend:
     ``devices``: where it computes, in torch's words; ``strategies``: what it runs, each a
     method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
     of the module, which has the functions that backends/__init__.py lists; ``options``:
-    arguments of ``label`` that go to this backend alone, by their names.
+    arguments of ``label`` that go to this backend alone, by their names; ``in_place``: it
+    matches row numbers out of X and Y and hands over pairs as they become final.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Backend:
     needs: tuple[str, ...]
     description: str
     options: tuple[str, ...] = ()
+    in_place: bool = False
 
     def load(self) -> ModuleType:
         """Import the module. Light: what it needs is imported when it is used."""
@@ -45,6 +47,7 @@ BACKENDS = (
         strategies=("ray", "circle", "tree", "screen"),
         needs=("gtn_fast._native",),
         description="the C++ engine",
+        in_place=True,
     ),
     Backend(
         name="reference",

@@ -9,8 +9,9 @@ from typing import Any
 
 import gtn_fast
 from gtn_fast import _files
+from gtn_fast._checkpoint import EVERY_S
 from gtn_fast.backends.registry import METHODS
-from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, print_table
+from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, positive, print_table
 
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
 
@@ -27,6 +28,12 @@ def add(commands: Commands) -> None:
     label.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
     label.add_argument("--verify", type=natural, default=0, metavar="N",
                        help="then check N choices by brute force")  # fmt: skip
+    label.add_argument("--checkpoint", metavar="FILE",
+                       help="save what is settled; removed when the run is done")  # fmt: skip
+    label.add_argument("--checkpoint-every", type=positive, default=EVERY_S, metavar="S",
+                       help=f"seconds between saves (default {EVERY_S:g})")  # fmt: skip
+    label.add_argument("--resume", action="store_true",
+                       help="go on from the checkpoint, if it is there")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
     verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
@@ -74,11 +81,16 @@ def _label(arguments: argparse.Namespace) -> int:
         groups=groups,
         threads=arguments.threads,
         progress=False if arguments.quiet else None,
+        checkpoint=arguments.checkpoint,
+        resume=arguments.resume,
+        checkpoint_every=arguments.checkpoint_every,
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
     with _files.naming(out):
         labels.save(out)
+    if arguments.checkpoint is not None:
+        Path(arguments.checkpoint).unlink(missing_ok=True)
     summary = _summary(labels, x, seconds, out)
     if arguments.verify:
         checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)

@@ -1,0 +1,248 @@
+"""Checkpoints: what is settled so far, so that a run that was killed goes on from there.
+
+Pairs of the answer can be left out on both sides and the rest stays the same (the answer
+is the unique stable matching), so any set of final pairs will do as a state, whatever
+strategy, thread count or number of processes found them or goes on from them.
+
+A file is a line that names the format, a line of JSON (versions, fingerprint of data and
+parameters, number of pairs, checksum) and three arrays: rows of Y and of X (int64) and
+cosines (float64), in the order in which they were settled. It is written under a temporary
+name and renamed: a crash or a full disk leaves the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import signal
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast._version import __version__
+
+_MAGIC = b"gtn_fast.checkpoint 1\n"
+_LONGEST_HEADER = 1 << 16
+_ROW_BYTES = 24
+_HASHED_BYTES = 1 << 24  # at a time
+_SHARE = 0.01  # of the time that saving may take, once a save was timed
+EVERY_S = 30.0
+BYTES_A_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
+TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
+
+
+class Pairs(NamedTuple):
+    """Final pairs in the order in which they were settled: (n,) int64, int64, float64."""
+
+    y_rows: NDArray[np.int64]
+    x_rows: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+
+
+def nothing() -> Pairs:
+    """No pairs."""
+    return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+def joined(parts: list[Pairs]) -> Pairs:
+    """Put them one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def fingerprint(parameters: dict[str, Any], *arrays: NDArray[Any] | None) -> str:
+    """Digest what the answer depends on: parameters, and every value of the arrays."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        step = max(1, _HASHED_BYTES // max(1, array[:1].nbytes))
+        for start in range(0, len(array), step):
+            digest.update(_bytes(array[start : start + step]))
+    return digest.hexdigest()
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+class Checkpoint:
+    """A file that follows a run. ``pairs()`` is what is settled so far."""
+
+    def __init__(self, path: Path, digest: str, every: float, before: Pairs) -> None:
+        self.path, self.every, self._digest = path, every, digest
+        self._parts = [before]
+        self._saved = len(before.y_rows)
+        self._last = time.monotonic()
+        self._lock = threading.Lock()  # groups are matched on several threads
+        self._saving = threading.Lock()
+        self.saves, self.seconds = 0, 0.0
+
+    @classmethod
+    def start(
+        cls, path: str | os.PathLike[str], digest: str, *, resume: bool, every: float
+    ) -> Checkpoint:
+        """Begin a file, or go on from the one that is there (if ``resume``).
+
+        Raises FileExistsError for a file that is there without ``resume``, ValueError for
+        one that is damaged or belongs to another run, OSError where it cannot be written.
+        """
+        where = Path(path)
+        if where.exists():
+            if not resume:
+                raise FileExistsError(
+                    errno.EEXIST, "a checkpoint is there; resume it or remove it", str(where)
+                )
+            return cls(where, digest, every, load(where, digest))
+        fresh = cls(where, digest, every, nothing())
+        fresh._write()  # that it cannot be written is found now, not in half an hour
+        return fresh
+
+    def pairs(self) -> Pairs:
+        """Everything settled so far, saved or not."""
+        with self._lock:
+            self._parts = [joined(self._parts)]
+            return self._parts[0]
+
+    def add(
+        self,
+        y_rows: NDArray[np.int64],
+        x_rows: NDArray[np.int64],
+        cosine: NDArray[np.float64],
+    ) -> None:
+        """Take final pairs, and save if it is time."""
+        with self._lock:
+            self._parts.append(Pairs(y_rows, x_rows, cosine))
+        pause = max(self.every, self._mean_seconds() / _SHARE)
+        if time.monotonic() - self._last >= pause:
+            self.save()
+
+    def save(self) -> None:
+        """Write what is not yet saved. That it cannot be is a warning: the run goes on."""
+        with self._saving:
+            if len(self.pairs().y_rows) == self._saved:
+                return
+            try:
+                self._write()
+                return
+            except OSError as error:
+                self._last = time.monotonic()
+                why = error.strerror or error
+            warnings.warn(
+                f"{self.path}: not saved ({why});"
+                f" the checkpoint before, of {self._saved} rows, is kept",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _mean_seconds(self) -> float:
+        return self.seconds / self.saves if self.saves else 0.0
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        pairs = self.pairs()
+        columns = [_bytes(column) for column in pairs]
+        checksum = 0
+        for column in columns:
+            checksum = zlib.crc32(column, checksum)
+        header = {
+            "version": __version__,
+            "fingerprint": self._digest,
+            "rows": len(pairs.y_rows),
+            "checksum": checksum,
+        }
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(_MAGIC + json.dumps(header).encode() + b"\n")
+                for column in columns:
+                    file.write(column)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._saved = len(pairs.y_rows)
+        self._last = time.monotonic()
+        self.saves += 1
+        self.seconds += self._last - started
+
+
+def load(path: Path, digest: str) -> Pairs:
+    """Read the pairs of a checkpoint of the run with this fingerprint.
+
+    ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
+    another version or of another run; OSError as ``open``.
+    """
+    with path.open("rb") as file:
+        header = _header(path, file)
+        if header["version"] != __version__:
+            raise ValueError(
+                f"{path} is a checkpoint of gtn_fast {header['version']}, this is {__version__};"
+                " remove it to start anew"
+            )
+        if header["fingerprint"] != digest:
+            raise ValueError(
+                f"{path} is a checkpoint of other data or parameters; remove it to start anew"
+            )
+        payload = file.read()
+    rows = header["rows"]
+    if len(payload) != rows * _ROW_BYTES or zlib.crc32(payload) != header["checksum"]:
+        raise ValueError(f"{path} is damaged: {rows} rows announced, {len(payload)} bytes found")
+    y_rows, x_rows = np.frombuffer(payload, np.int64, 2 * rows).reshape(2, rows)
+    return Pairs(y_rows, x_rows, np.frombuffer(payload, np.float64, rows, 16 * rows))
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError(f"{path} is no checkpoint of gtn_fast, or of another format")
+    try:
+        header = json.loads(file.readline(_LONGEST_HEADER))
+        types = {"version": str, "fingerprint": str, "rows": int, "checksum": int}
+        if all(isinstance(header[name], wanted) for name, wanted in types.items()):
+            return dict(header)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{path} is damaged: its header cannot be read")
+
+
+@contextlib.contextmanager
+def saved_on_exit(checkpoint: Checkpoint | None) -> Iterator[None]:
+    """Save when the run ends, however it does: well, by an error, Ctrl-C or SIGTERM.
+
+    SIGTERM, where nobody handles it, raises SystemExit(143) meanwhile.
+    """
+    if checkpoint is None:
+        yield
+        return
+    handled = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if handled:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        if handled:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        checkpoint.save()
+
+
+def _terminate(_number: int, _frame: Any) -> None:
+    raise SystemExit(TERMINATED)

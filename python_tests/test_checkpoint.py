@@ -1,0 +1,277 @@
+"""Checkpoints: a run that was stopped in any way goes on to the very same result."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+
+import cases
+import numpy as np
+import pytest
+from cli_runs import one_line, run, start
+
+import gtn_fast
+from gtn_fast import _checkpoint
+
+N = 150_000  # a second's work: time enough to be stopped in its middle
+
+
+def label_until(x, path, rows, **options):
+    """Label, and stop by Ctrl-C when about that many rows are settled."""
+
+    def stop(done, total):
+        if done >= rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gtn_fast.label(x, progress=stop, checkpoint=path, checkpoint_every=0, **options)
+
+
+def header(path):
+    return json.loads(path.read_bytes().split(b"\n", 2)[1])
+
+
+def same(a, b):
+    return (
+        (a.x_index == b.x_index).all()
+        and (a.cosine == b.cosine).all()
+        and (a.order == b.order).all()
+    )
+
+
+@pytest.fixture(scope="module")
+def problem():
+    x = np.random.default_rng(7).standard_normal((N, 24)).astype(np.float32)
+    return x, gtn_fast.label(x)
+
+
+def test_goes_on_with_another_method_and_thread_count(native, problem, tmp_path):
+    x, expected = problem
+    path = tmp_path / "run.ckpt"
+    label_until(x, path, 1, method="screen", threads=2)
+    label_until(x, path, 30_000, method="screen", threads=1, resume=True, list_length=2)
+    rows = len(_checkpoint.load(path, header(path)["fingerprint"]).y_rows)
+    assert 30_000 <= rows < N
+    done = gtn_fast.label(x, checkpoint=path, resume=True, threads=2, block=1000)
+    assert same(done, expected)
+    assert done.report["resumed_rows"] == rows
+    again = gtn_fast.label(x, checkpoint=path, resume=True)  # nothing is left to do
+    assert same(again, expected)
+    assert again.report["resumed_rows"] == N
+    assert [file.name for file in tmp_path.iterdir()] == ["run.ckpt"]
+
+
+@pytest.mark.parametrize("name", sorted(cases.ALL))
+@pytest.mark.parametrize("d", [1, 2, 3, 20])
+def test_any_settled_pairs_will_do(native, name, d, tmp_path, monkeypatch):
+    """From any prefix of the answer, whatever the data."""
+    x, y = cases.make(name, 400, 300, d)
+    expected = gtn_fast.label(x, y, method="reference")
+    path = tmp_path / "c"
+    for settled in (0, 1, 150, 299):
+        path.unlink(missing_ok=True)
+        whole = gtn_fast.label(x, y, checkpoint=path)
+        digest = header(path)["fingerprint"]
+        pairs = _checkpoint.load(path, digest)
+        cut = _checkpoint.Checkpoint(path, digest, 0, _checkpoint.nothing())
+        cut.add(*(column[:settled] for column in pairs))
+        cut._write()
+        resumed = gtn_fast.label(x, y, checkpoint=path, resume=True)
+        assert same(whole, expected)
+        assert same(resumed, expected)
+        assert resumed.report["resumed_rows"] == settled
+
+
+def test_groups(native, tmp_path):
+    """Small groups, large ones, and those that were done before."""
+    rng = np.random.default_rng(3)
+    n = 100_000
+    x = rng.standard_normal((n, 48)).astype(np.float32)
+    g = np.where(rng.random(n) < 0.9, 0, rng.integers(1, 300, n))
+    expected = gtn_fast.label(x, groups=(g, g))
+    path = tmp_path / "c"
+    label_until(x, path, 1, groups=(g, g))
+    label_until(x, path, 12_000, groups=(g, g), resume=True)
+    done = gtn_fast.label(x, groups=(g, g), checkpoint=path, resume=True)
+    assert same(done, expected)
+    assert 12_000 <= done.report["resumed_rows"] < n
+    other = g.copy()
+    other[0] += 1
+    with pytest.raises(ValueError, match="other data or parameters"):
+        gtn_fast.label(x, groups=(other, other), checkpoint=path, resume=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_killed_at_25_random_moments(native, problem, tmp_path):
+    x, expected = problem
+    rng = np.random.default_rng(11)
+    path = tmp_path / "run.ckpt"
+    kills = 0
+    started = time.monotonic()
+    gtn_fast.label(x)
+    whole = time.monotonic() - started
+    while kills < 25:
+        child = os.fork()
+        if child == 0:
+            try:
+                gtn_fast.label(x, checkpoint=path, resume=True, checkpoint_every=0.0, threads=2)
+            finally:
+                os._exit(0)
+        time.sleep(rng.uniform(0.01, 0.25) * whole)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            kills += 1
+        else:  # it was done: once more from the start
+            assert same(gtn_fast.label(x, checkpoint=path, resume=True), expected)
+            path.unlink()
+    assert same(gtn_fast.label(x, checkpoint=path, resume=True), expected)
+
+
+def test_sigterm_saves_and_ends(native, tmp_path):
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).random((400_000, 48), dtype=np.float32))
+    command = ("label", "X.npy", "--out", "o.npz", "--checkpoint", "c", "--checkpoint-every", "60")
+    process = start(*command, cwd=tmp_path)
+    try:
+        time.sleep(2.5)
+        assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert 0 < header(tmp_path / "c")["rows"] < 400_000
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["X.npy", "c"]
+
+
+def test_command_line(native, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("X.npy", np.random.default_rng(0).random((3000, 20), dtype=np.float32))
+    command = ("label", "X.npy", "--out", "o.npz", "--checkpoint", "c")
+    assert run(*command, "--resume") == 0  # nothing there: from the start
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["X.npy", "o.npz"]
+    capsys.readouterr()
+    (tmp_path / "c").write_text("something else\n")
+    for arguments, words in (
+        ((*command, "--resume"), "no checkpoint of gtn_fast"),
+        (command, "resume it or remove it"),
+        ((*command[:4], "--resume"), "needs a checkpoint"),
+        ((*command, "--checkpoint-every", "0"), "positive number"),
+    ):
+        assert run(*arguments) == 2
+        one_line(capsys, words)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.fixture
+def saved(native, tmp_path):
+    x = np.random.default_rng(1).standard_normal((500, 6))
+    path = tmp_path / "c"
+    gtn_fast.label(x, checkpoint=path)
+    return x, path
+
+
+def test_another_run(saved):
+    x, path = saved
+    before = path.read_bytes()
+    other = x.copy()
+    other[499, 5] += 1e-9
+    for arguments in ((other,), (x[:-1],), (x.astype(np.float32),), (x, x)):
+        with pytest.raises(ValueError, match="other data or parameters"):
+            gtn_fast.label(*arguments, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="other data or parameters"):
+        gtn_fast.label(x, seed=1, checkpoint=path, resume=True)
+    with pytest.raises(FileExistsError, match="resume it or remove it"):
+        gtn_fast.label(x, checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_another_version(saved, monkeypatch):
+    x, path = saved
+    monkeypatch.setattr(_checkpoint, "__version__", "9.9")
+    with pytest.raises(ValueError, match=r"checkpoint of gtn_fast .*, this is 9\.9"):
+        gtn_fast.label(x, checkpoint=path, resume=True)
+
+
+def test_damaged(saved):
+    x, path = saved
+    whole = path.read_bytes()
+    for cut in (0, 10, 30, 60, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+            gtn_fast.label(x, checkpoint=path, resume=True)
+    flipped = bytearray(whole)
+    flipped[-9] ^= 1
+    for bad in (bytes(flipped), whole + b"x", b"PK\x03\x04" * 100, whole[:23] + b"[]\n"):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+            gtn_fast.label(x, checkpoint=path, resume=True)
+
+
+def test_a_full_disk_loses_nothing(native, problem, tmp_path, monkeypatch):
+    """The run goes on with a warning; what was saved before stays; the result is right."""
+    x, expected = problem
+    path = tmp_path / "c"
+    label_until(x, path, 10_000)
+    before = path.read_bytes()
+
+    def full(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        with pytest.warns(RuntimeWarning, match=r"not saved \(No space left on device\)"):
+            done = gtn_fast.label(x, checkpoint=path, resume=True, checkpoint_every=0)
+    assert same(done, expected)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["c"]
+    assert same(gtn_fast.label(x, checkpoint=path, resume=True), expected)
+
+
+def test_a_place_that_cannot_be_written_is_found_first(native, tmp_path):
+    x = np.random.default_rng(1).standard_normal((50, 6))
+    with pytest.raises(FileNotFoundError):
+        gtn_fast.label(x, checkpoint=tmp_path / "no folder" / "c")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"resume": True}, ValueError, "needs a checkpoint"),
+        ({"resume": 1}, TypeError, "True or False"),
+        ({"checkpoint_every": "1"}, TypeError, "seconds"),
+        ({"checkpoint_every": -1}, ValueError, "seconds from 0"),
+        ({"checkpoint_every": float("nan")}, ValueError, "seconds from 0"),
+        ({"checkpoint": 3}, TypeError, "path"),
+        ({"checkpoint": "c", "method": "rank"}, ValueError, "cannot be resumed"),
+    ],
+)
+def test_bad_arguments(native, arguments, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        gtn_fast.label(np.ones((5, 1)), **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_takes_its_share_of_the_time_at_most(tmp_path, monkeypatch):
+    """Where a save is slow, the next one waits a hundred times as long."""
+    clock = [0.0]
+    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: clock[0])
+    point = _checkpoint.Checkpoint(tmp_path / "c", "d", 1.0, _checkpoint.nothing())
+
+    def slow(_file):
+        clock[0] += 0.5
+
+    monkeypatch.setattr(os, "fsync", slow)
+    row = np.zeros(1, np.int64)
+    for _ in range(1000):
+        clock[0] += 0.2
+        point.add(row, row, np.zeros(1))
+    assert point.seconds / clock[0] < 0.02
+    assert point.saves > 2
