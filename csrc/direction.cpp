@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
 #include "kernels/kernels.h"
 
@@ -23,9 +24,18 @@ RowScale scale_of(const T* row, int64_t d, double* u) {
   return scale;
 }
 
+// Valid until the thread asks for the next.
+const float* drawn_row(const MatrixView& a, int64_t row) {
+  thread_local std::vector<float> values;
+  values.resize(static_cast<size_t>(a.cols));
+  normal_row(a.seed, row, a.cols, values.data());
+  return values.data();
+}
+
 }  // namespace
 
 RowScale row_scale(const MatrixView& a, int64_t row, double* scratch_u) {
+  if (a.drawn) return scale_of(drawn_row(a, row), a.cols, scratch_u);
   return a.dtype == DType::kFloat32 ? scale_of(a.row_f32(row), a.cols, scratch_u)
                                     : scale_of(a.row_f64(row), a.cols, scratch_u);
 }
@@ -33,6 +43,8 @@ RowScale row_scale(const MatrixView& a, int64_t row, double* scratch_u) {
 void row_direction(const MatrixView& a, int64_t row, const RowScale& scale, double* out) {
   if (scale.zero()) {
     std::fill_n(out, a.cols, 0.0);
+  } else if (a.drawn) {
+    kernels().direction_f32(drawn_row(a, row), scale.max_abs, scale.inner, a.cols, out);
   } else if (a.dtype == DType::kFloat32) {
     kernels().direction_f32(a.row_f32(row), scale.max_abs, scale.inner, a.cols, out);
   } else {

@@ -9,10 +9,30 @@
 namespace gtn {
 namespace {
 
+constexpr int64_t kMostDrawn = int64_t{1} << 62;  // counters
+
+void check(const MatrixPart& part, int64_t cols, const char* name) {
+  if (part.data == nullptr) throw std::invalid_argument(std::string(name) + " is empty");
+  if (part.row_stride < cols) throw std::invalid_argument(std::string(name) + ": bad row stride");
+}
+
 void check(const MatrixView& a, const char* name) {
-  if (a.rows < 1 || a.cols < 1 || a.data == nullptr)
-    throw std::invalid_argument(std::string(name) + " is empty");
-  if (a.row_stride < a.cols) throw std::invalid_argument(std::string(name) + ": bad row stride");
+  if (a.rows < 1 || a.cols < 1) throw std::invalid_argument(std::string(name) + " is empty");
+  if (a.drawn) {
+    if (a.dtype != DType::kFloat32 || a.rows > kMostDrawn / ((a.cols + 3) / 4))
+      throw std::invalid_argument(std::string(name) + " cannot be drawn");
+  } else if (a.parts.empty()) {
+    check(a.all, a.cols, name);
+  } else {
+    if (a.parts[0].first_row != 0)
+      throw std::invalid_argument(std::string(name) + ": parts must begin with row 0");
+    for (size_t p = 0; p < a.parts.size(); ++p) {
+      check(a.parts[p], a.cols, name);
+      const int64_t end = p + 1 < a.parts.size() ? a.parts[p + 1].first_row : a.rows;
+      if (a.parts[p].first_row >= end)
+        throw std::invalid_argument(std::string(name) + ": parts must ascend");
+    }
+  }
   if (a.rows >= (int64_t{1} << 32) - (int64_t{1} << 24))
     throw std::invalid_argument(std::string(name) + ": too many rows");
 }

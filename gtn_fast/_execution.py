@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ class Settings:
     block: int
     list_length: int
     options: Mapping[str, Any]
+    memory: int | None = None  # bytes beyond X and Y
+    storage: Mapping[str, Any] = field(default_factory=dict)  # what "screen" does without it
 
 
 def make_plans(
@@ -35,15 +37,21 @@ def make_plans(
     method: str,
     threads: int,
     data: Any,
+    memory: int | None = None,
 ) -> Plans:
     """Plan the whole, or every distinct pair of group sizes (and how many groups have it)."""
+
+    def plan(x: int, y: int, look_at: Any) -> planner.Plan:
+        made = planner.make_plan(x, y, d, method, threads, data=look_at)
+        return made if memory is None else planner.within(made, memory, forced=method != "auto")
+
     if groups is None:
-        return [(1, planner.make_plan(n_x, n_y, d, method, threads, data=data))]
+        return [(1, plan(n_x, n_y, data))]
     sizes = np.array([(len(x_rows), len(y_rows)) for _, x_rows, y_rows in groups])
     distinct, counts = np.unique(sizes, axis=0, return_counts=True)
     only = data if len(groups) == 1 else None
     return [
-        (int(count), planner.make_plan(int(x), int(y), d, method, threads, data=only))
+        (int(count), plan(int(x), int(y), only))
         for (x, y), count in zip(distinct, counts, strict=True)
     ]
 
@@ -84,7 +92,7 @@ def _go_on(
     result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), before.y_rows, {})
     if rest:
         sizes = (0, 0, x.shape[1], settings.method, settings.threads)
-        plans = make_plans(rest, *sizes, data=x)
+        plans = make_plans(rest, *sizes, data=x, memory=settings.memory)
         found = _groups.match(
             x,
             y,
@@ -119,6 +127,8 @@ def _runner(plans: Plans, settings: Settings, settled_every: float) -> _groups.R
     ) -> Matched:
         strategy = strategies[job.sizes]
         extra: dict[str, Any] = dict(settings.options)
+        if strategy == "screen":
+            extra |= settings.storage
         if job.x_rows is not None:
             extra |= {"x_rows": job.x_rows, "y_rows": job.y_rows}
         if settled is not None:

@@ -7,6 +7,7 @@ be wrong, but it cannot run code. Results appear whole or not at all.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -35,6 +36,19 @@ def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
     if key is not None and key != tail:
         raise FileError(f"{spec}: the key is given twice, as {tail!r} and as {key!r}")
     return Path(path), tail
+
+
+def matching(spec: str) -> list[str]:
+    """The files of a pattern (``part-*.npy``), in the order of their names; else ``spec`` itself.
+
+    FileError for a pattern that no file matches.
+    """
+    if not any(c in spec for c in "*?[") or Path(spec).exists():
+        return [spec]
+    found = sorted(glob.glob(spec))  # noqa: PTH207  (a pattern with folders, relative or not)
+    if not found:
+        raise FileError(f"{spec}: no file matches")
+    return found
 
 
 def load_matrix(spec: str, key: str | None = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def check(needed: int, purpose: str) -> None:
             f"{purpose} needs about {text(needed)} ({needed} bytes),"
             f" but only {text(available)} ({available} bytes) are available"
         )
+
+
+def parse(amount: object, name: str = "memory") -> int:
+    """Return bytes of a number or of a text like "8GB", "500 MiB"; TypeError or ValueError."""
+    if isinstance(amount, bool) or not isinstance(amount, (int, str)):
+        raise TypeError(f"{name} must be bytes or a text like '8GB', got {type(amount).__name__}")
+    if isinstance(amount, int):
+        size = float(amount)
+    else:
+        found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", amount.lower())
+        if found is None or (found[3] and not found[2]):
+            raise ValueError(f"{name} must be bytes or a text like '8GB', got {amount!r}")
+        unit = 1024 if found[3] else 1000
+        size = float(found[1]) * unit ** " kmgt".index(found[2] or " ")
+    if not 1 <= size < 2**62:
+        raise ValueError(f"{name} must be positive and sensible, got {amount!r}")
+    return int(size)
 
 
 def text(count: float) -> str:

@@ -2,14 +2,17 @@
 # float32 or float64, last axis contiguous, positive row stride, finite; the Python
 # layer (gtn_fast._validate) sees to that.
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+# Parts of one matrix, one below the other; or a sample that is drawn: (seed, rows, d).
+_Matrix: TypeAlias = NDArray[Any] | list[NDArray[Any]] | tuple[int, int, int]
+
 def match(
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: _Matrix,
+    y: _Matrix,
     *,
     strategy: str,
     threads: int,
@@ -23,6 +26,8 @@ def match(
         Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None] | None
     ) = None,
     settled_every: float = 30.0,  # seconds
+    out_of_core: bool = False,
+    scratch: str = "",
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], dict[str, float]]: ...
 def normal(
     seed: int, first_row: int, rows: int, cols: int, threads: int

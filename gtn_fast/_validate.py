@@ -13,13 +13,15 @@ from __future__ import annotations
 import operator
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast import _files
+from gtn_fast._matrices import RowMatrix, Stacked
 from gtn_fast.backends import registry
 
 METHODS = registry.METHODS
@@ -53,10 +55,15 @@ def describe(value: Any, name: str) -> Described:
     """Check kind, dtype, rank and emptiness of a (rows, d) matrix.
 
     Raises TypeError for a dtype or container that is no real matrix and ValueError
-    for a wrong or empty shape. float16, bfloat16 and float8 become float32 (exactly),
-    integers and longdouble become float64 (integers beyond 2**53 are rounded).
+    for a wrong or empty shape. A path is opened, a list of paths or a pattern that matches
+    several files too: they are read where they are, as one matrix. float16, bfloat16 and
+    float8 become float32 (exactly), integers and longdouble become float64 (integers beyond
+    2**53 are rounded).
     """
-    if is_tensor(value):
+    value = _opened(value, name)
+    if isinstance(value, RowMatrix):
+        dtype, fits = value.dtype, True
+    elif is_tensor(value):
         dtype, fits = _tensor_dtype(value, name)
     else:
         value = _numpy_array(value, name)
@@ -75,6 +82,10 @@ def describe(value: Any, name: str) -> Described:
 def convert(described: Described) -> NDArray[Any]:
     """Return the matrix as the engine reads it; ValueError at the first NaN or infinity."""
     value = described.value
+    if isinstance(value, RowMatrix):
+        if isinstance(value, Stacked):
+            check_finite(value, described.name)
+        return cast("NDArray[Any]", value)  # rows when asked for, as an array gives them
     if is_tensor(value):
         value = _tensor_to_numpy(value, described.dtype)
     if not _conforms(value):
@@ -84,18 +95,56 @@ def convert(described: Described) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def check_finite(a: NDArray[Any], name: str) -> None:
+def check_finite(a: NDArray[Any] | Stacked, name: str) -> None:
     """Raise ValueError naming the first row of ``a`` that holds NaN or infinity."""
     step = max(1, _FINITE_CHUNK // a.shape[1])
     for start in range(0, a.shape[0], step):
         finite = np.isfinite(a[start : start + step])
         if not finite.all():
             row, col = (int(i) for i in np.argwhere(~finite)[0])
-            bad = a[start + row, col]
+            bad = a[start + row : start + row + 1][0, col]
             raise ValueError(
                 f"{name} must be finite: row {start + row}, column {col} is {bad}"
                 f" (as {a.dtype.name})"
             )
+
+
+def _opened(value: Any, name: str) -> Any:
+    """Open paths: a matrix file, or several as one matrix; anything else is returned as it is."""
+    if isinstance(value, (str, os.PathLike)):
+        paths = _files.matching(os.fspath(value))
+    elif (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(each, (str, os.PathLike)) for each in value)
+    ):
+        paths = [os.fspath(each) for each in value]
+    else:
+        return value
+    if len(paths) == 1:
+        return _files.load_matrix(paths[0])
+    return stacked([(path, _files.load_matrix(path)) for path in paths], name)
+
+
+def stacked(parts: Sequence[tuple[str, Any]], name: str) -> Stacked:
+    """Return named matrices as one; ValueError or TypeError where they do not fit together."""
+    described = [describe(value, f"{name}, {path}") for path, value in parts]
+    first = described[0]
+    for each in described:
+        if each.copy_bytes:
+            raise TypeError(
+                f"{each.name}: of several files each must hold float32 or float64 rows as they"
+                f" are in memory, got dtype {each.value.dtype}"
+            )
+        if (each.cols, each.dtype) != (first.cols, first.dtype):
+            raise ValueError(
+                f"{each.name} has {each.cols} columns of {each.dtype},"
+                f" {first.name} has {first.cols} of {first.dtype}"
+            )
+    matrix = Stacked([np.asarray(each.value) for each in described])
+    if len(matrix) > MAX_ROWS:
+        raise ValueError(f"{name} has {len(matrix)} rows; the engine takes at most {MAX_ROWS}")
+    return matrix
 
 
 def check_pair(x: Described, y: Described) -> None:

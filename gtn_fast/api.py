@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gtn_fast import (
     _checkpoint,
     _execution,
     _groups,
+    _matrices,
     _memory,
     _progress,
     _validate,
@@ -36,6 +39,8 @@ def label(
     groups: Any = None,
     threads: int | None = None,
     progress: Any = None,
+    memory: int | str | None = None,
+    scratch: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_every: float = _checkpoint.EVERY_S,
@@ -51,10 +56,11 @@ def label(
 
     Parameters
     ----------
-    X : (n_x, d) array or tensor
-        The data. NumPy (any float dtype, integers as float64, any strides; float32 and
-        float64 with contiguous rows are read in place, memory maps included) or torch
-        (any float dtype, any device).
+    X : (n_x, d) array or tensor, path, or paths
+        The data. A .npy file, or several as one matrix (a list of paths, or a pattern like
+        "part-*.npy", in the order of their names), is read where it is. NumPy (any float
+        dtype, integers as float64, any strides; float32 and float64 with contiguous rows
+        are read in place, memory maps included) or torch (any float dtype, any device).
     Y : (n_y, d) array or tensor, optional
         The source sample, n_y <= n_x. None draws Y ~ N(0, I), float32, of X's shape, from
         ``seed`` (``gtn_fast.normal``).
@@ -73,6 +79,10 @@ def label(
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
         what is called with (done, total) about ten times a second.
+    memory : int or str, optional
+        The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
+        larger than memory. A drawn Y is not stored then; what the screen needs goes to a
+        file in the folder ``scratch`` (that for temporary files by default) if it must.
     checkpoint : path, optional
         A file that follows the run: what is settled is saved there every
         ``checkpoint_every`` seconds (less often where saving takes more than a hundredth
@@ -94,7 +104,7 @@ def label(
     TypeError, ValueError
         Input that makes no sense, each with its own message.
     MemoryError
-        The prediction exceeds the memory available; nothing was allocated yet.
+        The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
         data or parameters, of another version, or damaged is a ValueError.
@@ -120,26 +130,36 @@ def label(
         group_labels = _validate.group_pair(groups, n_x, n_y)
         parts = list(_validate.split_groups(*group_labels))
 
-    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value)
+    limit = None if memory is None else _memory.parse(memory)
+    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
     options = backends.check_options(runners, {})
     _check_checkpoint(checkpoint, resume, checkpoint_every, runners)
     seconds = sum(count * each.seconds for count, each in plans)
+    drawn_as_needed = y_in is None and limit is not None and parts is None
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
+    if drawn_as_needed:
+        needed -= 4 * n_x * d
     if checkpoint is not None:
         needed += _checkpoint.BYTES_A_ROW * n_y
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
 
     x = _validate.convert(x_in)
     prepared = time.perf_counter()
-    y: NDArray[Any]
-    y = normal(seed, 0, n_x, d, threads=threads) if y_in is None else _validate.convert(y_in)
+    y: Any
+    if y_in is not None:
+        y = _validate.convert(y_in)
+    elif drawn_as_needed:
+        y = _matrices.Drawn(seed, n_x, d)
+    else:
+        y = normal(seed, 0, n_x, d, threads=threads)
     drawn = time.perf_counter()
     if y_in is not None:  # checking Y is preparation
         prepared = drawn
 
-    settings = _execution.Settings(method, threads, block, list_length, options)
+    storage = {} if limit is None else _storage(plans, x_in, limit, scratch)
+    settings = _execution.Settings(method, threads, block, list_length, options, limit, storage)
     state = None
     if checkpoint is not None:
         parameters = {"n_x": n_x, "seed": seed if y_in is None else None}
@@ -169,6 +189,8 @@ def label(
         "y_dtype": y.dtype.name,
         "seed": seed if y_in is None else None,
         "resumed_rows": resumed,
+        "memory": limit,
+        **storage,
         "groups": None if parts is None else len(parts),
         "seconds": {
             "prepare": prepared - started,
@@ -190,8 +212,30 @@ def label(
         report=report,
         given_y=None if y_in is None else y,
         seed=seed if y_in is None else None,
-        _drawn_y=y if y_in is None else None,
+        _drawn_y=y if y_in is None and not drawn_as_needed else None,
     )
+
+
+def _storage(
+    plans: _execution.Plans,
+    x: _validate.Described,
+    memory: int,
+    scratch: str | os.PathLike[str] | None,
+) -> dict[str, Any]:
+    """Say what "screen" does for want of memory; OSError if the scratch folder has no room."""
+    storage: dict[str, Any] = {"out_of_core": x.rows * x.cols * x.dtype.itemsize > memory}
+    needed = max(each.scratch_bytes for _, each in plans)
+    if needed:
+        folder = os.fspath(scratch if scratch is not None else tempfile.gettempdir())
+        room = shutil.disk_usage(folder).free
+        if room < needed:
+            raise OSError(
+                errno.ENOSPC,
+                f"a scratch file of {_memory.text(needed)} does not fit: {_memory.text(room)} free",
+                folder,
+            )
+        storage["scratch"] = folder
+    return storage
 
 
 def _check_checkpoint(path: Any, resume: Any, every: Any, strategies: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _validate
+from gtn_fast._matrices import Drawn, RowMatrix
 from gtn_fast.random import normal
 
 _FORMAT = "gtn_fast.labels"
@@ -66,6 +67,13 @@ class Labels:
             self._drawn_y = normal(self.seed, 0, len(self.x_index), self.d)
         return self._drawn_y
 
+    @property
+    def y_source(self) -> Any:
+        """Y as it is at hand: an array, or rows that are drawn when asked for (not stored)."""
+        if self.given_y is None and self._drawn_y is None and self.seed is not None:
+            return Drawn(self.seed, len(self.x_index), self.d)
+        return self.y
+
     def pairs(self, X: Any) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
@@ -79,7 +87,8 @@ class Labels:
                 f" got {(described.rows, described.cols)}"
             )
         if not _validate.is_tensor(X):
-            return self.y, np.asarray(X)[self.x_index]
+            x = described.value if isinstance(described.value, RowMatrix) else np.asarray(X)
+            return self.y, x[self.x_index]
         import torch
 
         index = torch.from_numpy(self.x_index).to(X.device)

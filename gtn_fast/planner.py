@@ -8,7 +8,8 @@ _thresholds.py, with the engine's rate measured on this machine (``_native.calib
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +32,7 @@ class Plan:
     """A strategy and its predicted cost.
 
     ``seconds``: wall time; ``bytes``: memory beyond X and Y; ``why``: the reason for
-    the choice in words.
+    the choice in words; ``scratch_bytes``: of that what goes to a file, for want of memory.
     """
 
     strategy: str
@@ -42,14 +43,18 @@ class Plan:
     n_y: int
     d: int
     threads: int
+    scratch_bytes: int = 0
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.n_y} rows of Y, {self.n_x} rows of X, d = {self.d}, threads = {self.threads}\n"
             f"strategy   {self.strategy}: {self.why}\n"
             f"time       about {_duration(self.seconds)}\n"
             f"memory     about {_memory.text(self.bytes)} beyond X and Y"
         )
+        if self.scratch_bytes:
+            text += f"\nscratch    about {_memory.text(self.scratch_bytes)} in a file"
+        return text
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def plan(
     *,
     method: str = "auto",
     threads: int | None = None,
+    memory: int | str | None = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -86,14 +92,16 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads
+    method, threads, memory
         As in ``label``.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, MemoryError
         As ``label`` does for the same input.
     """
+    if isinstance(X, (str, os.PathLike, list, tuple)):
+        X = _validate.describe(X, "X").value
     if hasattr(X, "shape") and len(X.shape) > 0:
         described = _validate.describe(X, "X")
         if d is not None:
@@ -110,7 +118,8 @@ def plan(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
     method = _validate.check_method(method, cols)
-    return make_plan(n_x, rows, cols, method, _validate.check_threads(threads), data=data)
+    made = make_plan(n_x, rows, cols, method, _validate.check_threads(threads), data=data)
+    return made if memory is None else within(made, _memory.parse(memory), forced=method != "auto")
 
 
 def make_plan(
@@ -137,6 +146,40 @@ def make_plan(
     if seconds > _CALIBRATE_FROM_S and backend.name == "native":
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
+
+
+def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
+    """Return a plan that needs at most ``memory`` bytes beyond X and Y.
+
+    With the screen as strategy (unless another is ``forced``), its codes in a scratch file
+    if need be. MemoryError, with the numbers, if there is none.
+    """
+    if plan.bytes <= memory:
+        return plan
+    d = plan.d
+    if plan.strategy != "screen" and forced:
+        raise MemoryError(
+            f"method {plan.strategy!r} needs about {_memory.text(plan.bytes)} beyond X and Y,"
+            f" memory allows {_memory.text(memory)}"
+        )
+    needed = _bytes("screen", plan.n_x, plan.n_y, d)
+    why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
+    seconds = plan.seconds
+    if plan.strategy != "screen":
+        seconds = make_plan(plan.n_x, plan.n_y, d, "screen", plan.threads).seconds
+    scratch = 0
+    if needed > memory:
+        scratch = plan.n_x * ((d + 3) // 4 * 4)
+        needed = _bytes("screen", plan.n_x, plan.n_y, 0)
+        why += "; its codes in a scratch file"
+    if needed > memory:
+        raise MemoryError(
+            f"{plan.n_y} x {plan.n_x} rows of dimension {d} need at least"
+            f" {_memory.text(needed)} beyond X and Y, memory allows {_memory.text(memory)}"
+        )
+    return replace(
+        plan, strategy="screen", seconds=seconds, bytes=needed, why=why, scratch_bytes=scratch
+    )
 
 
 def choose(

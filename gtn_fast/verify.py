@@ -107,7 +107,7 @@ def verify(
     if Y is None:
         if not isinstance(labels, Labels):
             raise TypeError("Y=None needs Labels, which know their Y; got an index array")
-        Y = labels.y
+        Y = labels.y_source
     x_in, y_in = _validate.describe(X, "X"), _validate.describe(Y, "Y")
     _validate.check_pair(x_in, y_in)
     sample = _validate.check_integer(sample, "sample", 1, 2**62)

@@ -89,13 +89,16 @@ def test_no_two_backends_run_one_strategy_on_one_device():
     assert len(set(seats)) == len(seats)
 
 
+IN_PLACE = ("x_rows", "y_rows", "settled", "settled_every", "out_of_core", "scratch")
+
+
 @pytest.mark.parametrize("backend", registry.BACKENDS, ids=lambda backend: backend.name)
 def test_a_module_has_what_the_interface_lists(backend):
     module = backend.load()
     given = inspect.signature(module.match).parameters
     wanted = dict(inspect.signature(backends.Match.__call__).parameters)
     del wanted["self"], wanted["options"]
-    parts = ("x_rows", "y_rows", "settled", "settled_every") if backend.in_place else ()
+    parts = IN_PLACE if backend.in_place else ()
     own = {name: given[name] for name in (*backend.options, *parts)}
     assert all(not p.default and p.kind is p.KEYWORD_ONLY for p in own.values())
     assert [(p.name, p.kind, p.default) for p in given.values() if p.name not in own] == [

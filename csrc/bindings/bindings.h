@@ -14,6 +14,8 @@ namespace py = pybind11;
 
 // A view of a 2-D float32 or float64 array with contiguous rows; ValueError or TypeError.
 MatrixView matrix_view(const py::array& a, const char* name);
+// Also several arrays, one below the other (a list), or what is drawn: (seed, rows, cols).
+MatrixView any_matrix(const py::object& a, const char* name);
 void check_threads(int threads);
 
 void add_lists(py::module_& m);

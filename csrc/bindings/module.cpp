@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "bindings/bindings.h"
 #include "calibrate.h"
@@ -33,14 +34,39 @@ MatrixView matrix_view(const py::array& a, const char* name) {
   else
     throw py::type_error(std::string(name) + ": expected float32 or float64");
   const py::ssize_t size = a.itemsize();
-  v.data = a.data();
+  v.all.data = a.data();
   v.rows = a.shape(0);
   v.cols = a.shape(1);
   if (v.cols > 1 && a.strides(1) != size)
     throw py::value_error(std::string(name) + ": the last axis must be contiguous");
   if (v.rows > 1 && (a.strides(0) % size != 0 || a.strides(0) < v.cols * size))
     throw py::value_error(std::string(name) + ": rows must be whole and ascending in memory");
-  v.row_stride = v.rows > 1 ? a.strides(0) / size : v.cols;
+  v.all.row_stride = v.rows > 1 ? a.strides(0) / size : v.cols;
+  return v;
+}
+
+MatrixView any_matrix(const py::object& a, const char* name) {
+  if (py::isinstance<py::array>(a)) return matrix_view(a, name);
+  MatrixView v;
+  if (py::isinstance<py::tuple>(a)) {
+    const auto [seed, rows, cols] = a.cast<std::tuple<uint64_t, int64_t, int64_t>>();
+    v.drawn = true;
+    v.seed = seed;
+    v.rows = rows;
+    v.cols = cols;
+    return v;
+  }
+  for (const py::handle& each : a.cast<py::list>()) {
+    const MatrixView part = matrix_view(py::reinterpret_borrow<py::array>(each), name);
+    if (v.parts.empty()) {
+      v.dtype = part.dtype;
+      v.cols = part.cols;
+    }
+    if (part.dtype != v.dtype || part.cols != v.cols)
+      throw py::value_error(std::string(name) + ": parts differ in dtype or columns");
+    v.parts.push_back({v.rows, part.all.data, part.all.row_stride});
+    v.rows += part.rows;
+  }
   return v;
 }
 
@@ -145,18 +171,21 @@ Rows rows_of(const std::optional<RowNumbers>& rows, const char* name) {
   return {rows->data(), rows->shape(0)};
 }
 
-py::tuple py_match(const py::array& x, const py::array& y, const std::string& strategy, int threads,
-                   int64_t block, int64_t list_length, const py::object& progress,
+py::tuple py_match(const py::object& x, const py::object& y, const std::string& strategy,
+                   int threads, int64_t block, int64_t list_length, const py::object& progress,
                    const std::optional<RowNumbers>& x_rows, const std::optional<RowNumbers>& y_rows,
-                   const py::object& settled, double settled_every) {
-  const MatrixView xv = matrix_view(x, "x");
-  const MatrixView yv = matrix_view(y, "y");
+                   const py::object& settled, double settled_every, bool out_of_core,
+                   const std::string& scratch) {
+  const MatrixView xv = any_matrix(x, "x");
+  const MatrixView yv = any_matrix(y, "y");
   const Rows x_part = rows_of(x_rows, "x_rows"), y_part = rows_of(y_rows, "y_rows");
   Options options;
   options.strategy = strategy_of(strategy);
   options.threads = threads;
   options.block = block;
   options.list_length = list_length;
+  options.out_of_core = out_of_core;
+  options.scratch = scratch;
   simd_active();  // a bad GTN_FAST_SIMD is reported before any work
   const int64_t n_y = y_part.all() ? yv.rows : y_part.n;
   Report report;
@@ -266,7 +295,7 @@ PYBIND11_MODULE(_native, m) {
         py::arg("threads"), py::arg("block") = 0, py::arg("list_length") = 0,
         py::arg("progress") = py::none(), py::arg("x_rows") = py::none(),
         py::arg("y_rows") = py::none(), py::arg("settled") = py::none(),
-        py::arg("settled_every") = 30.0);
+        py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "");
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   m.def("directions", &py_directions, py::arg("x"));

@@ -15,8 +15,9 @@ struct Queue {
 };
 
 // 0: negative, 1: zero, 2: positive.
-int side(const MatrixView& a, int64_t row) {
-  const double v = a.at(row, 0);
+int side(const MatrixView& a, const std::vector<RowScale>& scale, int64_t row) {
+  double v = 0.0;
+  row_direction(a, row, scale[static_cast<size_t>(row)], &v);
   return v < 0.0 ? 0 : v > 0.0 ? 2 : 1;
 }
 
@@ -43,7 +44,7 @@ void match_ray(const Problem& problem, const Options&, Team& team, Report& repor
   std::array<Queue, 3> queues;
   for (int64_t rank = 0; rank < problem.n_x(); ++rank) {
     if (rank % kTick == 0) team.check();
-    const int q = side(problem.x, problem.x_by_norm[static_cast<size_t>(rank)]);
+    const int q = side(problem.x, problem.x_scale, problem.x_by_norm[static_cast<size_t>(rank)]);
     queues[static_cast<size_t>(q)].ranks.push_back(static_cast<uint32_t>(rank));
   }
 
@@ -52,7 +53,8 @@ void match_ray(const Problem& problem, const Options&, Team& team, Report& repor
       team.check();
       team.settle(turn);
     }
-    const int y_side = side(problem.y, problem.y_by_norm[static_cast<size_t>(turn)]);
+    const int y_side =
+        side(problem.y, problem.y_scale, problem.y_by_norm[static_cast<size_t>(turn)]);
     const int q = choose(queues, y_side);
     Queue& queue = queues[static_cast<size_t>(q)];
     out.x_row[static_cast<size_t>(turn)] = problem.x_by_norm[queue.ranks[queue.head++]];

@@ -32,10 +32,9 @@ class RowExact final : public Exact {
     const MatrixView& x = problem_.x;
     const uint32_t row = row_of(item);
     __builtin_prefetch(&problem_.x_scale[row]);
-    const int64_t size = x.dtype == DType::kFloat32 ? 4 : 8;
-    const char* p = static_cast<const char*>(x.data) + int64_t{row} * x.row_stride * size;
-    for (int64_t b = 0; b < std::min<int64_t>(x.cols * size, 512); b += 64)
-      __builtin_prefetch(p + b);
+    const char* p = x.row(row);
+    const int64_t size = x.cols * x.item_bytes();
+    for (int64_t b = 0; b < std::min<int64_t>(size, 512); b += 64) __builtin_prefetch(p + b);
   }
 
   uint32_t head(uint32_t item) const override { return items_.head(item); }

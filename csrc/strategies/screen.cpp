@@ -48,7 +48,7 @@ class ScreenMatcher {
         report_(report),
         classes_(direction_classes(problem, team)),
         items_(classes_),
-        store_(problem, items_, kernels()),
+        store_(problem, items_, kernels(), options.scratch),
         n_y_(problem.n_y()),
         items_free_(items_.count()),
         wanted_(options.list_length > 0
@@ -101,7 +101,9 @@ class ScreenMatcher {
     if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
       // X only thins out: what was spread too evenly for neighbours stays so.
       const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
-      store_.pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow()), team_);
+      store_.pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow(),
+                              options_.out_of_core),
+                  team_);
       laid_out_ = items_free_;
       neighbours_ = neighbours_ || store_.neighbours();
       peak_bytes_ = std::max(peak_bytes_, store_.bytes());

@@ -16,6 +16,7 @@ constexpr int64_t kNarrowFrame = 2048;    // where they cannot be told apart
 constexpr int64_t kSample = 2048;         // x's the decision looks at
 constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
+constexpr size_t kRun = 64;               // rows read together from an X in files
 constexpr int64_t kAxisSample = 96;       // x's the direction of a cut is taken from
 
 constexpr int kBins = 128;
@@ -270,33 +271,45 @@ std::vector<Range> bisect(std::vector<Projected>& points, std::vector<Cutter>& c
   return done;
 }
 
-// Items are numbered by norm, which may go with direction. A stride coprime to n
-// makes every run of columns a fair sample.
-void spread_out(std::vector<Projected>& points) {
+// Items are numbered by norm, which may go with direction. A stride coprime to the number
+// of runs makes every stretch of columns a fair sample.
+void spread_out(std::vector<Projected>& points, size_t run) {
   const size_t n = points.size();
-  size_t stride = static_cast<size_t>(0.6180339887 * static_cast<double>(n)) | 1;
-  while (std::gcd(stride, n) != 1) ++stride;
-  std::vector<Projected> out(n);
-  for (size_t i = 0, at = 0; i < n; ++i, at = (at + stride) % n) out[i] = points[at];
+  const size_t runs = (n + run - 1) / run;
+  size_t stride = static_cast<size_t>(0.6180339887 * static_cast<double>(runs)) | 1;
+  while (std::gcd(stride, runs) != 1) ++stride;
+  std::vector<Projected> out;
+  out.reserve(n);
+  for (size_t i = 0, at = 0; i < runs; ++i, at = (at + stride) % runs)
+    out.insert(out.end(), points.begin() + static_cast<int64_t>(at * run),
+               points.begin() + static_cast<int64_t>(std::min(n, (at + 1) * run)));
   points.swap(out);
+}
+
+void sort_by_row(std::vector<Projected>& points, const Problem& problem, const FreeItems& items) {
+  const auto row = [&](const Projected& p) { return problem.x_by_norm[items.any_rank(p.item)]; };
+  std::sort(points.begin(), points.end(),
+            [&](const Projected& a, const Projected& b) { return row(a) < row(b); });
 }
 
 }  // namespace
 
 Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours,
-                   double narrow) {
+                   double narrow, bool in_runs) {
   std::vector<Projected> points;
   for (int64_t i = 0; i < items.count(); ++i)
     if (items.free(static_cast<uint32_t>(i))) points.push_back({0.0, static_cast<uint32_t>(i)});
   const int64_t n = static_cast<int64_t>(points.size());
   std::vector<Cutter> cutters(static_cast<size_t>(team.size()), Cutter(problem, items));
   Layout layout;
-  layout.neighbours = try_neighbours && neighbours_pay(points, cutters[0]);
+  // Looking for neighbours reads all of X several times, here and there.
+  layout.neighbours = try_neighbours && !in_runs && neighbours_pay(points, cutters[0]);
   if (layout.neighbours) {
     for (const Range& range : bisect(points, cutters, team, 0.5 * narrow))
       layout.frame_begin.push_back(range.first);
   } else {
-    spread_out(points);
+    if (in_runs) sort_by_row(points, problem, items);
+    spread_out(points, in_runs ? kRun : 1);
     for (int64_t begin = 0; begin < n; begin += kEvenFrame) layout.frame_begin.push_back(begin);
   }
   layout.frame_begin.push_back(n);

@@ -4,12 +4,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <stdexcept>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include <string>
+#include <utility>
 
 namespace gtn {
 namespace {
@@ -20,25 +17,10 @@ constexpr double kEps = 0x1p-53;
 // be told apart by codes: it is evaluated exactly.
 constexpr double kNarrow = 64.0;
 
-// Codes are swept from end to end again and again: large pages, where the system
-// grants them, spare most of the address translations.
-constexpr size_t kPage = size_t{1} << 21;
-
-uint8_t* allocate_pages(size_t bytes) {
-  auto* pages = static_cast<uint8_t*>(::operator new[](bytes, std::align_val_t{kPage}));
-#ifdef __linux__
-  madvise(pages, bytes, MADV_HUGEPAGE);  // a wish: refusal changes nothing
-#endif
-  return pages;
-}
-
 }  // namespace
 
-void ScreenStore::Free::operator()(uint8_t* p) const {
-  ::operator delete[](p, std::align_val_t{kPage});
-}
-
-ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels)
+ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
+                         std::string scratch)
     : problem_(problem),
       items_(items),
       kernels_(kernels),
@@ -46,7 +28,8 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
       d_(problem.x.cols),
       steps_(static_cast<int32_t>((problem.x.cols + kStepDims - 1) / kStepDims)),
       x_limit_(kernels.x_max),
-      y_limit_(kernels.y_max) {
+      y_limit_(kernels.y_max),
+      scratch_(std::move(scratch)) {
   // Very wide rows get coarser codes, so that no 32-bit sum can overflow.
   while (2.0 * x_limit_ * y_limit_ * static_cast<double>(d_) >= kScoreLimit) {
     if (x_limit_ <= 1 && y_limit_ <= 1)
@@ -90,8 +73,8 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
   if (groups > groups_capacity_) {
     if (groups * kGroup >= int64_t{kNoRank})
       throw std::invalid_argument("screen: too many columns");
-    codes_.reset();
-    codes_.reset(allocate_pages(static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64));
+    codes_ = Pages();
+    codes_ = Pages(static_cast<size_t>(groups) * static_cast<size_t>(steps_) * 64, scratch_);
     groups_capacity_ = groups;
     bias_.resize(static_cast<size_t>(groups) * kGroup);
     item_at_.resize(static_cast<size_t>(groups) * kGroup);
@@ -119,9 +102,9 @@ void ScreenStore::store_directions(Team& team) {
       exact_at_[static_cast<size_t>(g)] = frame.scale == 0.0 ? exact_size_ : -1;
       if (frame.scale == 0.0) exact_size_ += kGroup * d_;
     }
-  exact_.reset();
+  exact_ = Pages();
   if (exact_size_ == 0) return;
-  exact_.reset(allocate_pages(static_cast<size_t>(exact_size_) * sizeof(double)));
+  exact_ = Pages(static_cast<size_t>(exact_size_) * sizeof(double), scratch_);
   std::vector<std::vector<double>> row(static_cast<size_t>(team.size()));
   for (auto& r : row) r.resize(static_cast<size_t>(d_));
   team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {

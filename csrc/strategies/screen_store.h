@@ -6,12 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "gtn_fast/match.h"
 #include "kernels/kernels.h"
 #include "strategies/free_items.h"
+#include "strategies/pages.h"
 #include "strategies/rotation.h"
 
 namespace gtn {
@@ -34,7 +35,9 @@ struct Layout {
 
 class ScreenStore {
  public:
-  ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels);
+  // Codes and directions go to a file in the folder `scratch`, if it is not empty.
+  ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
+              std::string scratch = "");
 
   // Packs the free ones of layout.items, frame by frame.
   void pack(const Layout& layout, Team& team);
@@ -112,10 +115,7 @@ class ScreenStore {
   std::vector<Frame> frames_;
   std::vector<double> centers_;
   std::vector<double> mean_;
-  struct Free {
-    void operator()(uint8_t* p) const;
-  };
-  using Pages = std::unique_ptr<uint8_t[], Free>;
+  const std::string scratch_;
   Pages codes_;
   Pages exact_;  // doubles
   int64_t exact_size_ = 0;

@@ -179,9 +179,9 @@ void check_store(Matrix& x, Matrix& y, std::mt19937_64& rng, const std::string& 
     FreeItems items(classes);
     ScreenStore store(p, items, k);
     const bool own = rng() % 2;
-    store.pack(
-        own ? make_layout(p, items, team, true, store.narrow()) : random_layout(items.count(), rng),
-        team);
+    store.pack(own ? make_layout(p, items, team, true, store.narrow(), false)
+                   : random_layout(items.count(), rng),
+               team);
     check_columns(items, store, what);
     check_bounds(p, items, store, k, what);
     for (int round = 0; round < 3; ++round) {

@@ -48,15 +48,15 @@ struct Matrix {
     MatrixView v;
     if (is_float) {
       f32.assign(f64.begin(), f64.end());
-      v.data = f32.data();
+      v.all.data = f32.data();
       v.dtype = DType::kFloat32;
     } else {
-      v.data = f64.data();
+      v.all.data = f64.data();
       v.dtype = DType::kFloat64;
     }
     v.rows = rows;
     v.cols = cols;
-    v.row_stride = cols;
+    v.all.row_stride = cols;
     return v;
   }
 };

@@ -11,7 +11,9 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
                     and, if the entry says ``in_place``, x_rows, y_rows (the rows that take
-                    part, int64, ascending), settled and settled_every (seconds)
+                    part, int64, ascending), settled and settled_every (seconds),
+                    out_of_core (x is in files larger than memory) and scratch (a folder
+                    for what does not fit beside it)
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _packages
+from gtn_fast import _matrices, _packages
 from gtn_fast.backends import Matched, Progress, Settled
 
 _REMEDY = (
@@ -55,11 +55,17 @@ def match(
     y_rows: NDArray[np.int64] | None = None,
     settled: Settled | None = None,
     settled_every: float = 0.0,
+    out_of_core: bool | None = None,
+    scratch: str | None = None,
 ) -> Matched:
-    """Run ``strategy`` in the engine. Ctrl-C raises KeyboardInterrupt."""
+    """Run ``strategy`` in the engine. Ctrl-C raises KeyboardInterrupt.
+
+    ``out_of_core``: x lies in files larger than memory; ``scratch``: a folder for what
+    "screen" needs beside it.
+    """
     result = module().match(
-        x,
-        y,
+        _matrices.for_engine(x),
+        _matrices.for_engine(y),
         strategy=strategy,
         threads=threads,
         block=block,
@@ -69,5 +75,7 @@ def match(
         y_rows=None if y_rows is None else y_rows.astype(np.uint32),
         settled=settled,
         settled_every=settled_every,
+        out_of_core=bool(out_of_core),
+        scratch=scratch or "",
     )
     return Matched(*result)

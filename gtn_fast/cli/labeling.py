@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import _files
+from gtn_fast import _files, _validate
 from gtn_fast._checkpoint import EVERY_S
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, positive, print_table
@@ -28,6 +28,8 @@ def add(commands: Commands) -> None:
     label.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
     label.add_argument("--verify", type=natural, default=0, metavar="N",
                        help="then check N choices by brute force")  # fmt: skip
+    label.add_argument("--scratch", metavar="DIR",
+                       help="where what has no room in --memory goes")  # fmt: skip
     label.add_argument("--checkpoint", metavar="FILE",
                        help="save what is settled; removed when the run is done")  # fmt: skip
     label.add_argument("--checkpoint-every", type=positive, default=EVERY_S, metavar="S",
@@ -60,6 +62,8 @@ def add(commands: Commands) -> None:
     for command in (label, verify, plan):
         command.add_argument("--key", help="the array of X's file, if it holds several")
     for command in (label, plan):
+        command.add_argument("--memory", metavar="8GB",
+                             help="the most to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help="default: all cores of this process")
 
 
@@ -68,7 +72,7 @@ def _label(arguments: argparse.Namespace) -> int:
     if out.suffix.lower() != ".npz":
         raise _files.FileError(f"{out}: labels are written as .npz")
     _files.check_output(out)
-    x = _files.load_matrix(arguments.x, arguments.key)
+    x = _load_x(arguments)
     y = None if arguments.y is None else _files.load_matrix(arguments.y)
     groups = _groups(arguments, drawn=y is None)
     _files.check_output(out, len(x if y is None else y) * _LABEL_BYTES)
@@ -81,6 +85,8 @@ def _label(arguments: argparse.Namespace) -> int:
         groups=groups,
         threads=arguments.threads,
         progress=False if arguments.quiet else None,
+        memory=arguments.memory,
+        scratch=arguments.scratch,
         checkpoint=arguments.checkpoint,
         resume=arguments.resume,
         checkpoint_every=arguments.checkpoint_every,
@@ -98,6 +104,15 @@ def _label(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print_table(summary)
     return OK
+
+
+def _load_x(arguments: argparse.Namespace) -> Any:
+    """X of one file, or of all that a pattern matches, one below the other."""
+    paths = _files.matching(arguments.x)
+    if len(paths) == 1:
+        return _files.load_matrix(paths[0], arguments.key)
+    parts = [(path, _files.load_matrix(path, arguments.key)) for path in paths]
+    return _validate.stacked(parts, "X")
 
 
 def _groups(arguments: argparse.Namespace, drawn: bool) -> tuple[Any, Any] | None:
@@ -135,7 +150,7 @@ def _verified(report: gtn_fast.VerifyReport) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    x = _files.load_matrix(arguments.x, arguments.key)
+    x = _load_x(arguments)
     labels = gtn_fast.Labels.load(arguments.labels)
     y = None if arguments.y is None else _files.load_matrix(arguments.y)
     groups = _groups(arguments, drawn=labels.seed is not None)
@@ -155,11 +170,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     sizes = (arguments.n, arguments.d)
+    how = {name: getattr(arguments, name) for name in ("method", "threads", "memory")}
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")
-        x = _files.load_matrix(arguments.x, arguments.key)
-        made = gtn_fast.plan(x, arguments.n_y, method=arguments.method, threads=arguments.threads)
+        x = _load_x(arguments)
+        made = gtn_fast.plan(x, arguments.n_y, **how)
     elif None in sizes:
         raise ValueError("plan needs a file, or --n and --d")
     else:
@@ -167,8 +183,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             arguments.n,
             arguments.n if arguments.n_y is None else arguments.n_y,
             arguments.d,
-            method=arguments.method,
-            threads=arguments.threads,
+            **how,
         )
     print(made)
     return OK

@@ -20,6 +20,9 @@ struct Options {
   // 0: chosen by the strategy. Never change the answer; the tests vary them.
   int64_t block = 0;        // y's searched together
   int64_t list_length = 0;  // candidates kept a y
+  // X lies in files larger than memory: screen reads it in runs of rows. Nor does this.
+  bool out_of_core = false;
+  std::string scratch;  // a folder for what does not fit into memory; empty: memory
 };
 
 // What happened: ordered (name, value) pairs; counts are exact, times in seconds.

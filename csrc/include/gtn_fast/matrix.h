@@ -1,28 +1,49 @@
 // A borrowed, read-only view of a row-major matrix of float or double.
 //
 // The engine never owns, copies or writes its input: a row is read where the
-// caller keeps it (a NumPy buffer, a memory map) and widened to double.
+// caller keeps it (a NumPy buffer, memory maps, one or several) and widened to double.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 namespace gtn {
 
 enum class DType : uint8_t { kFloat32, kFloat64 };
 
-struct MatrixView {
+// A run of rows in one piece of memory.
+struct MatrixPart {
+  int64_t first_row = 0;
   const void* data = nullptr;
+  int64_t row_stride = 0;  // in elements; at least cols
+};
+
+struct MatrixView {
   DType dtype = DType::kFloat32;
   int64_t rows = 0;
   int64_t cols = 0;
-  int64_t row_stride = 0;  // in elements; at least cols
+  MatrixPart all;                 // of one piece; empty with `parts` or where `drawn`
+  std::vector<MatrixPart> parts;  // of several, first_row ascending from 0
+  bool drawn = false;             // nowhere: row r is normal_row(seed, r), float
+  uint64_t seed = 0;
 
-  const float* row_f32(int64_t r) const { return static_cast<const float*>(data) + r * row_stride; }
-  const double* row_f64(int64_t r) const {
-    return static_cast<const double*>(data) + r * row_stride;
+  int64_t item_bytes() const { return dtype == DType::kFloat32 ? 4 : 8; }
+  // Of a row that is somewhere (not drawn).
+  const char* row(int64_t r) const {
+    const MatrixPart& part = parts.empty() ? all : part_of(r);
+    return static_cast<const char*>(part.data) +
+           (r - part.first_row) * part.row_stride * item_bytes();
   }
-  double at(int64_t r, int64_t c) const {
-    return dtype == DType::kFloat32 ? static_cast<double>(row_f32(r)[c]) : row_f64(r)[c];
+  const float* row_f32(int64_t r) const { return reinterpret_cast<const float*>(row(r)); }
+  const double* row_f64(int64_t r) const { return reinterpret_cast<const double*>(row(r)); }
+
+ private:
+  const MatrixPart& part_of(int64_t r) const {
+    const auto after =
+        std::upper_bound(parts.begin(), parts.end(), r,
+                         [](int64_t row, const MatrixPart& part) { return row < part.first_row; });
+    return *(after - 1);
   }
 };
 

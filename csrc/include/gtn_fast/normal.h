@@ -17,5 +17,7 @@ class Team;
 // out[(r - first_row) * cols + c], r in [first_row, first_row + rows), rounded to float.
 void fill_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols, float* out,
                  Team& team);
+// One row: out[0..cols).
+void normal_row(uint64_t seed, int64_t row, int64_t cols, float* out);
 
 }  // namespace gtn

@@ -1,0 +1,98 @@
+"""Matrices that are not one array: several files one below the other, or numbers drawn.
+
+Both give rows when asked for them, by slices or row numbers, as an array would; the
+engine reads the one where its parts lie and makes the rows of the other as it needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RowMatrix:
+    """Rows on demand: ``shape``, ``dtype``, ``len`` and indexing by slices or row numbers."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Return these rows as one array."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._range(start, max(start, stop))
+            rows = np.arange(start, stop, step)
+        numbers = np.asarray(rows)
+        if numbers.ndim != 1:
+            raise TypeError("rows are asked for by a slice or by a list of their numbers")
+        if numbers.dtype == np.bool_:
+            numbers = np.flatnonzero(numbers)
+        return self._rows(numbers.astype(np.int64))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all of it, in memory."""
+        if copy is False:
+            raise ValueError("these rows lie in several places: an array of them is a copy")
+        whole = self._range(0, len(self))
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def _range(self, start: int, stop: int) -> NDArray[Any]:
+        return self._rows(np.arange(start, stop, dtype=np.int64))
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        raise NotImplementedError
+
+
+class Stacked(RowMatrix):
+    """Arrays of one dtype and as many columns, one below the other; nothing is copied."""
+
+    def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
+        self.parts = list(parts)
+        self._first = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
+        self.shape = (int(self._first[-1]), parts[0].shape[1])
+        self.dtype = parts[0].dtype
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        out = np.empty((len(numbers), self.shape[1]), self.dtype)
+        owner = np.searchsorted(self._first, numbers, side="right") - 1
+        for p in np.unique(owner).tolist():
+            mine = owner == p
+            out[mine] = self.parts[p][numbers[mine] - self._first[p]]
+        return out
+
+
+class Drawn(RowMatrix):
+    """The N(0, I) sample of a seed, which is stored nowhere: ``gtn_fast.normal``, float32."""
+
+    def __init__(self, seed: int, rows: int, d: int) -> None:
+        self.seed = seed
+        self.shape = (rows, d)
+        self.dtype = np.dtype(np.float32)
+
+    def _range(self, start: int, stop: int) -> NDArray[Any]:
+        from gtn_fast.random import normal
+
+        return normal(self.seed, start, stop - start, self.shape[1])
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        out = np.empty((len(numbers), self.shape[1]), np.float32)
+        for i, row in enumerate(numbers.tolist()):
+            out[i] = self._range(row, row + 1)[0]
+        return out
+
+
+def for_engine(matrix: Any) -> Any:
+    """Return what ``_native.match`` takes for a matrix of any kind."""
+    if isinstance(matrix, Stacked):
+        return matrix.parts
+    if isinstance(matrix, Drawn):
+        return (matrix.seed, *matrix.shape)
+    return matrix
