@@ -1,0 +1,98 @@
+"""What method "faiss" costs, and from where on the exact engine is cheaper.
+
+Constants are those of one thread, measured by benchmarks/measure_faiss.py. No clock is
+read here: where the exact engine takes over depends on sizes alone, so that the same
+call gives the same answer.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from gtn_fast import _thresholds as t
+from gtn_fast import _validate, planner
+from gtn_fast.backends import _faiss_index
+from gtn_fast.backends._faiss_index import Settings
+
+# Seconds of a multiplication and addition: y's with centroids, points with centroids.
+PRODUCT_S = 4.0e-11
+# Seconds to scan one coded value (a pair of values for PQ, four bits).
+SCAN_S = {"ivf-pq": 5.0e-11, "ivf-flat": 2.0e-10, "ivf-sq8": 1.2e-10}
+# Seconds of a candidate: found, evaluated exactly; and for every value of it.
+CANDIDATE_S, CANDIDATE_VALUE_S = 1.0e-7, 3.0e-9
+# Seconds for a row of Y whatever is searched, and for a list that is probed.
+ROW_S, PROBE_S = 1.0e-6, 5.0e-8
+# Seconds to read, normalise and encode a value of X.
+ENCODE_S = 6.0e-9
+
+REBUILD = 4  # an index lasts until one in so many of its x's is left
+_TEAM = t.THREAD_EXPONENT
+
+
+def row_seconds(s: Settings, free: int, of: int, d: int) -> float:
+    """Predict the seconds of one thread for a row of Y with ``free`` of ``of`` x's left."""
+    nlist = s.lists(free, of)
+    nprobe = min(s.nprobe, nlist)
+    values = _faiss_index.parts_of(d)[0] if s.kind == "ivf-pq" else d
+    scanned = free * nprobe / nlist
+    return (
+        ROW_S
+        + nlist * d * PRODUCT_S
+        + nprobe * PROBE_S
+        + scanned * values * SCAN_S[s.kind]
+        + s.refine * (CANDIDATE_S + d * CANDIDATE_VALUE_S)
+    )
+
+
+def build_seconds(s: Settings, free: int, of: int, d: int) -> float:
+    """Predict the seconds of one thread to train an index and add ``free`` x's."""
+    nlist = s.lists(free, of)
+    trained = min(free, _faiss_index.TRAIN_ROWS * nlist) * _faiss_index.TRAIN_ROUNDS
+    return (trained + free) * nlist * d * PRODUCT_S + free * d * ENCODE_S
+
+
+def exact_seconds(free: int, left: int, d: int, threads: int) -> float:
+    """Predict the exact engine's seconds for ``left`` y's with ``free`` x's; no calibration."""
+    return planner.uncalibrated_seconds(free, left, d, threads)
+
+
+@lru_cache(maxsize=4096)
+def rest_seconds(s: Settings, free: int, left: int, of: int, d: int, threads: int) -> float:
+    """Predict the cheapest way to serve ``left`` y's with ``free`` x's, with or without FAISS."""
+    exact = exact_seconds(free, left, d, threads)
+    if left == 0 or free < _faiss_index.SMALLEST:
+        return exact
+    return min(exact, indexed_seconds(s, free, left, of, d, threads))
+
+
+def indexed_seconds(s: Settings, free: int, left: int, of: int, d: int, threads: int) -> float:
+    """Predict the same with an index built now."""
+    build = build_seconds(s, free, of, d) / speed_up(threads)
+    return build + staying_seconds(s, free, left, of, d, threads, until=free // REBUILD)
+
+
+def staying_seconds(
+    s: Settings, free: int, left: int, of: int, d: int, threads: int, *, until: int
+) -> float:
+    """Predict the same with the index that is there, in use until ``until`` x's are free."""
+    rows = max(min(left, free - until), 1)
+    middle = free - rows // 2
+    work = rows * row_seconds(s, middle, of, d) / speed_up(threads)
+    return work + rest_seconds(s, free - rows, left - rows, of, d, threads)
+
+
+def speed_up(threads: int) -> float:
+    """Return how much faster the threads are together, on the CPUs that are there."""
+    return math.pow(min(threads, _validate.available_cpus()), _TEAM)
+
+
+def needed_bytes(s: Settings, n_x: int, n_y: int, d: int) -> int:
+    """Predict the bytes beyond X and Y: index, training sample, ranks, lists of a block."""
+    parts, columns = _faiss_index.parts_of(d)
+    code = {"ivf-pq": parts / 2, "ivf-flat": 4 * d, "ivf-sq8": d}[s.kind]
+    index = 1.3 * n_x * (code + 8)  # lists grow by doubling, but not all at once
+    trained = min(n_x, _faiss_index.TRAIN_ROWS * s.lists(n_x, n_x)) * columns * 8
+    block = min(32768, max(n_x // 32, 32))
+    lists = block * s.refine * 32
+    return int(index + trained + lists + 24 * n_x + 40 * n_y + min(64e6, 200 * n_x))
