@@ -15,16 +15,21 @@ from gtn_fast import _validate, planner
 from gtn_fast.backends import _faiss_index
 from gtn_fast.backends._faiss_index import Settings
 
-# Seconds of a multiplication and addition: y's with centroids, points with centroids.
-PRODUCT_S = 4.0e-11
-# Seconds to scan one coded value (a pair of values for PQ, four bits).
-SCAN_S = {"ivf-pq": 5.0e-11, "ivf-flat": 2.0e-10, "ivf-sq8": 1.2e-10}
-# Seconds of a candidate: found, evaluated exactly; and for every value of it.
-CANDIDATE_S, CANDIDATE_VALUE_S = 1.0e-7, 3.0e-9
-# Seconds for a row of Y whatever is searched, and for a list that is probed.
-ROW_S, PROBE_S = 1.0e-6, 5.0e-8
-# Seconds to read, normalise and encode a value of X.
-ENCODE_S = 6.0e-9
+# For each, (seconds, seconds a column): a y with a centroid, a point in training with one.
+CENTROID_S = (3.0e-9, 1.2e-11)
+ASSIGN_S = (5.0e-10, 2.0e-11)
+# A code that is scanned, a candidate evaluated exactly (its x is far away in memory).
+SCAN_S = {
+    "ivf-pq": (1.2e-9, 1.0e-11),
+    "ivf-flat": (1.0e-9, 1.4e-10),
+    "ivf-sq8": (2.0e-9, 1.1e-10),
+}
+CANDIDATE_S = (1.2e-7, 2.5e-9)
+# A row of Y whatever is searched, a list that is probed.
+ROW_S, PROBE_S = 3.0e-6, 5.0e-8
+# Codes fitted, once for an index; a value of X read, normalised and coded.
+FIT_S = (2.0e-2, 2.0e-3)
+ENCODE_S = 8.0e-9
 
 REBUILD = 4  # an index lasts until one in so many of its x's is left
 _TEAM = t.THREAD_EXPONENT
@@ -34,14 +39,13 @@ def row_seconds(s: Settings, free: int, of: int, d: int) -> float:
     """Predict the seconds of one thread for a row of Y with ``free`` of ``of`` x's left."""
     nlist = s.lists(free, of)
     nprobe = min(s.nprobe, nlist)
-    values = _faiss_index.parts_of(d)[0] if s.kind == "ivf-pq" else d
     scanned = free * nprobe / nlist
     return (
         ROW_S
-        + nlist * d * PRODUCT_S
+        + nlist * _at(CENTROID_S, d)
         + nprobe * PROBE_S
-        + scanned * values * SCAN_S[s.kind]
-        + s.refine * (CANDIDATE_S + d * CANDIDATE_VALUE_S)
+        + scanned * _at(SCAN_S[s.kind], d)
+        + s.refine * _at(CANDIDATE_S, d)
     )
 
 
@@ -49,7 +53,12 @@ def build_seconds(s: Settings, free: int, of: int, d: int) -> float:
     """Predict the seconds of one thread to train an index and add ``free`` x's."""
     nlist = s.lists(free, of)
     trained = min(free, _faiss_index.TRAIN_ROWS * nlist) * _faiss_index.TRAIN_ROUNDS
-    return (trained + free) * nlist * d * PRODUCT_S + free * d * ENCODE_S
+    fit = _at(FIT_S, d) if s.kind == "ivf-pq" else 0.0
+    return (trained + free) * nlist * _at(ASSIGN_S, d) + free * d * ENCODE_S + fit
+
+
+def _at(line: tuple[float, float], d: int) -> float:
+    return line[0] + line[1] * d
 
 
 def exact_seconds(free: int, left: int, d: int, threads: int) -> float:

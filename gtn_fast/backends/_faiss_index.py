@@ -8,6 +8,7 @@ by a bitmap in the meantime; the centroids are trained again when three quarters
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ MOST_REFINED = 512
 SMALLEST = 64  # free x's below which there is no index: PQ trains on 16 points at least
 TRAIN_ROWS = 40  # for a centroid
 TRAIN_ROUNDS = 8
+ENCODER_ROWS = 16384  # that the codes are fitted to
 LARGEST_PQ = 256  # parts that a code has at most
 WIDER = 4  # a list that ran dry is searched for again in so many times more lists
 
@@ -139,24 +141,32 @@ class FreeIndex:
         columns = self._columns
         self._index = None  # before the next one takes its memory
         free = np.flatnonzero(self.free)
-        index = self._empty(nlist)
-        index.cp.niter, index.cp.spherical = TRAIN_ROUNDS, True
-        # FAISS says on stderr what it thinks of few points; here they are meant.
-        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 1024
+        step = max(1, len(free) // max(TRAIN_ROWS * nlist, 4096))
+        sample = unit_rows(self._x[free[::step]], columns)
+        index = self._empty(nlist, self._centroids(sample, nlist))
         if self._kind == "ivf-pq":
             index.pq.cp.min_points_per_centroid = 1
-        step = max(1, len(free) // max(TRAIN_ROWS * nlist, 4096))
-        index.train(unit_rows(self._x[free[::step]], columns))
+        with threads(self._faiss, 1):  # many small steps: a team would wait for itself
+            index.train(sample[:ENCODER_ROWS])
         # A chunk is assigned in a fraction of a second, so that Ctrl-C is heard.
         size = int(np.clip(2e9 / (nlist * columns), 256, _CHUNK_VALUES // columns + 1))
         for rows in _slices(free, size):
             index.add_with_ids(unit_rows(self._x[rows], columns), rows)
         self._index, self.nlist = index, nlist
 
-    def _empty(self, nlist: int) -> Any:
-        faiss, d = self._faiss, self._columns
-        product = faiss.METRIC_INNER_PRODUCT
-        centroids = faiss.IndexFlatIP(d)
+    def _centroids(self, sample: NDArray[np.float32], nlist: int) -> Any:
+        """Return a trained flat index of ``nlist`` unit centroids."""
+        faiss = self._faiss
+        clustering = faiss.Clustering(self._columns, nlist)
+        clustering.niter, clustering.spherical = TRAIN_ROUNDS, True
+        # FAISS says on stderr what it thinks of few points; here they are meant.
+        clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, len(sample)
+        centroids = faiss.IndexFlatIP(self._columns)
+        clustering.train(sample, centroids)
+        return centroids
+
+    def _empty(self, nlist: int, centroids: Any) -> Any:
+        faiss, d, product = self._faiss, self._columns, self._faiss.METRIC_INNER_PRODUCT
         if self._kind == "ivf-flat":
             return faiss.IndexIVFFlat(centroids, d, nlist, product)
         if self._kind == "ivf-sq8":
@@ -207,6 +217,17 @@ class FreeIndex:
 
     def _selector(self) -> Any:
         return self._faiss.IDSelectorBitmap(self._bits)
+
+
+@contextmanager
+def threads(faiss: Any, count: int) -> Iterator[None]:
+    """Let FAISS use so many threads; its setting comes back afterwards."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:

@@ -103,7 +103,7 @@ def match(
     """
     del strategy
     settings = _faiss_index.settings(quality, nlist, nprobe, refine, index)
-    with _threads(threads):
+    with _faiss_index.threads(_faiss_index.module(), threads), _hears_interrupts():
         run = _Run(x, y, settings, threads, exact_below)
         run.serve_zeros()
         run.serve_indexed(min_cosine_ratio, block, list_length, progress)
@@ -112,20 +112,14 @@ def match(
 
 
 @contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    """Let FAISS use so many threads; its setting comes back afterwards."""
-    faiss = _faiss_index.module()
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
+def _hears_interrupts() -> Iterator[None]:
+    """FAISS hears Ctrl-C itself during long work and says so in its own way."""
     try:
         yield
     except RuntimeError as error:
-        # FAISS hears Ctrl-C itself during long work and says so in its own way.
         if "interrupted" in str(error):
             raise KeyboardInterrupt from None
         raise
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 class _GiveUpError(Exception):
