@@ -13,8 +13,7 @@ version or machine does.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -103,23 +102,12 @@ def match(
     """
     del strategy
     settings = _faiss_index.settings(quality, nlist, nprobe, refine, index)
-    with _faiss_index.threads(_faiss_index.module(), threads), _hears_interrupts():
+    with _faiss_index.threads(_faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below)
         run.serve_zeros()
         run.serve_indexed(min_cosine_ratio, block, list_length, progress)
     run.serve_exactly(progress)
     return Matched(run.settled.x_index, run.settled.cosine, run.turns, run.count)
-
-
-@contextmanager
-def _hears_interrupts() -> Iterator[None]:
-    """FAISS hears Ctrl-C itself during long work and says so in its own way."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "interrupted" in str(error):
-            raise KeyboardInterrupt from None
-        raise
 
 
 class _GiveUpError(Exception):
@@ -188,7 +176,7 @@ class _Run:
                 self._build()
                 if ratio is not None and not self._raise_effort(ratio):
                     return
-                until = self.free // _faiss_cost.REBUILD
+                until = max(self.free // _faiss_cost.REBUILD, (self.exact_below or 0) - 1)
                 while self.left and self.free > until and not self._exact_is_cheaper(until):
                     stop = self.settled.done + min(step, self.left, self.free - until)
                     self._serve(stop, block, list_length, progress)
@@ -285,7 +273,7 @@ class _Run:
                 f" method='auto' is exact and predicted cheaper: {exact:.3g} s"
             )
         return (
-            f"min_cosine_ratio={ratio} is out of reach: {reached:.4f} with {knobs}"
+            f"min_cosine_ratio={ratio} is out of reach: {reached:.7g} with {knobs}"
             f" (predicted {ours:.3g} s); method='auto' is exact: {exact:.3g} s"
         )
 
