@@ -81,17 +81,20 @@ def compare(
     for rows, direction, norm, scores in _turns.free_scores(
         x, y_direction, x_rows, turns, turn, x_index
     ):
-        # Clearly better; and too close for a plain product: there the definition decides.
-        before += (scores > own + tolerance).sum(axis=0)
-        i, s = np.nonzero((np.abs(scores - own) <= tolerance) & (rows[:, None] != own_row))
-        if len(i):
+        # Few come first where the matching is good: all that follows is about those.
+        i, s = np.nonzero(scores >= own - tolerance)
+        score = scores[i, s]
+        clear = score > own[s] + tolerance
+        before += np.bincount(s[clear], minlength=len(turn))
+        np.maximum.at(best, s[clear], score[clear])
+        close = ~clear & (rows[i] != own_row[s])
+        if close.any():  # too close for a plain product: there the definition decides
+            i, s = i[close], s[close]
             exact = _turns.pair_cosines(direction, y_direction, i, s)
-            ties = exact == own[s]
             smaller = (norm[i] < own_norm[s]) | ((norm[i] == own_norm[s]) & (rows[i] < own_row[s]))
-            better = (exact > own[s]) | (ties & smaller)
+            better = (exact > own[s]) | ((exact == own[s]) & smaller)
             before += np.bincount(s[better], minlength=len(turn))
             np.maximum.at(best, s, exact)
-        best = np.maximum(best, scores.max(axis=0, where=scores > own + tolerance, initial=-2.0))
     return Choices(own, best, before)
 
 
