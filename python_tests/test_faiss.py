@@ -315,6 +315,14 @@ def test_bad_options(native, options, error, message):
     assert "\n" not in str(caught.value)
 
 
+def test_options_become_plain_values(native, tmp_path):
+    x, y = cases.make("gaussian", 300, 300, 8)
+    labels = label(x, y, nprobe=np.int64(3), min_cosine_ratio=np.float32(0.5))
+    assert labels.report["options"] == {"nprobe": 3, "min_cosine_ratio": 0.5, "exact_below": 0}
+    labels.save(tmp_path / "l.npz")
+    assert gtn_fast.Labels.load(tmp_path / "l.npz").report == labels.report
+
+
 @pytest.mark.parametrize("name", registry.get("faiss").options)
 def test_options_go_with_no_other_method(native, name):
     with pytest.raises(ValueError, match=f"^{name} goes with method 'faiss' only$"):

@@ -13,8 +13,9 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
-    check(options)  TypeError or ValueError for values that make no sense; only where there
-                    are options
+    check(options) -> options
+                    as plain values; TypeError or ValueError for those that make no sense;
+                    only where the entry names options
 
 The arrays have been through gtn_fast._validate; a backend checks nothing again.
 ``for_strategy`` gives the ``match`` that runs a strategy.
@@ -79,7 +80,7 @@ def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[s
         raise ValueError(f"{name} goes with method {' or '.join(map(repr, takers))} only")
     if options:
         for backend in running:
-            backend.load().check(options)
+            options = backend.load().check(options)
     return options
 
 

@@ -67,8 +67,9 @@ def settings(
     return Settings(index or KINDS[0], nprobe or chosen_nprobe, refine or chosen_refine, nlist)
 
 
-def check(options: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError, in one line, for an option that makes no sense."""
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as plain numbers and strings; TypeError or ValueError, in one line."""
+    checked = dict(options)
     for name, choices in (("quality", tuple(QUALITIES)), ("index", KINDS)):
         value = options.get(name)
         if value is None:
@@ -80,14 +81,15 @@ def check(options: Mapping[str, Any]) -> None:
     limits = (("nlist", 1, 2**20), ("nprobe", 1, 2**20), ("refine", 1, MOST_REFINED))
     for name, low, high in (*limits, ("exact_below", 0, 2**32)):
         if options.get(name) is not None:
-            _validate.check_integer(options[name], name, low, high)
+            checked[name] = _validate.check_integer(options[name], name, low, high)
     ratio = options.get("min_cosine_ratio")
-    if ratio is None:
-        return
-    if isinstance(ratio, (bool, str)) or not isinstance(ratio, (int, float, np.number)):
-        raise TypeError(f"min_cosine_ratio must be a number, got {type(ratio).__name__}")
-    if not 0 < float(ratio) <= 1:
-        raise ValueError(f"min_cosine_ratio must be above 0 and at most 1, got {ratio}")
+    if ratio is not None:
+        if isinstance(ratio, (bool, str)) or not isinstance(ratio, (int, float, np.number)):
+            raise TypeError(f"min_cosine_ratio must be a number, got {type(ratio).__name__}")
+        if not 0 < ratio <= 1:
+            raise ValueError(f"min_cosine_ratio must be above 0 and at most 1, got {ratio}")
+        checked["min_cosine_ratio"] = float(ratio)
+    return checked
 
 
 def module() -> Any:

@@ -67,9 +67,9 @@ def instructions() -> str:
     return f"faiss {faiss.__version__}, {native.instructions()}"
 
 
-def check(options: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError for options of ``match`` that make no sense."""
-    _faiss_index.check(options)
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of ``match`` as plain values; TypeError or ValueError for bad ones."""
+    return _faiss_index.check(options)
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
