@@ -22,6 +22,7 @@ from benchmarks import workloads
 from gtn_fast.backends import _faiss_index, native
 
 DIMENSIONS = (16, 64, 128)
+GRAPH_WORKLOAD = ("mnist", 64)
 ROWS = 2048
 FEW, MANY = 8, 128  # lists probed
 
@@ -68,8 +69,9 @@ def measure(kind: str, n: int, d: int) -> dict[str, float]:
     }
 
 
-def compare_with_hnsw(n: int, name: str = "mnist", d: int = 64) -> None:
+def compare_with_hnsw(n: int) -> None:
     """Build and search times of IVF-PQ and HNSW, and the share of the best cosine they find."""
+    name, d = GRAPH_WORKLOAD
     faiss, engine = _faiss_index.module(), native.module()
     work = workloads.make(name, n, ROWS, d)
     rows = np.arange(ROWS)

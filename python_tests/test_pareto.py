@@ -92,11 +92,12 @@ def test_a_real_run(native, tmp_path, capsys):
 def test_measuring_constants(native, monkeypatch, capsys):
     monkeypatch.setattr(measure_faiss, "DIMENSIONS", (4,))
     monkeypatch.setattr(measure_faiss, "ROWS", 64)
-    assert measure_faiss.main(["--n", "2000"]) == 0
+    monkeypatch.setattr(measure_faiss, "GRAPH_WORKLOAD", ("gaussian", 4))
+    assert measure_faiss.main(["--n", "800"]) == 0
     out = capsys.readouterr().out
     for word in ("ivf-pq", "ivf-flat", "ivf-sq8", "centroid", "assign", "scan", "candidate"):
         assert word in out
-    assert measure_faiss.main(["--n", "2000", "--hnsw"]) == 0
+    assert measure_faiss.main(["--n", "800", "--hnsw"]) == 0
     out = capsys.readouterr().out
     assert "hnsw built in" in out
     assert "efSearch=256" in out
