@@ -32,7 +32,7 @@ ROW_S, PROBE_S = 4.0e-6, 5.0e-8
 FIT_S = (5.0e-2, 3.7e-3)
 ENCODE_S = 2.0e-8
 
-REBUILD = 4  # an index lasts until one in so many of its x's is left
+REBUILD = 2  # an index lasts until one in so many of its x's is left
 _TEAM = t.THREAD_EXPONENT
 
 

@@ -2,7 +2,7 @@
 
 Inverted lists over unit directions in float32, by inner product. What is taken stays in
 the index until the next ``compact`` (a pass over the ids, milliseconds) and is passed over
-by a bitmap in the meantime; the centroids are trained again when three quarters are gone.
+by a bitmap in the meantime; the centroids are trained again when half are gone.
 """
 
 from __future__ import annotations
