@@ -75,8 +75,10 @@ def label(
         (``refine``, at most 512); ``nlist``: lists of the first index (2 sqrt(n_x));
         ``index``: "ivf-pq" (default), "ivf-sq8" or "ivf-flat"; ``min_cosine_ratio``:
         raise the effort until a sample of y's gets this share of its best cosines on
-        average, or ValueError where the exact engine is predicted cheaper; ``exact_below``:
-        leave the rest to the exact engine below so many free x's (from predicted times).
+        average, or ValueError where that effort is predicted to take longer than the exact
+        engine; ``exact_below``: leave the rest to the exact engine, which is then exact,
+        below so many free x's (by default where it is predicted to be quicker, for small
+        jobs at once: ``report["engine"]["exact_rows"]``).
 
     Returns
     -------

@@ -239,6 +239,17 @@ def test_a_ratio_that_costs_more_than_the_exact_engine(native, monkeypatch):
         label(x, y, quality="fast", min_cosine_ratio=0.999, exact_below=None)
 
 
+def test_a_ratio_that_gets_out_of_reach_later(native, monkeypatch):
+    """What was served stays; the exact engine, which meets any ratio, does the rest."""
+    reached = iter([1.0])
+    monkeypatch.setattr(backend._quality, "cosine_ratio", lambda *_: next(reached, 0.0))
+    x, y = cases.make("gaussian", 2000, 2000, 8)
+    labels = label(x, y, min_cosine_ratio=0.9)
+    assert labels.report["engine"]["builds"] == 2
+    assert labels.report["engine"]["exact_rows"] == 1000
+    assert sorted(labels.x_index) == list(range(2000))
+
+
 # ------------------------------------------------------------------ verify and approximate labels
 
 

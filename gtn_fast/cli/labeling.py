@@ -138,7 +138,7 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         strategy += f", {report['simd']}"
     quality = []
     if report.get("quality"):
-        served = int(report["engine"]["exact_rows"])
+        served = int(report["engine"].get("exact_rows", 0))
         quality = [
             ("approximate", _quality.text(report["quality"])),
             ("exact engine", f"served {served:,} of the y's"),
