@@ -402,6 +402,8 @@ def test_progress_rises_to_the_end(native):
     assert done == sorted(done)
     assert len(set(done)) > 3
     assert calls[-1] == (4000, 4000)
+    label(np.eye(9), np.zeros((9, 9)), progress=lambda *done: calls.append(done))
+    assert calls[-1] == (9, 9)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name != "posix", reason="POSIX signals")

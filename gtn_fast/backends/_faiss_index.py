@@ -149,7 +149,7 @@ class FreeIndex:
         if self._kind == "ivf-pq":
             index.pq.cp.min_points_per_centroid = 1
         with threads(self._faiss, 1):  # many small steps: a team would wait for itself
-            index.train(sample[:ENCODER_ROWS])
+            index.train(sample[:: -(-len(sample) // ENCODER_ROWS)])
         # A chunk is assigned in a fraction of a second, so that Ctrl-C is heard.
         size = int(np.clip(2e9 / (nlist * columns), 256, _CHUNK_VALUES // columns + 1))
         for rows in _slices(free, size):
@@ -178,8 +178,8 @@ class FreeIndex:
 
     def compact(self) -> None:
         """Drop what is taken from the lists."""
-        taken = self._faiss.IDSelectorNot(self._selector())
-        self._index.remove_ids(taken)
+        free = self._selector()
+        self._index.remove_ids(self._faiss.IDSelectorNot(free))
 
     def search(
         self, y_rows: NDArray[np.int64], k: int, nprobe: int, row_s: float

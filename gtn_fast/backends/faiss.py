@@ -62,7 +62,7 @@ def require() -> None:
 
 
 def instructions() -> str:
-    """Return FAISS's version and what its binary was chosen for."""
+    """Return FAISS's version and the instruction set of the engine, which evaluates."""
     faiss = _faiss_index.module()
     return f"faiss {faiss.__version__}, {native.instructions()}"
 
@@ -105,6 +105,8 @@ def match(
     with _faiss_index.threads(_faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below)
         run.serve_zeros()
+        if progress is not None:
+            progress(run.settled.done, len(y))
         run.serve_indexed(min_cosine_ratio, block, list_length, progress)
     run.serve_exactly(progress)
     return Matched(run.settled.x_index, run.settled.cosine, run.turns, run.count)
