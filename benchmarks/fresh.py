@@ -33,12 +33,14 @@ def measure(
     threads: int,
     sample: int,
     method: str = "auto",
+    options: dict[str, Any] | None = None,
     limit: float | None = None,
 ) -> dict[str, Any] | None:
     """Label workload ``name`` and verify ``sample`` of its y's; None if ``limit`` s passed.
 
-    Returns seconds, strategy, predicted_seconds, verified, report, peak_bytes (beyond
-    the inputs) and memory_ratio (to the bytes of X and Y in float32).
+    ``options`` go to ``label``. Returns seconds, strategy, predicted_seconds, verified,
+    report, peak_bytes (beyond the inputs), peak_total_bytes and memory_ratio (to the bytes
+    of X and Y in float32).
     """
     task = {
         "name": name,
@@ -49,6 +51,7 @@ def measure(
         "threads": threads,
         "sample": sample,
         "method": method,
+        "options": options or {},
     }
     command = [sys.executable, "-m", "benchmarks.fresh", json.dumps(task)]
     try:
@@ -65,10 +68,11 @@ def _child(task: dict[str, Any]) -> dict[str, Any]:
     n_x, n_y, d = task["n_x"], task["n_y"], task["d"]
     work = workloads.make(task["name"], n_x, n_y, d, dtype=task["dtype"])
     small = workloads.make("gaussian", 1000, 1000, d)
-    gtn_fast.label(small.x, small.y, threads=task["threads"])  # modules, threads, first pages
+    chosen = {"method": task["method"], "threads": task["threads"]}
+    gtn_fast.label(small.x, small.y, **chosen)  # modules, threads, first pages
     before = _start_of_peak()
     start = time.perf_counter()
-    labels = gtn_fast.label(work.x, work.y, method=task["method"], threads=task["threads"])
+    labels = gtn_fast.label(work.x, work.y, **chosen, **task["options"])
     seconds = time.perf_counter() - start
     beyond = _peak() - before
     checked = gtn_fast.verify(work.x, work.y, labels, sample=task["sample"])
@@ -81,6 +85,7 @@ def _child(task: dict[str, Any]) -> dict[str, Any]:
         "verified": checked.checked,
         "mean_cosine": float(np.mean(labels.cosine)),
         "peak_bytes": beyond,
+        "peak_total_bytes": before + beyond,
         "memory_ratio": beyond / (4 * d * (n_x + n_y)),
         "report": labels.report,
     }

@@ -128,7 +128,7 @@ PACKAGES = (
         "faiss",
         "faiss",
         ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu12"),
-        "faster k-means and nearest copies; a peer in bench",
+        "method faiss; k-means and nearest copies; a peer in bench",
         "'gtn-fast[faiss-cpu]' or 'gtn-fast[faiss-gpu]'",
         _faiss_devices,
     ),

@@ -20,6 +20,7 @@ from gtn_fast import (
     _matrices,
     _memory,
     _progress,
+    _quality,
     _validate,
     backends,
     planner,
@@ -46,6 +47,13 @@ def label(
     checkpoint_every: float = _checkpoint.EVERY_S,
     block: int = 0,
     list_length: int = 0,
+    quality: str | None = None,
+    nlist: int | None = None,
+    nprobe: int | None = None,
+    refine: int | None = None,
+    index: str | None = None,
+    min_cosine_ratio: float | None = None,
+    exact_below: int | None = None,
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
@@ -70,7 +78,8 @@ def label(
         "auto" picks an exact strategy (``plan`` tells which and why). "ray" (d = 1),
         "circle" (d = 2), "tree" (d from 2 to 16), "screen" and "reference" (slow, NumPy)
         force one. "rank" (d = 1) is another labeling, that of section 2.1: sorted y with
-        sorted x (with n_y < n_x, the x of the same quantile).
+        sorted x (with n_y < n_x, the x of the same quantile). "faiss" is approximate: every
+        y is matched and no x twice, ``report["quality"]`` says how good the choices are.
     groups : (gx, gy), optional
         Integer labels of the rows of X and of Y: matching happens inside each group only
         (appendix C).
@@ -94,6 +103,16 @@ def label(
         that is there is an error.
     block, list_length : int
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
+    quality, nlist, nprobe, refine, index, min_cosine_ratio, exact_below : optional
+        Of method "faiss" alone. ``quality``: "fast", "balanced" (default) or "careful" set
+        the lists probed for a y (``nprobe``) and the candidates rescored exactly
+        (``refine``, at most 512); ``nlist``: lists of the first index (2 sqrt(n_x));
+        ``index``: "ivf-pq" (default), "ivf-sq8" or "ivf-flat"; ``min_cosine_ratio``:
+        raise the effort until a sample of y's gets this share of its best cosines on
+        average, or ValueError where that effort is predicted to take longer than the exact
+        engine; ``exact_below``: leave the rest to the exact engine, which is then exact,
+        below so many free x's (by default where it is predicted to be quicker, for small
+        jobs at once: ``report["engine"]["exact_rows"]``).
 
     Returns
     -------
@@ -134,7 +153,16 @@ def label(
     plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
-    options = backends.check_options(runners, {})
+    given = {
+        "quality": quality,
+        "nlist": nlist,
+        "nprobe": nprobe,
+        "refine": refine,
+        "index": index,
+        "min_cosine_ratio": min_cosine_ratio,
+        "exact_below": exact_below,
+    }
+    options = backends.check_options(runners, given)
     _check_checkpoint(checkpoint, resume, checkpoint_every, runners)
     seconds = sum(count * each.seconds for count, each in plans)
     drawn_as_needed = y_in is None and limit is not None and parts is None
@@ -203,6 +231,10 @@ def label(
         "predicted_bytes": needed,
         "peak_memory_bytes": _memory.peak_bytes(),
     }
+    if not report["exact"]:
+        report["options"] = options
+        report["quality"] = _quality.estimate(x, y, matched.x_index, parts)
+        report["seconds"]["quality"] = time.perf_counter() - ended
     return Labels(
         x_index=matched.x_index,
         cosine=matched.cosine.astype(np.float32),

@@ -1,9 +1,12 @@
 """An independent check of a matching: by brute force, on a sample of the y's.
 
 It shares no code with the strategies nor with the reference's loop. A y is checked
-against exactly those x's that were free at its turn: one matrix product in float64
-finds every x within 1e-12 of the chosen one's cosine, and among those the rule of the
-definition decides (cosine in the fixed order of summation, then norm, then row).
+against exactly those x's that were free at its turn (_turns.py): one matrix product in
+float64 finds every x within 1e-12 of the chosen one's cosine, and among those the rule of
+the definition decides (cosine in the fixed order of summation, then norm, then row).
+
+Labels of an approximate method are held to less: one to one, in range, order and cosines
+as they say. How good their choices are is measured (_quality.py) and reported.
 """
 
 from __future__ import annotations
@@ -14,15 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _validate
+from gtn_fast import _quality, _turns, _validate
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-_BLOCK_VALUES = 1_000_000  # float64 values in a temporary: 8 MB
-_PAIR_VALUES = 1_000_000
 
 
 class WrongMatching(ValueError):
@@ -56,7 +56,9 @@ class VerifyReport:
 
     ``checked``: y's compared by brute force; ``contenders``: x's so close to the chosen
     one that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of the
-    checked pairs; ``complete``: whether every y was checked.
+    checked pairs; ``complete``: whether every y was checked; ``quality``: None for exact
+    labels; for those of an approximate method, whose choices need not be the best, how
+    good they are (the numbers of ``report["quality"]``, from this sample).
     """
 
     n_x: int
@@ -67,6 +69,7 @@ class VerifyReport:
     mean_cosine: float
     min_cosine: float
     complete: bool
+    quality: dict[str, float] | None = None
 
 
 def verify(
@@ -83,7 +86,9 @@ def verify(
     All of it is checked to be in range, without a row of X twice, and inside its groups;
     ``sample`` y's are checked to have chosen the best x that was free at their turn. With
     ``Labels``, ``order`` and the sampled cosines are checked too. Labels made with
-    method "rank" are checked against that rule, all of them.
+    method "rank" are checked against that rule, all of them. With Labels of an approximate
+    method (``report["exact"]`` is False) a choice that is not the best is no error: the
+    report's ``quality`` says how good the sampled ones are.
 
     Parameters
     ----------
@@ -135,8 +140,10 @@ def verify(
     wanted = np.zeros(len(y), dtype=bool)
     wanted[sampled] = True
 
-    y_norm = _norms(y)
+    approximate = result is not None and result.report.get("exact") is False
+    y_norm = _turns.norms(y)
     cosines: list[Float64] = []
+    choices: list[_quality.Choices] = []
     contenders = 0
     at = 0
     for _, x_rows, y_rows in parts:
@@ -146,12 +153,17 @@ def verify(
         at += len(turns)
         turn = np.flatnonzero(wanted[turns])
         for some in np.array_split(turn, -(-len(turn) // 1024)) if len(turn) else []:
-            cosine, close = _check_choices(x, y, x_rows, turns, some, x_index)
-            contenders += close
+            if approximate:
+                choices.append(_quality.compare(x, y, x_rows, turns, some, x_index))
+                cosine = choices[-1].own
+            else:
+                cosine, close = _check_choices(x, y, x_rows, turns, some, x_index)
+                contenders += close
             cosines.append(cosine)
             if result is not None:
                 _check_cosine(result.cosine, turns[some], cosine, x_index)
-    return _report(x, len(y), contenders, cosines, complete=sample >= len(y))
+    quality = _quality.summary(choices) if approximate else None
+    return _report(x, len(y), contenders, cosines, complete=sample >= len(y), quality=quality)
 
 
 def _check_choices(
@@ -170,27 +182,20 @@ def _check_choices(
     own_direction, own_norm = directions_and_norms(x[own_row])
     own_cosine = ordered_dot(own_direction, y_direction)
 
-    # Position within x_rows -> the turn that took it; those never taken stay free.
-    taken_at = np.full(len(x_rows), len(turns), dtype=np.int64)
-    taken_at[np.searchsorted(x_rows, x_index[turns])] = np.arange(len(turns))
-
     best = [
         (-float(c), float(n), int(r)) for c, n, r in zip(own_cosine, own_norm, own_row, strict=True)
     ]
     bar = own_cosine
     contenders = 0
-    step = max(1, min(_BLOCK_VALUES // max(d, len(turn)), len(x_rows)))
-    for start in range(0, len(x_rows), step):
-        rows = x_rows[start : start + step]
-        direction, norm = directions_and_norms(x[rows])
-        scores = direction @ y_direction.T
-        scores[taken_at[start : start + step, None] < turn] = -np.inf
+    for rows, direction, norm, scores in _turns.free_scores(
+        x, y_direction, x_rows, turns, turn, x_index
+    ):
         bar = np.maximum(bar, scores.max(axis=0))  # the best is not far below any free x
         i, s = np.nonzero((scores >= bar - tolerance) & (rows[:, None] != own_row))
         if not len(i):
             continue
         contenders += len(i)
-        exact = _pair_cosines(direction, y_direction, i, s)
+        exact = _turns.pair_cosines(direction, y_direction, i, s)
         better = exact > own_cosine[s]
         ties = exact == own_cosine[s]
         better |= ties & (norm[i] < own_norm[s])
@@ -216,42 +221,6 @@ def _check_choices(
                 better_cosine=-minus_cosine,
             )
     return own_cosine, contenders
-
-
-def _pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
-    """Return ordered_dot(a[i], b[s]), equal directions of ``a`` computed once.
-
-    Data of many equal points make every x a contender of every y; they have few
-    distinct directions.
-    """
-    if len(i) > 4 * len(a):
-        keys = np.ascontiguousarray(a + 0.0).view(
-            np.dtype((np.void, a.dtype.itemsize * a.shape[1]))
-        )
-        _, first, inverse = np.unique(keys.ravel(), return_index=True, return_inverse=True)
-        pair, back = np.unique(inverse.ravel()[i] * len(b) + s, return_inverse=True)
-        if len(pair) < len(i):
-            at, column = np.divmod(pair, len(b))
-            distinct = _plain_pair_cosines(a[first], b, at, column)
-            return np.asarray(distinct[back.ravel()])
-    return _plain_pair_cosines(a, b, i, s)
-
-
-def _plain_pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
-    out = np.empty(len(i))
-    step = max(1, _PAIR_VALUES // a.shape[1])
-    for start in range(0, len(i), step):
-        part = slice(start, start + step)
-        out[part] = ordered_dot(a[i[part]], b[s[part]])
-    return out
-
-
-def _norms(a: NDArray[Any]) -> Float64:
-    out = np.empty(len(a))
-    step = max(1, _PAIR_VALUES // a.shape[1])
-    for start in range(0, len(a), step):
-        out[start : start + step] = directions_and_norms(a[start : start + step])[1]
-    return out
 
 
 def _index(value: Any, n_y: int) -> Int64:
@@ -351,6 +320,7 @@ def _report(
     *,
     complete: bool,
     checked: int | None = None,
+    quality: dict[str, float] | None = None,
 ) -> VerifyReport:
     values = np.concatenate(cosines) if cosines else np.empty(0)
     return VerifyReport(
@@ -362,4 +332,5 @@ def _report(
         mean_cosine=float(values.mean()) if len(values) else float("nan"),
         min_cosine=float(values.min()) if len(values) else float("nan"),
         complete=complete,
+        quality=quality,
     )

@@ -114,6 +114,15 @@ def test_a_drawn_sample_is_matched_without_being_stored(native, d):
         assert (found.x_index == reference.match(x, y)[0]).all()
 
 
+def test_the_approximate_path_reads_files_and_draws_rows_too(native, tmp_path):
+    x, _ = cases.make("gaussian", 2000, 1, 12)
+    how = {"method": "faiss", "exact_below": 0, "seed": 4}
+    expected = gtn_fast.label(x, **how)
+    found = gtn_fast.label(write_parts(tmp_path, x, [500, 1500]), memory="1GB", **how)
+    assert (found.x_index == expected.x_index).all()
+    assert found.report["quality"] == expected.report["quality"]
+
+
 # ------------------------------------------------------------------ a limit
 
 

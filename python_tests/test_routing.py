@@ -88,8 +88,8 @@ def test_groups_use_one_thread_each_when_small(native, calls):
 
 
 def test_unknown_strategy_is_not_swallowed(native):
-    with pytest.raises(ValueError, match="faiss"):
-        backends.for_strategy("faiss")(np.eye(3), np.eye(3), strategy="faiss", threads=1)
+    with pytest.raises(ValueError, match="annoy"):
+        backends.for_strategy("annoy")(np.eye(3), np.eye(3), strategy="annoy", threads=1)
 
 
 def test_layouts_reach_the_engine_without_a_copy(native, monkeypatch):

@@ -30,8 +30,8 @@ ListsView view_of(const Int64s& lists) {
   return {lists.shape(0), lists.shape(1), lists.data()};
 }
 
-Uint32s py_norm_order(const py::array& x, int threads) {
-  const MatrixView v = matrix_view(x, "x");
+Uint32s py_norm_order(const py::object& x, int threads) {
+  const MatrixView v = any_matrix(x, "x");
   check_threads(threads);
   std::vector<uint32_t> order;
   {
@@ -42,9 +42,9 @@ Uint32s py_norm_order(const py::array& x, int threads) {
   return Uint32s(static_cast<py::ssize_t>(order.size()), order.data());
 }
 
-Doubles py_evaluate_lists(const py::array& x, const py::array& y, const Int64s& y_rows,
+Doubles py_evaluate_lists(const py::object& x, const py::object& y, const Int64s& y_rows,
                           const Int64s& lists, int threads) {
-  const MatrixView xv = matrix_view(x, "x"), yv = matrix_view(y, "y");
+  const MatrixView xv = any_matrix(x, "x"), yv = any_matrix(y, "y");
   if (xv.cols != yv.cols) throw py::value_error("lists: X and Y differ in columns");
   check_threads(threads);
   const ListsView view = view_of(lists);

@@ -54,6 +54,7 @@ MatrixView any_matrix(const py::object& a, const char* name) {
     v.seed = seed;
     v.rows = rows;
     v.cols = cols;
+    if (rows < 1 || cols < 1) throw py::value_error(std::string(name) + " is empty");
     return v;
   }
   for (const py::handle& each : a.cast<py::list>()) {
@@ -67,6 +68,7 @@ MatrixView any_matrix(const py::object& a, const char* name) {
     v.parts.push_back({v.rows, part.all.data, part.all.row_stride});
     v.rows += part.rows;
   }
+  if (v.rows < 1) throw py::value_error(std::string(name) + " is empty");
   return v;
 }
 

@@ -3,6 +3,7 @@
     registry.py   the list: names, strategies, devices, needs; why one cannot run here
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
+    faiss.py      candidates from an index of FAISS: approximate
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 
@@ -16,6 +17,9 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
                     for what does not fit beside it)
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
+    check(options) -> options
+                    as plain values; TypeError or ValueError for those that make no sense;
+                    only where the entry names options
 
 The arrays have been through gtn_fast._validate; a backend checks nothing again.
 ``for_strategy`` gives the ``match`` that runs a strategy.
@@ -80,6 +84,9 @@ def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[s
             continue
         takers = [m for b in registry.BACKENDS if name in b.options for m in b.strategies]
         raise ValueError(f"{name} goes with method {' or '.join(map(repr, takers))} only")
+    if options:
+        for backend in running:
+            options = backend.load().check(options)
     return options
 
 

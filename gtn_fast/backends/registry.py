@@ -58,6 +58,24 @@ BACKENDS = (
         needs=(),
         description="the definition, in NumPy; slow",
     ),
+    Backend(
+        name="faiss",
+        module="gtn_fast.backends.faiss",
+        exact=False,
+        devices=("cpu",),
+        strategies=("faiss",),
+        needs=("faiss", "gtn_fast._native"),
+        description="approximate: candidates from an index of FAISS",
+        options=(
+            "quality",
+            "nlist",
+            "nprobe",
+            "refine",
+            "index",
+            "min_cosine_ratio",
+            "exact_below",
+        ),
+    ),
 )
 
 # What label(method=...) takes. A strategy that two backends run, each on a device of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import _files, _validate
+from gtn_fast import _files, _quality, _validate
 from gtn_fast._checkpoint import EVERY_S
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, positive, print_table
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     label.add_argument("--resume", action="store_true",
                        help="go on from the checkpoint, if it is there")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
+    _add_approximate(label)
 
     verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
     verify.set_defaults(run=_verify)
@@ -67,6 +68,32 @@ def add(commands: Commands) -> None:
         command.add_argument("--threads", type=int, help="default: all cores of this process")
 
 
+def _add_approximate(label: argparse.ArgumentParser) -> None:
+    """Options of method "faiss" alone; label() checks their values."""
+    group = label.add_argument_group("approximate", "with --method faiss")
+    group.add_argument("--quality", metavar="Q", help="fast, balanced (default) or careful")
+    group.add_argument("--nlist", type=int, metavar="N", help="lists of the index")
+    group.add_argument("--nprobe", type=int, metavar="N", help="lists probed for a y")
+    group.add_argument("--refine", type=int, metavar="N", help="candidates evaluated exactly")
+    group.add_argument("--index", metavar="KIND", help="ivf-pq (default), ivf-sq8, ivf-flat")
+    group.add_argument("--min-cosine-ratio", type=float, metavar="R",
+                       help="raise the effort until a sample gets this share"
+                       " of its best cosines")  # fmt: skip
+    group.add_argument("--exact-below", type=int, metavar="N",
+                       help="the last N are the exact engine's (default: predicted)")  # fmt: skip
+
+
+_APPROXIMATE = (
+    "quality",
+    "nlist",
+    "nprobe",
+    "refine",
+    "index",
+    "min_cosine_ratio",
+    "exact_below",
+)
+
+
 def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
@@ -90,6 +117,7 @@ def _label(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         resume=arguments.resume,
         checkpoint_every=arguments.checkpoint_every,
+        **{name: getattr(arguments, name) for name in _APPROXIMATE},
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
@@ -135,18 +163,29 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
     strategy = f"{report['strategy']}, {count(report.get('threads', 1), 'thread')}"
     if report.get("simd"):
         strategy += f", {report['simd']}"
+    quality = []
+    if report.get("quality"):
+        served = int(report["engine"].get("exact_rows", 0))
+        quality = [
+            ("approximate", _quality.text(report["quality"])),
+            ("exact engine", f"served {served:,} of the y's"),
+        ]
     return [
         ("labeled", f"{n_y:,} y's with {n_x:,} x's, d = {d}"),
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
         ("mean cosine", f"{float(labels.cosine.mean()):.6f}"),
+        *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
     ]
 
 
 def _verified(report: gtn_fast.VerifyReport) -> str:
     every = "all " if report.complete else ""
-    return f"{every}{report.checked:,} choices by brute force: exact"
+    choices = f"{every}{report.checked:,} choices by brute force"
+    if report.quality is not None:
+        return f"{choices}: approximate, {_quality.text(report.quality)}"
+    return f"{choices}: exact"
 
 
 def _verify(arguments: argparse.Namespace) -> int:

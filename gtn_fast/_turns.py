@@ -1,0 +1,83 @@
+"""The x's that were free at a y's turn, and their cosines with it, by brute force.
+
+What verify.py and _quality.py have in common. Nothing of the strategies is used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast.reference import directions_and_norms, ordered_dot
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+_BLOCK_VALUES = 1_000_000  # float64 values in a temporary: 8 MB
+_PAIR_VALUES = 1_000_000
+
+
+def free_scores(
+    x: NDArray[Any],
+    y_direction: Float64,
+    x_rows: Int64,
+    turns: Int64,
+    turn: Int64,
+    x_index: Int64,
+) -> Iterator[tuple[Int64, Float64, Float64, Float64]]:
+    """Yield (rows, directions, norms, scores) of a chunk of ``x_rows`` at a time.
+
+    ``y_direction`` (s, d): those of the y's whose turns are ``turn`` (s,); ``turns``: the
+    rows of Y as they chose, ``x_index`` what they took. Scores (rows, s) are plain float64
+    dot products, -inf where the x was taken before that turn.
+    """
+    # Position within x_rows -> the turn that took it; those never taken stay free.
+    taken_at = np.full(len(x_rows), len(turns), dtype=np.int64)
+    taken_at[np.searchsorted(x_rows, x_index[turns])] = np.arange(len(turns))
+    step = max(1, min(_BLOCK_VALUES // max(x.shape[1], len(turn)), len(x_rows)))
+    for start in range(0, len(x_rows), step):
+        rows = x_rows[start : start + step]
+        direction, norm = directions_and_norms(x[rows])
+        scores = direction @ y_direction.T
+        scores[taken_at[start : start + step, None] < turn] = -np.inf
+        yield rows, direction, norm, scores
+
+
+def pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
+    """Return ordered_dot(a[i], b[s]), equal directions of ``a`` computed once.
+
+    Data of many equal points make every x a contender of every y; they have few
+    distinct directions.
+    """
+    if len(i) > 4 * len(a):
+        keys = np.ascontiguousarray(a + 0.0).view(
+            np.dtype((np.void, a.dtype.itemsize * a.shape[1]))
+        )
+        _, first, inverse = np.unique(keys.ravel(), return_index=True, return_inverse=True)
+        pair, back = np.unique(inverse.ravel()[i] * len(b) + s, return_inverse=True)
+        if len(pair) < len(i):
+            at, column = np.divmod(pair, len(b))
+            distinct = _plain_pair_cosines(a[first], b, at, column)
+            return np.asarray(distinct[back.ravel()])
+    return _plain_pair_cosines(a, b, i, s)
+
+
+def _plain_pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
+    out = np.empty(len(i))
+    step = max(1, _PAIR_VALUES // a.shape[1])
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        out[part] = ordered_dot(a[i[part]], b[s[part]])
+    return out
+
+
+def norms(a: NDArray[Any]) -> Float64:
+    """Return the norms of the rows of ``a`` (n, d), float64 (n,)."""
+    out = np.empty(len(a))
+    step = max(1, _PAIR_VALUES // a.shape[1])
+    for start in range(0, len(a), step):
+        out[start : start + step] = directions_and_norms(a[start : start + step])[1]
+    return out

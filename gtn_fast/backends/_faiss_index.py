@@ -1,0 +1,237 @@
+"""An index of FAISS over the free x's: built, searched, emptied; and the knobs it has.
+
+Inverted lists over unit directions in float32, by inner product. What is taken stays in
+the index until the next ``compact`` (a pass over the ids, milliseconds) and is passed over
+by a bitmap in the meantime; the centroids are trained again when half are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _packages, _validate
+
+KINDS = ("ivf-pq", "ivf-flat", "ivf-sq8")
+# nprobe and refine of a quality.
+QUALITIES = {"fast": (8, 16), "balanced": (32, 32), "careful": (128, 96)}
+MOST_REFINED = 512
+SMALLEST = 64  # free x's below which there is no index: PQ trains on 16 points at least
+TRAIN_ROWS = 40  # for a centroid
+TRAIN_ROUNDS = 8
+ENCODER_ROWS = 16384  # that the codes are fitted to
+LARGEST_PQ = 256  # parts that a code has at most
+WIDER = 4  # a list that ran dry is searched for again in so many times more lists
+
+_SLICE_S = 0.2  # between two looks at Ctrl-C
+_CHUNK_VALUES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``kind`` of index, lists probed for a y, candidates rescored exactly, lists (None: by n)."""
+
+    kind: str
+    nprobe: int
+    refine: int
+    nlist: int | None = None
+
+    def lists(self, free: int, of: int) -> int:
+        """Say how many lists an index over ``free`` of the ``of`` rows of X has."""
+        # The centroids are compared with every y, a list is scanned: twice the root balances.
+        wanted = 2 * free**0.5 if self.nlist is None else self.nlist * (free / of) ** 0.5
+        return int(max(1, min(wanted, free // 8)))
+
+    def stronger(self, nlist: int) -> Settings | None:
+        """Twice the lists, and more candidates; None where there is nothing left to raise."""
+        if self.nprobe >= nlist and self.refine >= MOST_REFINED:
+            return None
+        refine = min(MOST_REFINED, self.refine + (self.refine + 1) // 2)
+        return replace(self, nprobe=min(2 * self.nprobe, max(nlist, self.nprobe)), refine=refine)
+
+
+def settings(
+    quality: str | None = None,
+    nlist: int | None = None,
+    nprobe: int | None = None,
+    refine: int | None = None,
+    index: str | None = None,
+) -> Settings:
+    """Return the knobs: those of ``quality`` but for what is given."""
+    chosen_nprobe, chosen_refine = QUALITIES[quality or "balanced"]
+    return Settings(index or KINDS[0], nprobe or chosen_nprobe, refine or chosen_refine, nlist)
+
+
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as plain numbers and strings; TypeError or ValueError, in one line."""
+    checked = dict(options)
+    for name, choices in (("quality", tuple(QUALITIES)), ("index", KINDS)):
+        value = options.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, got {type(value).__name__}")
+        if value not in choices:
+            raise ValueError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
+    limits = (("nlist", 1, 2**20), ("nprobe", 1, 2**20), ("refine", 1, MOST_REFINED))
+    for name, low, high in (*limits, ("exact_below", 0, 2**32)):
+        if options.get(name) is not None:
+            checked[name] = _validate.check_integer(options[name], name, low, high)
+    ratio = options.get("min_cosine_ratio")
+    if ratio is not None:
+        if isinstance(ratio, (bool, str)) or not isinstance(ratio, (int, float, np.number)):
+            raise TypeError(f"min_cosine_ratio must be a number, got {type(ratio).__name__}")
+        if not 0 < ratio <= 1:
+            raise ValueError(f"min_cosine_ratio must be above 0 and at most 1, got {ratio}")
+        checked["min_cosine_ratio"] = float(ratio)
+    return checked
+
+
+def module() -> Any:
+    """Return the package faiss; ImportError, with reason and remedy, if it cannot be used."""
+    remedy = "pip install 'gtn-fast[faiss-cpu]', or use method='auto' (exact)"
+    return _packages.load("faiss", "method 'faiss' needs the package faiss, which", remedy)
+
+
+def parts_of(d: int) -> tuple[int, int]:
+    """Return (parts of a PQ code, columns that it needs): two columns a part, four bits each."""
+    columns = max(2, -(-d // LARGEST_PQ))
+    parts = -(-d // columns)
+    return parts, parts * columns
+
+
+def unit_rows(a: NDArray[Any], columns: int) -> NDArray[np.float32]:
+    """Return directions (n, columns) in float32: any magnitudes, zero rows, padded by zeros."""
+    n, d = a.shape
+    scale = np.abs(a).max(axis=1, keepdims=True)
+    scale[scale == 0] = 1
+    out = np.zeros((n, columns), np.float32)
+    out[:, :d] = a / scale
+    length = np.sqrt(np.einsum("ij,ij->i", out, out))
+    length[length == 0] = 1
+    out /= length[:, None]
+    return out
+
+
+class FreeIndex:
+    """The free rows of ``x`` and an index over them. Ids are rows of X."""
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], kind: str) -> None:
+        self._faiss = module()
+        self._x, self._y, self._kind = x, y, kind
+        d = x.shape[1]
+        self._parts, padded = parts_of(d)
+        self._columns = padded if kind == "ivf-pq" else d
+        self.free = np.ones(len(x), bool)
+        self._bits = np.packbits(self.free, bitorder="little")
+        self._index: Any = None
+        self.nlist = 0
+
+    def take(self, x_rows: NDArray[np.int64]) -> None:
+        """These rows are no longer free. None of them twice."""
+        self.free[x_rows] = False
+        mask = ~np.left_shift(1, x_rows & 7).astype(np.uint8)
+        np.bitwise_and.at(self._bits, x_rows >> 3, mask)
+
+    def build(self, nlist: int) -> None:
+        """Train ``nlist`` centroids and add all that is free."""
+        columns = self._columns
+        self._index = None  # before the next one takes its memory
+        free = np.flatnonzero(self.free)
+        step = max(1, len(free) // max(TRAIN_ROWS * nlist, 4096))
+        sample = unit_rows(self._x[free[::step]], columns)
+        index = self._empty(nlist, self._centroids(sample, nlist))
+        if self._kind == "ivf-pq":
+            index.pq.cp.min_points_per_centroid = 1
+        with threads(self._faiss, 1):  # many small steps: a team would wait for itself
+            index.train(sample[:: -(-len(sample) // ENCODER_ROWS)])
+        # A chunk is assigned in a fraction of a second, so that Ctrl-C is heard.
+        size = int(np.clip(2e9 / (nlist * columns), 256, _CHUNK_VALUES // columns + 1))
+        for rows in _slices(free, size):
+            index.add_with_ids(unit_rows(self._x[rows], columns), rows)
+        self._index, self.nlist = index, nlist
+
+    def _centroids(self, sample: NDArray[np.float32], nlist: int) -> Any:
+        """Return a trained flat index of ``nlist`` unit centroids."""
+        faiss = self._faiss
+        clustering = faiss.Clustering(self._columns, nlist)
+        clustering.niter, clustering.spherical = TRAIN_ROUNDS, True
+        # FAISS says on stderr what it thinks of few points; here they are meant.
+        clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, len(sample)
+        centroids = faiss.IndexFlatIP(self._columns)
+        clustering.train(sample, centroids)
+        return centroids
+
+    def _empty(self, nlist: int, centroids: Any) -> Any:
+        faiss, d, product = self._faiss, self._columns, self._faiss.METRIC_INNER_PRODUCT
+        if self._kind == "ivf-flat":
+            return faiss.IndexIVFFlat(centroids, d, nlist, product)
+        if self._kind == "ivf-sq8":
+            bits = faiss.ScalarQuantizer.QT_8bit
+            return faiss.IndexIVFScalarQuantizer(centroids, d, nlist, bits, product)
+        return faiss.IndexIVFPQFastScan(centroids, d, nlist, self._parts, 4, product)
+
+    def compact(self) -> None:
+        """Drop what is taken from the lists."""
+        free = self._selector()
+        self._index.remove_ids(self._faiss.IDSelectorNot(free))
+
+    def search(
+        self, y_rows: NDArray[np.int64], k: int, nprobe: int, row_s: float
+    ) -> NDArray[np.int64]:
+        """Return k rows of X for each of these rows of Y, all free; -1 where there are fewer.
+
+        ``row_s``: seconds expected for one, so that slices stay short.
+        """
+        selector = self._selector()
+        parameters = self._faiss.SearchParametersIVF(sel=selector, nprobe=min(nprobe, self.nlist))
+        found = np.empty((len(y_rows), k), np.int64)
+        size = int(np.clip(_SLICE_S / max(row_s, 1e-9), 64, 1 << 16))
+        for at in _slices(np.arange(len(y_rows)), size):
+            v = unit_rows(self._y[y_rows[at]], self._columns)
+            found[at] = self._index.search(v, k, params=parameters)[1]
+        return found
+
+    def nearest(
+        self, y_rows: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return cosines (float32) and rows of the k best free x's, by brute force."""
+        v = unit_rows(self._y[y_rows], self._columns)
+        free = np.flatnonzero(self.free)
+        best = np.full((len(v), k), -np.inf, np.float32)
+        best_rows = np.full((len(v), k), -1, np.int64)
+        for rows in _slices(free, max(1, _CHUNK_VALUES // self._columns)):
+            u = unit_rows(self._x[rows], self._columns)
+            score, at = self._faiss.knn(
+                v, u, min(k, len(u)), metric=self._faiss.METRIC_INNER_PRODUCT
+            )
+            score = np.concatenate((best, score), axis=1)
+            found = np.concatenate((best_rows, rows[at]), axis=1)
+            order = np.argsort(-score, axis=1, kind="stable")[:, :k]
+            best = np.take_along_axis(score, order, 1)
+            best_rows = np.take_along_axis(found, order, 1)
+        return best, best_rows
+
+    def _selector(self) -> Any:
+        return self._faiss.IDSelectorBitmap(self._bits)
+
+
+@contextmanager
+def threads(faiss: Any, count: int) -> Iterator[None]:
+    """Let FAISS use so many threads; its setting comes back afterwards."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,359 @@
+"""FAISS: approximate, asked for by name. Every y is matched and no x twice, but choices may err.
+
+A y's candidates come from an index over the free x's (_faiss_index.py), are evaluated
+exactly and chosen among in order (_blocks.py): what is approximate is only which x's get
+into a list. The exact engine serves whom the index is no use to: the last stretch, where
+it is cheaper (_faiss_cost.py), and data of which lists keep running dry.
+
+Promised: the same input, options and threads, on the same version of FAISS and the same
+instruction set, give the same answer. Not promised: that another number of threads,
+version or machine does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _quality, planner
+from gtn_fast._matrices import for_engine
+from gtn_fast.backends import (
+    Matched,
+    Progress,
+    _blocks,
+    _faiss_cost,
+    _faiss_index,
+    native,
+)
+from gtn_fast.backends._faiss_index import Settings
+
+_PILOT = 256  # y's that stand for all of a stretch
+_FIRST_STEP = 1024  # y's after which it is first asked how it goes
+_DRY_SHARE = 0.3  # of a step's lists: more, and the data are not for an index
+_BRUTE_PASSES = 16  # over all free x's, for one index
+_BRUTE_K = 32
+
+_COUNTERS = (
+    "builds",
+    "blocks",
+    "lists_dry",
+    "searched_again",
+    "candidates",
+    "probes",
+    "brute_rows",
+    "gave_up",
+    "zero_rows",
+    "exact_rows",
+    "build_s",
+    "search_s",
+    "evaluate_s",
+    "pilot_s",
+    "exact_s",
+)
+
+
+def require() -> None:
+    """Raise ImportError, with reason and remedy, if faiss or the engine cannot be used."""
+    _faiss_index.module()
+    native.require()
+
+
+def instructions() -> str:
+    """Return FAISS's version and the instruction set of the engine, which evaluates."""
+    faiss = _faiss_index.module()
+    return f"faiss {faiss.__version__}, {native.instructions()}"
+
+
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of ``match`` as plain values; TypeError or ValueError for bad ones."""
+    return _faiss_index.check(options)
+
+
+def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
+    """Predict (seconds, bytes beyond X and Y) with quality="balanced"."""
+    s = _faiss_index.settings()
+    seconds = _faiss_cost.rest_seconds(s, n_x, n_y, n_x, d, threads)
+    return seconds, _faiss_cost.needed_bytes(s, n_x, n_y, d)
+
+
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
+    quality: str | None = None,
+    nlist: int | None = None,
+    nprobe: int | None = None,
+    refine: int | None = None,
+    index: str | None = None,
+    min_cosine_ratio: float | None = None,
+    exact_below: int | None = None,
+) -> Matched:
+    """Match approximately; ``label`` says what the options mean.
+
+    ValueError where no effort cheaper than the exact engine reaches ``min_cosine_ratio``.
+    """
+    del strategy
+    settings = _faiss_index.settings(quality, nlist, nprobe, refine, index)
+    with _faiss_index.threads(_faiss_index.module(), threads):
+        run = _Run(x, y, settings, threads, exact_below)
+        run.serve_zeros()
+        if progress is not None:
+            progress(run.settled.done, len(y))
+        run.serve_indexed(min_cosine_ratio, block, list_length, progress)
+    run.serve_exactly(progress)
+    return Matched(run.settled.x_index, run.settled.cosine, run.turns, run.count)
+
+
+class _GiveUpError(Exception):
+    """The index is no use for these data."""
+
+
+class _Run:
+    """One matching: what is settled, the index over the rest, counters for the report."""
+
+    def __init__(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        settings: Settings,
+        threads: int,
+        exact_below: int | None,
+    ) -> None:
+        self.x, self.y, self.settings, self.threads = x, y, settings, threads
+        self.exact_below = exact_below
+        self._engine = native.module()
+        self.x_by_norm = self._engine.norm_order(for_engine(x), threads=threads)
+        self.x_rank = np.empty(len(x), np.uint32)
+        self.x_rank[self.x_by_norm] = np.arange(len(x), dtype=np.uint32)
+        self.turns = self._engine.norm_order(for_engine(y), threads=threads).astype(np.int64)
+        self.settled = _blocks.Settled(len(x), len(y))
+        self.index = _faiss_index.FreeIndex(x, y, settings.kind)
+        self.count = dict.fromkeys(_COUNTERS, 0.0)
+        self._brute_passes = 0
+
+    # ------------------------------------------------------------------ who is left
+
+    @property
+    def free(self) -> int:
+        """How many x's are free."""
+        return len(self.x) - self.settled.done
+
+    @property
+    def left(self) -> int:
+        """How many y's have not chosen."""
+        return len(self.y) - self.settled.done
+
+    def serve_zeros(self) -> None:
+        """Zero y's, who come first, tie with every x: each takes the first that is free."""
+        zeros = 0
+        for start in range(0, len(self.turns), 4096):
+            nonzero = (self.y[self.turns[start : start + 4096]] != 0).any(axis=1)
+            zeros += len(nonzero) if not nonzero.any() else int(nonzero.argmax())
+            if nonzero.any():
+                break
+        x_rows = self.x_by_norm[:zeros].astype(np.int64)
+        self.settled.x_index[self.turns[:zeros]] = x_rows
+        self.settled.taken[x_rows] = 1
+        self.settled.done = zeros
+        self.index.take(x_rows)
+        self.count["zero_rows"] += zeros
+
+    # ------------------------------------------------------------------ the index
+
+    def serve_indexed(
+        self, ratio: float | None, block: int, list_length: int, progress: Progress | None
+    ) -> None:
+        """Serve y's by the index while it is cheaper than the exact engine."""
+        step = _FIRST_STEP
+        try:
+            while self.left and not self._exact_is_cheaper(until=None):
+                self._build()
+                if ratio is not None and not self._raise_effort(ratio):
+                    return
+                until = max(self.free // _faiss_cost.REBUILD, (self.exact_below or 0) - 1)
+                while self.left and self.free > until and not self._exact_is_cheaper(until):
+                    stop = self.settled.done + min(step, self.left, self.free - until)
+                    self._serve(stop, block, list_length, progress)
+                    step = max(_FIRST_STEP, min(4 * step, self.free // 8))
+        except _GiveUpError:
+            self.count["gave_up"] = 1.0
+
+    def _exact_is_cheaper(self, until: int | None) -> bool:
+        """Tell whether the exact engine does the rest sooner than an index: this one, a new one."""
+        if self.exact_below is not None:
+            return self.free < max(self.exact_below, _faiss_index.SMALLEST)
+        if self.free < _faiss_index.SMALLEST:
+            return True
+        at = (self.settings, self.free, self.left, len(self.x), self.x.shape[1], self.threads)
+        exact = _faiss_cost.exact_seconds(self.free, self.left, self.x.shape[1], self.threads)
+        if until is None:
+            return exact <= _faiss_cost.indexed_seconds(*at)
+        return exact <= _faiss_cost.staying_seconds(*at, until=until)
+
+    def _build(self) -> None:
+        start = time.perf_counter()
+        self.index.build(self.settings.lists(self.free, len(self.x)))
+        self._brute_passes = 0
+        self.count["builds"] += 1
+        self.count["build_s"] += time.perf_counter() - start
+
+    def _serve(self, stop: int, block: int, list_length: int, progress: Progress | None) -> None:
+        """Let the y's before position ``stop`` choose; raises _GiveUpError if lists stay dry."""
+        first = self.settled.done
+        try:
+            counters = _blocks.match(
+                self,
+                self.x_rank,
+                self.turns,
+                self.settled,
+                stop=stop,
+                block=block,
+                list_length=list_length,
+                wanted=self.settings.refine,
+                progress=progress,
+            )
+        except _GiveUpError:
+            # The block it happened in is taken back: only whole blocks are settled.
+            self.settled.taken[:] = 0
+            self.settled.taken[self.settled.x_index[self.turns[: self.settled.done]]] = 1
+            raise
+        for name, value in counters.items():
+            self.count[name] += value
+        if counters["lists_dry"] > _DRY_SHARE * (stop - first) and stop - first >= _FIRST_STEP:
+            raise _GiveUpError
+        self.index.compact()
+
+    def _raise_effort(self, ratio: float) -> bool:
+        """Raise nprobe and refine until a sample of y's meets ``ratio``; False: be exact instead.
+
+        ValueError if it cannot be met before anything was served.
+        """
+        start = time.perf_counter()
+        rows = self._pilot_rows()
+        best = self.index.nearest(rows, 1)[0][:, 0].astype(np.float64)
+        reached = 0.0
+        s: Settings | None = self.settings
+        while s is not None:
+            self.settings = s
+            cosine = self.search(rows, s.refine, again=False).cosine.max(axis=1, initial=-1.0)
+            reached = _quality.cosine_ratio(
+                float(cosine.mean()), float(np.maximum(best, cosine).mean())
+            )
+            if reached >= ratio:
+                break
+            s = s.stronger(self.index.nlist)
+        self.count["pilot_s"] += time.perf_counter() - start
+        affordable = self.exact_below is not None or not self._exact_is_cheaper(until=None)
+        if s is not None and affordable:
+            return True
+        if self.count["builds"] > 1:
+            return False
+        raise ValueError(self._out_of_reach(ratio, reached, met=s is not None))
+
+    def _pilot_rows(self) -> NDArray[np.int64]:
+        """Some y's of those that this index will serve, evenly over their turns."""
+        upcoming = self.turns[self.settled.done :][: self.free - self.free // _faiss_cost.REBUILD]
+        at = np.linspace(0, len(upcoming) - 1, min(_PILOT, len(upcoming))).astype(np.int64)
+        return np.asarray(upcoming[at])
+
+    def _out_of_reach(self, ratio: float, reached: float, *, met: bool) -> str:
+        s, d = self.settings, self.x.shape[1]
+        ours = _faiss_cost.indexed_seconds(s, self.free, self.left, len(self.x), d, self.threads)
+        exact = _faiss_cost.exact_seconds(self.free, self.left, d, self.threads)
+        knobs = f"index={s.kind!r}, nprobe={s.nprobe}, refine={s.refine}"
+        if met:
+            return (
+                f"min_cosine_ratio={ratio} takes {knobs}, predicted {ours:.3g} s;"
+                f" method='auto' is exact and predicted cheaper: {exact:.3g} s"
+            )
+        return (
+            f"min_cosine_ratio={ratio} is out of reach: {reached:.7g} with {knobs}"
+            f" (predicted {ours:.3g} s); method='auto' is exact: {exact:.3g} s"
+        )
+
+    # ------------------------------------------------------------------ _blocks.Source
+
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
+        """Candidates from the index; those whose list ran dry look wider, then everywhere."""
+        s = self.settings
+        nprobe, k = s.nprobe, wanted
+        if again:
+            nprobe, k = nprobe * _faiss_index.WIDER, k * _faiss_index.WIDER
+        nprobe, k = min(nprobe, self.index.nlist), min(k, self.free)
+        row_s = _faiss_cost.row_seconds(s, self.free, len(self.x), self.x.shape[1])
+        start = time.perf_counter()
+        x_rows = self.index.search(y_rows, k, nprobe, row_s * (_faiss_index.WIDER if again else 1))
+        self.count["probes"] += float(len(y_rows) * nprobe)
+        if again:
+            nowhere = np.flatnonzero((x_rows < 0).all(axis=1))
+            if len(nowhere):
+                x_rows = self._everywhere(y_rows, x_rows, nowhere)
+        found = time.perf_counter()
+        cosine = self._engine.evaluate_lists(
+            for_engine(self.x), for_engine(self.y), y_rows, x_rows, self.threads
+        )
+        self.count["search_s"] += found - start
+        self.count["evaluate_s"] += time.perf_counter() - found
+        level = np.full(len(y_rows), -np.inf), np.full(len(y_rows), _blocks.NO_RANK)
+        return _blocks.Lists(x_rows, cosine, *level)
+
+    def _everywhere(
+        self, y_rows: NDArray[np.int64], x_rows: NDArray[np.int64], nowhere: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Fill the lists ``nowhere``, which are empty, by brute force over all free x's."""
+        self._brute_passes += 1
+        if self._brute_passes > _BRUTE_PASSES:
+            raise _GiveUpError
+        some = nowhere[:1024]  # the others may find something in their turn
+        self.count["brute_rows"] += len(some)
+        found = self.index.nearest(y_rows[some], min(_BRUTE_K, int(self.index.free.sum())))[1]
+        k = max(x_rows.shape[1], found.shape[1])
+        out = np.full((len(x_rows), k), -1, np.int64)
+        out[:, : x_rows.shape[1]] = x_rows
+        out[some, : found.shape[1]] = found
+        return out
+
+    def take(self, x_rows: NDArray[np.int64]) -> None:
+        """These rows of X are no longer free."""
+        self.index.take(x_rows)
+
+    # ------------------------------------------------------------------ the exact engine
+
+    def serve_exactly(self, progress: Progress | None) -> None:
+        """Let the engine do the rest: its answer from here on is Algorithm 1's."""
+        if not self.left:
+            return
+        start, done, total = time.perf_counter(), self.settled.done, len(self.y)
+        x_rows = np.flatnonzero(self.settled.taken == 0).astype(np.uint32)
+        y_rows = np.sort(self.turns[done:]).astype(np.uint32)
+        strategy = planner.choose(len(x_rows), len(y_rows), self.x.shape[1], self.threads)[0]
+        call = None
+        if progress is not None:
+            tell = progress
+
+            def call(count: int, _part: int) -> None:
+                tell(done + count, total)
+
+        x_index, cosine, _, _ = self._engine.match(
+            for_engine(self.x),
+            for_engine(self.y),
+            strategy=strategy,
+            threads=self.threads,
+            progress=call,
+            x_rows=x_rows,
+            y_rows=y_rows,
+        )
+        self.settled.x_index[y_rows] = x_index[y_rows]
+        self.settled.cosine[y_rows] = cosine[y_rows]
+        self.settled.done = total
+        self.count["exact_rows"] += len(y_rows)
+        self.count["exact_s"] += time.perf_counter() - start
