@@ -23,6 +23,11 @@ class RowMatrix:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return self.shape[0] * self.shape[1]
+
     def __getitem__(self, rows: Any) -> NDArray[Any]:
         """Return these rows as one array."""
         if isinstance(rows, slice):
