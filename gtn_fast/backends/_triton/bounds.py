@@ -129,11 +129,14 @@ def row_margin(y: Codes, x: Scale) -> torch.Tensor:
 
 
 def threshold(kth_lower: torch.Tensor, margin: torch.Tensor) -> torch.Tensor:
-    """What score + bound must reach, float32 rounded down; -inf where kth_lower is -inf."""
-    wanted = kth_lower - 2.0 * margin
-    rounded = wanted.to(torch.float32)
+    """What score + bound must reach, float32 rounded down.
+
+    The least finite number where kth_lower is -inf: every score reaches it, and the -inf
+    of a column that is taken does not.
+    """
+    rounded = (kth_lower - 2.0 * margin).to(torch.float32)
     lower = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
-    return torch.where(torch.isinf(rounded), rounded, lower)
+    return lower.clamp(min=torch.finfo(torch.float32).min)
 
 
 def level(certain: torch.Tensor, centred: torch.Tensor, x: Scale) -> torch.Tensor:

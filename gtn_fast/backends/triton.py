@@ -1,0 +1,113 @@
+"""Screening on a GPU: tensor cores rule candidates out, float64 decides (docs/gpu.md).
+
+With TRITON_INTERPRET=1 in the environment the same code runs on CPU tensors in Triton's
+interpreter; that is for tests.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _packages
+from gtn_fast.backends import Matched, Progress, _blocks, native
+
+_SMALLEST_CAPABILITY = (8, 0)
+_CPU = "leave device out or take device='cpu' (the same answer)"
+_CHUNK_VALUES = 1 << 24  # float64 values at once on the device: 128 MiB
+# The model of docs/gpu.md: a share of the products' and the epilogue's floor. Not measured.
+_FLOPS, _EPILOGUE_PER_S, _SHARE = 312e12, 108 * 128 * 1.41e9, 0.3
+_EPILOGUE_OPS, _SURVIVOR_S, _BLOCK_S, _CALL_S = 3.0, 2e-7, 2e-3, 0.5
+
+
+def _torch() -> ModuleType:
+    return _packages.load("torch", "torch", f"pip install 'gtn-fast[torch]', or {_CPU}")
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def require() -> None:
+    """Raise ImportError, with reason and remedy, unless torch, Triton and a GPU are there."""
+    torch = _torch()
+    _packages.load("triton", "triton", f"pip install triton, or {_CPU}")
+    native.require()
+    if _interpreted():
+        return
+    if torch.version.cuda is None:
+        raise ImportError(
+            f"torch {torch.__version__} is built without CUDA: install a CUDA build, or {_CPU}"
+        )
+    if not torch.cuda.is_available():
+        raise ImportError(f"torch finds no CUDA device: check nvidia-smi, or {_CPU}")
+    capability = torch.cuda.get_device_capability()
+    if capability < _SMALLEST_CAPABILITY:
+        raise ImportError(
+            f"{torch.cuda.get_device_name()} has compute capability"
+            f" {'.'.join(map(str, capability))}, 8.0 is needed (Ampere or later): {_CPU}"
+        )
+
+
+def instructions() -> str:
+    """Return what computes: Triton's version, and whether it is its interpreter."""
+    import triton
+
+    where = "interpreter" if _interpreted() else "cuda"
+    return f"triton {triton.__version__}, {where}"
+
+
+def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
+    """Predict seconds and bytes of host memory, by the model of docs/gpu.md (never measured)."""
+    del threads
+    pairs = n_x * n_y - 0.5 * n_y * n_y
+    padded = max(16, d)
+    floor = pairs * (2.0 * padded / _FLOPS + _EPILOGUE_OPS / _EPILOGUE_PER_S)
+    seconds = _CALL_S + floor / _SHARE + n_y * _SURVIVOR_S + 250 * _BLOCK_S
+    return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
+
+
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
+    device: str | None = None,
+    tensors: tuple[Any, Any] | None = None,
+) -> Matched:
+    """Match on ``device`` ("cuda" by default).
+
+    ``tensors``: X and Y as the caller gave them; where they are tensors on the device,
+    rows are read there. ``strategy`` is "screen".
+    """
+    from gtn_fast.backends._triton import session
+
+    del strategy
+    began = time.perf_counter()
+    engine = native.module()
+    order = engine.norm_order(x, threads=threads)
+    rank = np.empty(len(x), np.uint32)
+    rank[order] = np.arange(len(x), dtype=np.uint32)
+    turns = engine.norm_order(y, threads=threads).astype(np.int64)
+    made = session.make(
+        x, y, rank, threads=threads, device=device or "cuda", tensors=tensors or (None, None)
+    )
+    packed = time.perf_counter()
+    settled = _blocks.Settled(len(x), len(y))
+    count = _blocks.match(
+        made.source, rank, turns, settled, block=block, list_length=list_length, progress=progress
+    )
+    made.check(settled)
+    count |= made.counters()
+    count["pack_seconds"] = packed - began
+    count["match_seconds"] = time.perf_counter() - packed
+    return Matched(settled.x_index, settled.cosine, turns, count)
