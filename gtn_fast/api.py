@@ -27,6 +27,7 @@ def label(
     progress: Any = None,
     block: int = 0,
     list_length: int = 0,
+    device: Any = None,
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
@@ -61,6 +62,10 @@ def label(
         what is called with (done, total) about ten times a second.
     block, list_length : int
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
+    device : None, str or torch.device
+        "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
+        answer. None: where X is, if it is a CUDA tensor with d >= 3, the method is "auto"
+        or "screen" and the GPU backend can run; else "cpu".
 
     Returns
     -------
@@ -88,16 +93,22 @@ def label(
     block = _validate.check_integer(block, "block", 0, 2**31 - 1)
     list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
     _progress.check(progress)
+    device = backends.pick_device(_validate.check_device(device), x_in.value, method, d)
+    kind = device.partition(":")[0]
     parts: list[_groups.Group] | None = None
     if groups is not None:
         parts = list(_validate.split_groups(*_validate.group_pair(groups, n_x, n_y)))
 
-    plans = [(1, planner.make_plan(n_x, n_y, d, method, threads, data=x_in.value))]
+    plans = [(1, planner.make_plan(n_x, n_y, d, method, threads, data=x_in.value, device=device))]
     if parts is not None:
-        plans = _group_plans(parts, d, method, threads)
+        plans = _group_plans(parts, d, method, threads, device)
     # Raises before any work if one of them cannot run.
-    runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
+    runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
     options = backends.check_options(runners, {})
+    if kind != "cpu":
+        options["device"] = device
+        if parts is None:  # of groups only the engine's copies are cut out
+            options["tensors"] = (x_in.value, None if y_in is None else y_in.value)
     seconds = sum(count * each.seconds for count, each in plans)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
@@ -137,8 +148,8 @@ def label(
     report: dict[str, Any] = {
         "version": __version__,
         "method": method,
-        **_chosen(plans),
-        "exact": all(registry.find(strategy).exact for strategy in runners),
+        **_chosen(plans, device),
+        "exact": all(registry.find(strategy, kind).exact for strategy in runners),
         "threads": threads,
         "n_x": n_x,
         "n_y": n_y,
@@ -172,13 +183,13 @@ def label(
 
 
 def _group_plans(
-    parts: Sequence[_groups.Group], d: int, method: str, threads: int
+    parts: Sequence[_groups.Group], d: int, method: str, threads: int, device: str
 ) -> list[tuple[int, planner.Plan]]:
     """Return (how many groups, their plan) for every distinct pair of group sizes."""
     sizes = np.array([(len(x_rows), len(y_rows)) for _, x_rows, y_rows in parts])
     distinct, counts = np.unique(sizes, axis=0, return_counts=True)
     return [
-        (int(count), planner.make_plan(int(n_x), int(n_y), d, method, threads))
+        (int(count), planner.make_plan(int(n_x), int(n_y), d, method, threads, device=device))
         for (n_x, n_y), count in zip(distinct, counts, strict=True)
     ]
 
@@ -201,15 +212,16 @@ def _needed_bytes(
     return needed
 
 
-def _chosen(plans: Sequence[tuple[int, planner.Plan]]) -> dict[str, Any]:
+def _chosen(plans: Sequence[tuple[int, planner.Plan]], device: str) -> dict[str, Any]:
     """Say which strategy ran, why, and on which instructions."""
     strategies = sorted({each.strategy for _, each in plans})
     # A method, "auto" too, stays with one backend, whatever the sizes of the groups.
-    backend = registry.find(strategies[0])
+    backend = registry.find(strategies[0], device.partition(":")[0])
     chosen: dict[str, Any] = {
         "strategy": strategies[0] if len(strategies) == 1 else "mixed",
         "why": plans[0][1].why,
         "backend": backend.name,
+        "device": device,
         "simd": backend.load().instructions(),
     }
     if len(strategies) > 1:

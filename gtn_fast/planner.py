@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _memory, _validate
+from gtn_fast import _memory, _validate, backends
 from gtn_fast import _thresholds as t
 from gtn_fast.backends import native, registry
 
@@ -74,6 +74,7 @@ def plan(
     *,
     method: str = "auto",
     threads: int | None = None,
+    device: Any = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -86,7 +87,7 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads
+    method, threads, device
         As in ``label``.
 
     Raises
@@ -110,7 +111,9 @@ def plan(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
     method = _validate.check_method(method, cols)
-    return make_plan(n_x, rows, cols, method, _validate.check_threads(threads), data=data)
+    where = backends.pick_device(_validate.check_device(device), data, method, cols)
+    threads = _validate.check_threads(threads)
+    return make_plan(n_x, rows, cols, method, threads, data=data, device=where)
 
 
 def make_plan(
@@ -121,8 +124,11 @@ def make_plan(
     threads: int,
     *,
     data: Any = None,
+    device: str = "cpu",
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
+    if device != "cpu":
+        return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
         spread = look(data)
@@ -137,6 +143,14 @@ def make_plan(
     if seconds > _CALIBRATE_FROM_S and backend.name == "native":
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
+
+
+def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: str) -> Plan:
+    """Plan for a GPU: its backend has one strategy, and its own prediction."""
+    strategy, why = ("screen", f"on {device}") if method == "auto" else (method, "asked for")
+    backend = registry.find(strategy, device.partition(":")[0])
+    seconds, needed = backend.load().predict(n_x, n_y, d, threads)
+    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
 
 
 def choose(

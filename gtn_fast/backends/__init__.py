@@ -3,6 +3,7 @@
     registry.py   the list: names, strategies, devices, needs; why one cannot run here
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
+    triton.py     a GPU: screen
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from gtn_fast.backends import registry
 
 Progress = Callable[[int, int], None]
+GPU_FROM_DIMENSION = 3
 
 
 class Matched(NamedTuple):
@@ -75,6 +77,21 @@ def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[s
         takers = [m for b in registry.BACKENDS if name in b.options for m in b.strategies]
         raise ValueError(f"{name} goes with method {' or '.join(map(repr, takers))} only")
     return options
+
+
+def pick_device(asked: str | None, value: Any, method: str, d: int) -> str:
+    """Return where to compute: as asked, or else where X (``value``) is, if that can be.
+
+    A CUDA tensor is labeled on its device by "auto" and "screen", if the GPU backend runs
+    here, from d = 3 on: below, the CPU's methods are linear in n.
+    """
+    if asked is not None:
+        return asked
+    where = str(getattr(value, "device", "cpu"))
+    suits = method in ("auto", "screen") and d >= GPU_FROM_DIMENSION
+    if where.startswith("cuda") and suits and registry.why_not("triton") is None:
+        return where
+    return "cpu"
 
 
 def for_strategy(strategy: str, device: str = "cpu") -> Match:

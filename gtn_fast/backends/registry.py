@@ -55,6 +55,16 @@ BACKENDS = (
         needs=(),
         description="the definition, in NumPy; slow",
     ),
+    Backend(
+        name="triton",
+        module="gtn_fast.backends.triton",
+        exact=True,
+        devices=("cuda",),
+        strategies=("screen",),
+        needs=("torch", "triton", "gtn_fast._native", "a CUDA GPU"),
+        description="screening on tensor cores",
+        options=("device", "tensors"),
+    ),
 )
 
 # What label(method=...) takes. A strategy that two backends run, each on a device of

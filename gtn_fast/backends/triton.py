@@ -92,6 +92,7 @@ def match(
     from gtn_fast.backends._triton import session
 
     del strategy
+    session.find_device(device or "cuda")  # before any work
     began = time.perf_counter()
     engine = native.module()
     order = engine.norm_order(x, threads=threads)

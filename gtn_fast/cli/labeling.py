@@ -54,6 +54,7 @@ def add(commands: Commands) -> None:
         command.add_argument("--key", help="the array of X's file, if it holds several")
     for command in (label, plan):
         command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--device", help="cpu (default), cuda or cuda:N")
 
 
 def _label(arguments: argparse.Namespace) -> int:
@@ -74,6 +75,7 @@ def _label(arguments: argparse.Namespace) -> int:
         groups=groups,
         threads=arguments.threads,
         progress=False if arguments.quiet else None,
+        device=arguments.device,
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
@@ -147,7 +149,8 @@ def _plan(arguments: argparse.Namespace) -> int:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")
         x = _files.load_matrix(arguments.x, arguments.key)
-        made = gtn_fast.plan(x, arguments.n_y, method=arguments.method, threads=arguments.threads)
+        made = gtn_fast.plan(x, arguments.n_y, method=arguments.method,
+                             threads=arguments.threads, device=arguments.device)  # fmt: skip
     elif None in sizes:
         raise ValueError("plan needs a file, or --n and --d")
     else:
@@ -157,6 +160,7 @@ def _plan(arguments: argparse.Namespace) -> int:
             arguments.d,
             method=arguments.method,
             threads=arguments.threads,
+            device=arguments.device,
         )
     print(made)
     return OK

@@ -66,7 +66,7 @@ def directions(rows: torch.Tensor) -> torch.Tensor:
 
 
 def scaled(rows: torch.Tensor) -> torch.Tensor:
-    """x / max |x_i| (n, d), float64, exactly as the engine has it; zero rows stay zero."""
+    """Rows x / max |x_i| (n, d), float64, exactly as the engine has them; zeros stay zero."""
     values = rows.to(torch.float64)
     largest = values.abs().amax(dim=1, keepdim=True)
     return values / torch.where(largest == 0, 1.0, largest)

@@ -45,7 +45,8 @@ class Classes:
 
     def heads(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first free row of each of these classes, which must have one."""
-        return self.members[self.next[classes]]
+        found: NDArray[np.int64] = self.members[self.next[classes]]
+        return found
 
     def left(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many rows of each are free."""

@@ -44,6 +44,8 @@ class Columns:
         self.classes = classes
         self.compactions = 0
         self.panels_read = 0
+        self._panels: list[torch.Tensor] = []
+        self._copying: torch.cuda.Stream | None = None
         self.count = len(classes)
         self.class_of = np.random.default_rng(_ORDER_SEED).permutation(self.count)
         self._column_of = np.empty(self.count, np.int64)
@@ -54,9 +56,7 @@ class Columns:
         heads = classes.heads(self.class_of)
         sample = bounds.directions(get(heads[:_SAMPLE]))
         self.centre = sample.mean(dim=0)
-        self.scale = bounds.Scale(
-            bounds.code_scale(sample - self.centre), 0.0, 0.0, d, padded
-        )
+        self.scale = bounds.Scale(bounds.code_scale(sample - self.centre), 0.0, 0.0, d, padded)
         self.low = self._offsets(self.count)
         self.high = self._offsets(self.count)
         for begin in range(0, self.count, chunk):
@@ -69,9 +69,7 @@ class Columns:
         size = (_whole_tiles(cols), padded)
         if self.residence.codes_stay:
             return torch.zeros(size, dtype=torch.float16, device=self.device)
-        return torch.zeros(
-            size, dtype=torch.float16, pin_memory=self.device.type == "cuda"
-        )
+        return torch.zeros(size, dtype=torch.float16, pin_memory=self.device.type == "cuda")
 
     def _offsets(self, cols: int) -> torch.Tensor:
         return torch.full((_whole_tiles(cols),), -torch.inf, device=self.device)
@@ -138,7 +136,7 @@ class Columns:
 
     def _settle(self) -> None:
         """What is left fits where the panels were: it need not be streamed any more."""
-        self._panels = []
+        self._panels.clear()
         self._codes = self._codes.to(self.device)
         self.residence = replace(self.residence, codes_stay=True)
 
@@ -149,8 +147,8 @@ class Columns:
         self._panels = [
             torch.zeros(size, dtype=torch.float16, device=self.device) for _ in range(2)
         ]
-        cuda = self.device.type == "cuda"
-        self._copying = torch.cuda.Stream(self.device) if cuda else None
+        if self.device.type == "cuda":
+            self._copying = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
     def panels(self, stop: int | None = None) -> Iterator[tuple[torch.Tensor, int]]:
         """Yield (codes, first column) of panels, whole tiles each, up to column ``stop``.
@@ -193,7 +191,8 @@ class Columns:
         with torch.cuda.stream(self._copying):
             self._copying.wait_event(when)
             self._panels[buffer][:cols].copy_(source, non_blocking=True)
-            return self._copying.record_event()
+            arrival: torch.cuda.Event = self._copying.record_event()
+            return arrival
 
 
 def _whole_tiles(cols: int) -> int:

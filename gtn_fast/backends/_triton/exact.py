@@ -18,9 +18,7 @@ _PAIRS_AT_ONCE = 1 << 24
 class Cosines(Protocol):
     """cosines(y_rows (n,), lists (n, k) of rows of X, -1 for none) -> float64 (n, k), -inf."""
 
-    def __call__(
-        self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
         """Evaluate the lists."""
         ...
 
@@ -31,9 +29,7 @@ class OnHost:
     def __init__(self, x: NDArray[Any], y: NDArray[Any], threads: int) -> None:
         self._x, self._y, self._threads = x, y, threads
 
-    def __call__(
-        self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
         """See ``Cosines``."""
         found: NDArray[np.float64] = native.module().evaluate_lists(
             self._x, self._y, y_rows, np.ascontiguousarray(lists), threads=self._threads
@@ -44,14 +40,10 @@ class OnHost:
 class OnDevice:
     """The same operations in the same order on the device, X being there as it is stored."""
 
-    def __init__(
-        self, x: torch.Tensor, get_y: Callable[[NDArray[np.int64]], torch.Tensor]
-    ) -> None:
+    def __init__(self, x: torch.Tensor, get_y: Callable[[NDArray[np.int64]], torch.Tensor]) -> None:
         self._x, self._get_y = launch.Scaled.of(x), get_y
 
-    def __call__(
-        self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
         """See ``Cosines``."""
         out = np.full(lists.shape, -np.inf)
         y = launch.Scaled.of(self._get_y(y_rows))
@@ -81,9 +73,7 @@ class Checked:
         self._compared = False
         self.used_host = False
 
-    def __call__(
-        self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
         """See ``Cosines``."""
         if self.used_host:
             return self._host(y_rows, lists)

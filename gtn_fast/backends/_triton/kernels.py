@@ -12,7 +12,7 @@ and a test reads the PTX.
 Buffers of codes are padded to whole tiles, with offsets of -inf and thresholds of +inf, so
 that no load of codes needs a mask.
 """
-# mypy: allow-untyped-decorators, allow-untyped-defs, allow-untyped-calls
+# mypy: allow-untyped-decorators, allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
 import triton
 import triton.language as tl
@@ -153,7 +153,7 @@ def _lane_sum(lanes, ROWS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["n", "d"])
 def row_scales(x_ptr, max_ptr, inner_ptr, n, d, stride, ROWS: tl.constexpr):
-    """m = max |x_i| and n = sqrt(u . u), u = x / m, of every row; both 0 for a zero row."""
+    """Scale rows: m = max |x_i|, n = sqrt(u . u) with u = x / m; both 0 for a zero row."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     there = rows < n
     lane = tl.arange(0, 8)

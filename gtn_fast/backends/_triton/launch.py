@@ -158,7 +158,7 @@ def survivors(
 
 
 def row_scales(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """m and n of every row (direction.h), float64; ``rows`` (n, d) float32 or float64."""
+    """Scale rows (n, d), float32 or float64: m and n of direction.h, float64 (n,) each."""
     n, d = rows.shape
     largest = torch.empty(n, dtype=torch.float64, device=rows.device)
     inner = torch.empty_like(largest)
@@ -184,9 +184,7 @@ class Scaled:
         return Scaled(rows, *row_scales(rows))
 
 
-def exact_cosines(
-    x: Scaled, y: Scaled, x_row: torch.Tensor, y_row: torch.Tensor
-) -> torch.Tensor:
+def exact_cosines(x: Scaled, y: Scaled, x_row: torch.Tensor, y_row: torch.Tensor) -> torch.Tensor:
     """The exact cosine of each pair of rows: ``x_row``, ``y_row`` int64 (pairs,) to float64."""
     out = torch.empty(len(x_row), dtype=torch.float64, device=x_row.device)
     if len(out):

@@ -48,9 +48,7 @@ class Rows:
 class Session:
     """What ``make`` returns: the source of lists, and what is asked of it at the end."""
 
-    def __init__(
-        self, source: Source, columns: Columns, host: OnHost, cosines: Cosines
-    ) -> None:
+    def __init__(self, source: Source, columns: Columns, host: OnHost, cosines: Cosines) -> None:
         self.source, self._columns = source, columns
         self._host, self._cosines = host, cosines
 

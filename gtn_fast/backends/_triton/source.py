@@ -219,9 +219,7 @@ class Source:
             launch.survivors(padded, codes, offset, threshold, slots, first, columns.scale.d)
         return slots
 
-    def _found(
-        self, rows: _Rows, slots: launch.Slots, where: torch.Tensor, most: int
-    ) -> _Found:
+    def _found(self, rows: _Rows, slots: launch.Slots, where: torch.Tensor, most: int) -> _Found:
         """What was kept for the rows ``where``, none of which overflowed."""
         most = max(most, 1)
         count = slots.count[where]
@@ -295,9 +293,7 @@ def _padded(rows: torch.Tensor, fill: float) -> torch.Tensor:
     return torch.cat([rows, rows.new_full((missing, *rows.shape[1:]), fill)])
 
 
-def _joined(
-    n: int, parts: list[tuple[NDArray[np.int64], _blocks.Lists]]
-) -> _blocks.Lists:
+def _joined(n: int, parts: list[tuple[NDArray[np.int64], _blocks.Lists]]) -> _blocks.Lists:
     """Lists of n y's from parts (places, lists), all as wide as the widest."""
     if len(parts) == 1 and len(parts[0][0]) == n and (np.diff(parts[0][0]) > 0).all():
         return parts[0][1]
