@@ -20,7 +20,9 @@ GROUPS = (16, 128)  # columns of one maximum
 _RESIDENT_DIMENSIONS = (16, 32, 64, 128)
 _STEP = 64
 _TILES = 16  # column tiles of one program
-_EXACT_ROWS = 32
+EXACT_ROWS = 32
+# Contraction to fused multiply-adds off: the answer depends on it.
+EXACT_OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,13 @@ def on(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _options(chosen: Configuration) -> dict[str, int]:
+def options(chosen: Configuration) -> dict[str, int]:
+    """Triton's options."""
     return {"num_warps": chosen.warps, "num_stages": chosen.stages}
 
 
-def _meta(chosen: Configuration) -> dict[str, Any]:
+def meta(chosen: Configuration) -> dict[str, Any]:
+    """The kernel's constants."""
     return {"BM": chosen.rows, "BN": chosen.cols, "BK": chosen.step, "RESIDENT": chosen.resident}
 
 
@@ -105,7 +109,7 @@ def row_maxima(
     with on(y.device):
         kernels().row_maxima[grid](
             y, x, offset, out, n_tiles, tiles, y.shape[1] // chosen.step, y.shape[1],
-            out.shape[1], GROUP=group, **_meta(chosen), **_options(chosen),
+            out.shape[1], GROUP=group, **meta(chosen), **options(chosen),
         )  # fmt: skip
     return out
 
@@ -153,7 +157,7 @@ def survivors(
         kernels().survivors[grid](
             y, x, offset, threshold, slots.count, slots.cols, slots.values, n_tiles, tiles,
             y.shape[1] // chosen.step, y.shape[1], slots.cols.shape[1], first_col,
-            **_meta(chosen), **_options(chosen),
+            **meta(chosen), **options(chosen),
         )  # fmt: skip
 
 
@@ -163,9 +167,8 @@ def row_scales(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     largest = torch.empty(n, dtype=torch.float64, device=rows.device)
     inner = torch.empty_like(largest)
     with on(rows.device):
-        kernels().row_scales[(-(-n // _EXACT_ROWS),)](
-            rows, largest, inner, n, d, rows.stride(0), ROWS=_EXACT_ROWS, num_warps=4,
-            enable_fp_fusion=False,
+        kernels().row_scales[(-(-n // EXACT_ROWS),)](
+            rows, largest, inner, n, d, rows.stride(0), ROWS=EXACT_ROWS, **EXACT_OPTIONS,
         )  # fmt: skip
     return largest, inner
 
@@ -180,18 +183,20 @@ class Scaled:
 
     @staticmethod
     def of(rows: torch.Tensor) -> Scaled:
-        """Scale ``rows`` (n, d), float32 or float64, columns contiguous."""
+        """Scale ``rows`` (n, d), float32 or float64."""
+        rows = rows.contiguous()
         return Scaled(rows, *row_scales(rows))
 
 
 def exact_cosines(x: Scaled, y: Scaled, x_row: torch.Tensor, y_row: torch.Tensor) -> torch.Tensor:
     """The exact cosine of each pair of rows: ``x_row``, ``y_row`` int64 (pairs,) to float64."""
+    x_row, y_row = x_row.contiguous(), y_row.contiguous()  # numpy.nonzero's are not
     out = torch.empty(len(x_row), dtype=torch.float64, device=x_row.device)
     if len(out):
         with on(out.device):
-            kernels().exact_cosines[(-(-len(out) // _EXACT_ROWS),)](
+            kernels().exact_cosines[(-(-len(out) // EXACT_ROWS),)](
                 x.rows, x.largest, x.inner, y.rows, y.largest, y.inner, x_row, y_row, out,
                 len(out), x.rows.shape[1], x.rows.stride(0), y.rows.stride(0),
-                PAIRS=_EXACT_ROWS, num_warps=4, enable_fp_fusion=False,
+                PAIRS=EXACT_ROWS, **EXACT_OPTIONS,
             )  # fmt: skip
     return out

@@ -246,22 +246,57 @@ class Source:
     def _lists(
         self, y_rows: NDArray[np.int64], found: _Found, wanted: int, again: bool
     ) -> _blocks.Lists:
-        """Exact cosines of candidates: the likeliest, or all of them (``again``)."""
+        """Exact cosines of candidates: the likeliest, or all of them (``again``).
+
+        All of them also for y's of which the likeliest are too close together to be told
+        from what would be dropped: nothing would be certain of such a list.
+        """
         keep = max(_SHORTEST_LIST, 4 * wanted)
-        cols, certain = found.cols, found.certain
-        if not again and cols.shape[1] > keep:
-            best = torch.topk(found.values, keep + 1, dim=1)
-            cols = cols.gather(1, best.indices[:, :keep])
-            # What is dropped has a score + bound of at most the next one's.
-            next_best = best.values[:, keep].to(torch.float64)
-            certain = torch.maximum(certain, next_best + found.margin)
-        level = bounds.level(certain, found.centred, self._columns.scale).cpu().numpy()
-        host_cols = cols.cpu().numpy().astype(np.int64)
-        step = max(1, _EXACT_PAIRS // host_cols.shape[1])
+        level = self._level(found.certain, found.centred)
+        cols = found.cols
+        if again or cols.shape[1] <= keep:
+            return self._exact(y_rows, cols, level, keep)
+        best = torch.topk(found.values, keep + 1, dim=1)
+        # What is dropped has a score + bound of at most the next one's.
+        dropped = best.values[:, keep].to(torch.float64) + found.margin
+        surely = best.values[:, wanted - 1].to(torch.float64) - found.margin
+        vague = (dropped >= surely - 2.0 * self._columns.scale.largest_bound).cpu().numpy()
+        parts = []
+        for rows, likeliest in ((np.flatnonzero(~vague), True), (np.flatnonzero(vague), False)):
+            if not len(rows):
+                continue
+            at = torch.from_numpy(rows).to(cols.device)
+            if likeliest:
+                certain = torch.maximum(found.certain[at], dropped[at])
+                chosen = cols[at].gather(1, best.indices[at, :keep])
+                lists = self._exact(
+                    y_rows[rows], chosen, self._level(certain, found.centred[at]), keep
+                )
+            else:
+                lists = self._exact(y_rows[rows], cols[at], level[rows], keep)
+            parts.append((rows, lists))
+        return _joined(len(y_rows), parts)
+
+    def _level(self, certain: torch.Tensor, centred: torch.Tensor) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (
+            bounds.level(certain, centred, self._columns.scale).cpu().numpy()
+        )
+        return found
+
+    def _exact(
+        self,
+        y_rows: NDArray[np.int64],
+        cols: torch.Tensor,
+        level: NDArray[np.float64],
+        keep: int,
+    ) -> _blocks.Lists:
+        """Lists of the ``keep`` best of these candidates, so many y's at a time as fit."""
+        candidates = cols.cpu().numpy().astype(np.int64)
+        step = max(1, _EXACT_PAIRS // candidates.shape[1])
         parts = []
         for begin in range(0, len(y_rows), step):
             part = slice(begin, begin + step)
-            lists = self._evaluated(y_rows[part], host_cols[part], level[part], keep)
+            lists = self._evaluated(y_rows[part], candidates[part], level[part], keep)
             parts.append((np.arange(len(y_rows))[part], lists))
         return _joined(len(y_rows), parts)
 
