@@ -99,10 +99,10 @@ def scores_of(x, y, centred=True):
     return scores, true * bounds.Y_SCALE * scale, allowed, bounds.Y_SCALE * scale
 
 
-@pytest.mark.parametrize("d", [1, 3, 16, 17, 64, 130, 300])
+@pytest.mark.parametrize("d", [1, 16, 129])
 @pytest.mark.parametrize("name", ["gaussian", "narrow_cone", "near_ties", "mixed_columns"])
 def test_scores_are_within_their_bounds(name, d):
-    x, y = cases.make(name, 70, 60, d)
+    x, y = cases.make(name, 40, 60, d)
     scores, true, allowed, _ = scores_of(np.asarray(x), np.asarray(y))
     assert (np.abs(scores - true) <= allowed).all()
 
@@ -174,7 +174,7 @@ def test_maxima_and_survivors_are_those_of_the_scores(rng, d):
         assert (values[row, : len(kept)] == value[row, kept]).all()
 
 
-@pytest.mark.parametrize("d", [1, 7, 8, 37])
+@pytest.mark.parametrize("d", [1, 8, 21])
 @pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32)])
 def test_exact_cosines_are_the_engines_bits(native, rng, d, types):
     for name in ("gaussian", "zero_rows", "mixed_columns", "magnitudes"):
@@ -252,15 +252,15 @@ def test_little_room_splits_what_overflows(native):
     assert_exact(settled, x, y)
 
 
-@pytest.mark.parametrize("d", [4, 70])
+@pytest.mark.parametrize("d", [4, 40])
 def test_streamed_panels(native, d):
     """Codes on the host, two tiles at a time on the device, until what is left fits."""
-    x, y = cases.make("gaussian", 600, 560, d)
+    x, y = cases.make("gaussian", 600, 400, d)
     tile = launch.TILE * launch.padded_dimension(d) * 2
     free = int((640 * 24 + 2**20 + 2 * 2 * tile) / 0.9) + 100
     residence = memory.decide(free, 600, launch.padded_dimension(d), 4 * d, launch.TILE)
     assert not residence.codes_stay
-    made, settled = run(native, x, y, block=112, free=free)
+    made, settled = run(native, x, y, block=134, free=free)
     assert_exact(settled, x, y)
     counters = made.counters()
     assert counters["panels_read"] > 4

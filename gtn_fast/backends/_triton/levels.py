@@ -53,7 +53,8 @@ def with_members(
     short = take < left
     worst = np.where(short, lists.cosine, -np.inf)
     best_short = worst.max(axis=1)
-    last = rank[classes.members[classes.next[of] + np.maximum(take, 1) - 1]]
+    last = np.full(short.shape, _blocks.NO_RANK)
+    last[short] = rank[classes.members[classes.next[of[short]] + take[short] - 1]]
     at_best = short & (lists.cosine == best_short[:, None])
     last_rank = np.where(at_best, last, _blocks.NO_RANK).min(axis=1)
     return _blocks.Lists(x_rows, cosine, *_stricter(lists, best_short, last_rank))

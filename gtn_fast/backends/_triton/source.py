@@ -308,10 +308,11 @@ class Source:
         keep: int,
     ) -> _blocks.Lists:
         classes = self._columns.classes
-        of_col = self._columns.class_of[cols]
-        heads = np.where(cols >= 0, classes.members[classes.next[of_col]], -1)
+        heads = np.full(cols.shape, -1, np.int64)
+        there = cols >= 0
+        heads[there] = classes.heads(self._columns.class_of[cols[there]])
         cosine = self._cosines(y_rows, heads)
-        self.counters["rescored"] += float((heads >= 0).sum())
+        self.counters["rescored"] += float(there.sum())
         lists = _blocks.Lists(
             heads, cosine, level, np.full(len(y_rows), _blocks.NO_RANK, np.uint32)
         )
