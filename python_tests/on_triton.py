@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import reference
+from gtn_fast import bench_gpu, reference
 from gtn_fast.backends import _blocks, registry
 from gtn_fast.backends import triton as backend
 from gtn_fast.backends._triton import (
@@ -442,3 +442,17 @@ def test_the_backend_says_what_it_computes_with():
     assert registry.why_not("triton") is None
     assert backend.instructions().endswith("interpreter" if DEVICE.type == "cpu" else "cuda")
     assert columns.Columns.__doc__
+
+
+def test_the_benchmark_runs(native, monkeypatch):
+    """Small, with torch as the only peer; the peers that need a GPU were never run."""
+    monkeypatch.setattr(bench_gpu, "QUICK", ((150, 4),))
+    monkeypatch.setattr(bench_gpu, "REPETITIONS", 1)
+    said = []
+    (row,) = bench_gpu.run("cuda", quick=True, threads=1, say=said.append, on=DEVICE)
+    assert (row.n, row.d) == (150, 4)
+    assert row.seconds > 0
+    assert row.peers["torch"] > 0
+    assert row.engine["screened"] > 0
+    assert said[0].endswith("verified")
+    assert "interpreter" in bench_gpu.machine("cuda") or DEVICE.type == "cuda"
