@@ -1,4 +1,4 @@
-"""Compiles every GPU kernel ahead of time and writes their table into docs/gpu.md.
+"""Compiles every GPU kernel ahead of time; writes their table and the floors into docs/gpu.md.
 
     python tools/gpu_kernels.py [--check]
 
@@ -15,7 +15,25 @@ from pathlib import Path
 from gtn_fast.backends._triton import ahead
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
-START, END = "<!-- kernels:start -->", "<!-- kernels:end -->"
+# fp16 products with float32 sums a second (half of the data sheet's dense operations), and
+# scores a second that the epilogue can do: one minimum-or-maximum each, 64 a clock and SM.
+PEAKS = {"A100": (312e12 / 2, 108 * 64 * 1.41e9), "H100": (989.4e12 / 2, 132 * 64 * 1.83e9)}
+
+
+def floors() -> str:
+    """Seconds that the screening of all pairs takes at least, as a Markdown table."""
+    lines = [
+        "| n | d | pairs | A100: products | + epilogue | H100: products | + epilogue |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for n, d in itertools.product((10**6, 10**7), (32, 128, 512)):
+        pairs = n * n / 2
+        cells = [f"{n:,}", str(d), f"{pairs:.0e}"]
+        for products, scores in PEAKS.values():
+            least = pairs * d / products
+            cells += [f"{least:.3g} s", f"{least + pairs / scores:.3g} s"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table() -> str:
@@ -48,12 +66,18 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def filled(page: str, name: str, text: str) -> str:
+    """The page with ``text`` between the marks of that name."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{text}\n{end}{after}"
+
+
 def main() -> int:
-    """Write the table, or with --check say whether it is that of the page."""
+    """Write the tables, or with --check say whether they are those of the page."""
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    made = f"{before}{START}\n{table()}\n{END}{after}"
+    made = filled(filled(page, "floors", floors()), "kernels", table())
     if "--check" in sys.argv[1:]:
         return int(made != page)
     PAGE.write_text(made, encoding="utf-8")

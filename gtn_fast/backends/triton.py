@@ -19,10 +19,9 @@ from gtn_fast.backends import Matched, Progress, _blocks, native
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
-_CHUNK_VALUES = 1 << 24  # float64 values at once on the device: 128 MiB
-# The model of docs/gpu.md: a share of the products' and the epilogue's floor. Not measured.
-_FLOPS, _EPILOGUE_PER_S, _SHARE = 312e12, 108 * 128 * 1.41e9, 0.3
-_EPILOGUE_OPS, _SURVIVOR_S, _BLOCK_S, _CALL_S = 3.0, 2e-7, 2e-3, 0.5
+# The model of docs/gpu.md: half of an A100's floor, and the host's work. Never measured.
+_PRODUCTS_PER_S, _SCORES_PER_S, _SHARE = 156e12, 9.7e12, 0.5
+_HOST_S_PER_ROW, _CALL_S = 1e-6, 1.0
 
 
 def _torch() -> ModuleType:
@@ -66,9 +65,8 @@ def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict seconds and bytes of host memory, by the model of docs/gpu.md (never measured)."""
     del threads
     pairs = n_x * n_y - 0.5 * n_y * n_y
-    padded = max(16, d)
-    floor = pairs * (2.0 * padded / _FLOPS + _EPILOGUE_OPS / _EPILOGUE_PER_S)
-    seconds = _CALL_S + floor / _SHARE + n_y * _SURVIVOR_S + 250 * _BLOCK_S
+    floor = pairs * (max(16, d) / _PRODUCTS_PER_S + 1 / _SCORES_PER_S)
+    seconds = _CALL_S + floor / _SHARE + (n_x + n_y) * _HOST_S_PER_ROW
     return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
 
 

@@ -2,7 +2,7 @@
 
 A column is a class of x's (classes.py). Columns lie in random order, so that the first of
 them are a sample of all. One that is exhausted gets offsets of -inf and is no candidate any
-more; when half of them are, the rest is moved together.
+more; when an eighth of them are, the rest is moved together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gtn_fast.backends._triton.memory import Residence
 
 _ORDER_SEED = 7
 _SAMPLE = 65536  # x's from which centre and scale are taken
-_COMPACT_SHARE = 2
+_COMPACT_SHARE = 8  # an eighth gone: 7 % more to look at on average, 8 n copied in all
 
 
 class Columns:

@@ -316,9 +316,10 @@ class Source:
         lists = _blocks.Lists(
             heads, cosine, level, np.full(len(y_rows), _blocks.NO_RANK, np.uint32)
         )
-        if classes.single:
-            return levels.cut(lists, self._rank, keep)
-        return levels.with_members(levels.cut(lists, self._rank, keep), self._rank, classes, keep)
+        if classes.single and cols.shape[1] <= keep:
+            return lists
+        best = levels.cut(lists, self._rank, keep)
+        return best if classes.single else levels.with_members(best, self._rank, classes, keep)
 
 
 def _padded(rows: torch.Tensor, fill: float) -> torch.Tensor:
