@@ -269,16 +269,21 @@ def test_streamed_panels(native, d):
 
 
 @pytest.mark.parametrize("name", ["integers", "few_rays", "near_ties", "gaussian", "zero_rows"])
-@pytest.mark.parametrize("again", [False, True])
-def test_lists_are_complete_down_to_their_levels(native, name, again):
+@pytest.mark.parametrize("kind", ["first", "again", "many"])
+def test_lists_are_complete_down_to_their_levels(native, name, kind):
+    """``many``: without a threshold, so that candidates are dropped by their scores."""
     x, y = cases.make(name, 260, 50, 3)
     rank = ranks(native, x)
     source = session.make(x, y, rank, threads=1).source
+    again = kind == "again"
+    if kind == "many":
+        source._kth_of_sample = lambda rows, wanted: rows.kth
     turns = native.norm_order(y, threads=1).astype(np.int64)
     first, _, _ = reference.match(x, y)
     source.take(first[turns[:20]])  # as the sequential loop would have
     free = np.setdiff1d(np.arange(260), first[turns[:20]])
     rows = turns[20:]
+    before = source.counters["rescored"]
     lists = source.search(rows, 3, again)
     every = np.broadcast_to(free, (len(rows), len(free))).copy()
     cosine = native.evaluate_lists(x, y, rows, every, threads=1)
@@ -290,6 +295,8 @@ def test_lists_are_complete_down_to_their_levels(native, name, again):
     assert np.isin(lists.x_rows[there], free).all()
     if again:
         assert (within & listed).any(axis=1).all()
+    if (name, kind) == ("gaussian", "many"):
+        assert source.counters["rescored"] - before < 20 * len(rows)
     # A list need not be long, but most must be of use.
     assert (within & listed).any(axis=1).mean() > 0.5
 
