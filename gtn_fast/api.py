@@ -64,8 +64,8 @@ def label(
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
     device : None, str or torch.device
         "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
-        answer. None: where X is, if it is a CUDA tensor with d >= 3, the method is "auto"
-        or "screen" and the GPU backend can run; else "cpu".
+        answer. None: where X is, if it is a CUDA tensor, d >= 3, n_x * n_y * d >= 10**10,
+        the method is "auto" or "screen" and the GPU backend can run; else "cpu".
 
     Returns
     -------
@@ -93,7 +93,7 @@ def label(
     block = _validate.check_integer(block, "block", 0, 2**31 - 1)
     list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
     _progress.check(progress)
-    device = backends.pick_device(_validate.check_device(device), x_in.value, method, d)
+    device = backends.pick_device(_validate.check_device(device), x_in.value, method, n_x, n_y, d)
     kind = device.partition(":")[0]
     parts: list[_groups.Group] | None = None
     if groups is not None:

@@ -111,7 +111,7 @@ def plan(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
     method = _validate.check_method(method, cols)
-    where = backends.pick_device(_validate.check_device(device), data, method, cols)
+    where = backends.pick_device(_validate.check_device(device), data, method, n_x, rows, cols)
     threads = _validate.check_threads(threads)
     return make_plan(n_x, rows, cols, method, threads, data=data, device=where)
 

@@ -208,17 +208,18 @@ def test_equals_the_reference(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_x", "n_y", "d"),
+    ("name", "n_x", "n_y", "d", "rescore"),
     [
-        ("gaussian", 1, 1, 1),
-        ("integers", 129, 60, 1),
-        ("gaussian", 300, 30, 2),
-        ("clustered", 200, 50, 33),
-        ("signs", 128, 128, 7),
-        ("decaying_spectrum", 140, 40, 150),
+        ("gaussian", 1, 1, 1, "host"),
+        ("gaussian", 1, 1, 1, "device"),
+        ("integers", 129, 60, 1, "device"),
+        ("gaussian", 300, 30, 2, "host"),
+        ("clustered", 200, 50, 33, "device"),
+        ("signs", 128, 128, 7, "device"),
+        ("zero_rows", 90, 60, 4, "device"),
+        ("decaying_spectrum", 140, 40, 150, "host"),
     ],
 )
-@pytest.mark.parametrize("rescore", ["host", "device"])
 def test_sizes_and_dimensions(native, name, n_x, n_y, d, rescore):
     x, y = cases.make(name, n_x, n_y, d)
     made, settled = run(native, x, y, rescore=rescore)
@@ -229,7 +230,7 @@ def test_sizes_and_dimensions(native, name, n_x, n_y, d, rescore):
 @pytest.mark.parametrize("name", ["gaussian", "near_ties"])
 def test_rows_that_overflow_get_room(native, name):
     """One place more than a list needs, then as many as there are survivors."""
-    x, y = cases.make(name, 400, 60, 4)
+    x, y = cases.make(name, 250, 60, 4)
 
     def prepare(source):
         source.capacity = 1
@@ -241,7 +242,7 @@ def test_rows_that_overflow_get_room(native, name):
 
 
 def test_little_room_splits_what_overflows(native):
-    x, y = cases.make("near_ties", 130, 5, 3)
+    x, y = cases.make("near_ties", 64, 5, 3)
 
     def prepare(source):
         source.capacity, source._work = 1, 4000

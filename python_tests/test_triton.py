@@ -13,6 +13,7 @@ import cases
 import numpy as np
 import pytest
 import torch
+import triton
 from cli_runs import run
 
 import gtn_fast
@@ -41,7 +42,8 @@ def test_everything_on_the_device(native, interpret):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
          str(HERE / "on_triton.py")],
         capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": interpret},
+        # One thread for torch: its tensors are small here, and its threads would wait.
+        env=os.environ | {"TRITON_INTERPRET": interpret, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
@@ -126,6 +128,8 @@ def test_configurations_cover_every_dimension():
 
 @pytest.mark.slow
 def test_the_table_of_the_docs_is_what_the_compiler_says():
+    if f"Triton {triton.__version__}," not in (ROOT / "docs" / "gpu.md").read_text():
+        pytest.skip("the table is of another version of Triton")
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "gpu_kernels.py"), "--check"],
         capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
@@ -150,6 +154,12 @@ def test_what_stays_on_the_device():
     assert (stream.codes_stay, stream.rows_stay) == (False, False)
     assert stream.panel_cols % 128 == 0
     assert 2 * stream.panel_cols * 512 * 2 <= 8 * 10**9
+
+
+def test_more_rows_than_the_kernels_can_count():
+    assert memory.decide(2**45, memory.MAX_ROWS, 16, 64, 128).codes_stay
+    with pytest.raises(ValueError, match="X has 2147418113 rows; a GPU takes at most 2147418112"):
+        memory.decide(2**45, memory.MAX_ROWS + 1, 16, 64, 128)
 
 
 @pytest.mark.parametrize("n", [1, 1000, 10**6, 10**8])
@@ -184,15 +194,20 @@ class Elsewhere:
 
 def test_a_cuda_tensor_is_labeled_where_it_is(monkeypatch):
     monkeypatch.setattr(backend, "require", lambda: None)
-    pick = backends.pick_device
+    n = 10**5
+
+    def pick(asked, value, method, d, n=n):
+        return backends.pick_device(asked, value, method, n, n, d)
+
     assert pick(None, Elsewhere(), "auto", 3) == "cuda:1"
     assert pick(None, Elsewhere(), "screen", 100) == "cuda:1"
     assert pick(None, Elsewhere(), "auto", 2) == "cpu"  # the circle is linear in n
+    assert pick(None, Elsewhere(), "auto", 100, n=9999) == "cpu"  # done before a GPU starts
     assert pick(None, Elsewhere(), "tree", 3) == "cpu"
     assert pick(None, Elsewhere("cpu"), "auto", 3) == "cpu"
     assert pick(None, np.eye(3), "auto", 3) == "cpu"
     assert pick("cpu", Elsewhere(), "auto", 3) == "cpu"
-    assert pick("cuda", np.eye(3), "auto", 3) == "cuda"
+    assert pick("cuda", np.eye(3), "auto", 3, n=3) == "cuda"
 
     def require():
         raise ImportError("not today")

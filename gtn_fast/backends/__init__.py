@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from gtn_fast.backends import registry
 
 Progress = Callable[[int, int], None]
-GPU_FROM_DIMENSION = 3
+# Where CUDA tensors go by default. Below 10^10 products (n = 10,000 at d = 100) the CPU takes
+# less than a tenth of a second, about what it takes to set the GPU to work.
+GPU_FROM_DIMENSION, GPU_FROM_PRODUCTS = 3, 10**10
 
 
 class Matched(NamedTuple):
@@ -79,16 +81,17 @@ def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[s
     return options
 
 
-def pick_device(asked: str | None, value: Any, method: str, d: int) -> str:
+def pick_device(asked: str | None, value: Any, method: str, n_x: int, n_y: int, d: int) -> str:
     """Return where to compute: as asked, or else where X (``value``) is, if that can be.
 
     A CUDA tensor is labeled on its device by "auto" and "screen", if the GPU backend runs
-    here, from d = 3 on: below, the CPU's methods are linear in n.
+    here and the job is not small, from d = 3 on: below, the CPU's methods are linear in n.
     """
     if asked is not None:
         return asked
     where = str(getattr(value, "device", "cpu"))
     suits = method in ("auto", "screen") and d >= GPU_FROM_DIMENSION
+    suits = suits and n_x * n_y * d >= GPU_FROM_PRODUCTS
     if where.startswith("cuda") and suits and registry.why_not("triton") is None:
         return where
     return "cpu"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_ROWS = 2**31 - 2**16  # columns are counted in 32 bits with sign
 _RESERVE = 0.1  # of the free memory, for torch's allocator and what we do not count
 _WORK_BYTES = 2**30  # scores of groups, places of survivors, a chunk of rows in float64
 _PANELS = 2  # buffers of a stream: one is filled while the other is read
@@ -33,8 +34,11 @@ def decide(
 
     ``n_x`` columns of ``padded`` fp16 codes; ``row_bytes``: of a row of X as stored;
     ``tile``: columns come in multiples of it; ``rows_there``: X is on the device anyway.
-    Raises MemoryError, with both numbers, if not even a stream fits.
+    Raises MemoryError, with both numbers, if not even a stream fits, and ValueError for
+    more rows than the kernels can count.
     """
+    if n_x > MAX_ROWS:
+        raise ValueError(f"X has {n_x} rows; a GPU takes at most {MAX_ROWS}, device='cpu' more")
     room = int(free * (1 - _RESERVE))
     cols = -(-n_x // tile) * tile
     codes = cols * padded * 2

@@ -28,8 +28,9 @@ class Rows:
         self._array, self._device = array, device
         self._dtype = torch.float64 if array.dtype == np.float64 else torch.float32
         there = isinstance(tensor, torch.Tensor) and tensor.device == device
-        self.there = there and device.type == "cuda"
         self._tensor: torch.Tensor | None = tensor.detach() if there else None
+        # As it is read: ``all`` then takes no memory.
+        self.there = there and tensor.dtype == self._dtype and tensor.is_contiguous()
 
     def __call__(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """These rows (n, d), float32 or float64, on the device."""
