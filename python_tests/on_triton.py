@@ -428,6 +428,17 @@ def test_tensors_are_read_where_they_are(native, dtype):
     assert (given_x == x[torch.from_numpy(plain.x_index).to(DEVICE)]).all()
 
 
+def test_defaults_of_torch_change_nothing(native):
+    x, y = cases.make("gaussian", 60, 40, 4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        made, settled = run(native, x, y)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert made._columns.low.dtype == made._columns.high.dtype == torch.float32
+    assert_exact(settled, x, y)
+
+
 def test_rows_from_a_tensor_are_those_of_the_array(rng):
     array = rng.standard_normal((30, 4)).astype(np.float32)
     rows = np.array([7, 0, 29])

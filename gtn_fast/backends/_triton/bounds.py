@@ -38,6 +38,7 @@ and at least k of them do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -77,7 +78,7 @@ def code_scale(sample: torch.Tensor) -> float:
     largest = float(sample.abs().max()) if sample.numel() else 0.0
     if largest < 2.0**-60:  # all alike to the last bits: any scale will do
         return 2.0**60
-    return float(2.0 ** torch.floor(torch.log2(torch.tensor(_AIM / largest))).item())
+    return float(2.0 ** math.floor(math.log2(_AIM / largest)))
 
 
 def encode(values: torch.Tensor, scale: float, padded: int) -> Codes:

@@ -69,10 +69,13 @@ class Columns:
         size = (_whole_tiles(cols), padded)
         if self.residence.codes_stay:
             return torch.zeros(size, dtype=torch.float16, device=self.device)
-        return torch.zeros(size, dtype=torch.float16, pin_memory=self.device.type == "cuda")
+        pinned = self.device.type == "cuda"
+        return torch.zeros(size, dtype=torch.float16, device="cpu", pin_memory=pinned)
 
     def _offsets(self, cols: int) -> torch.Tensor:
-        return torch.full((_whole_tiles(cols),), -torch.inf, device=self.device)
+        return torch.full(
+            (_whole_tiles(cols),), -torch.inf, dtype=torch.float32, device=self.device
+        )
 
     def _encode(self, get: Get, heads: NDArray[np.int64], begin: int, end: int) -> None:
         values = bounds.directions(get(heads[begin:end])) - self.centre
