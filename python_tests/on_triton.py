@@ -6,6 +6,8 @@ CPU tensors. On a machine with a GPU it is run a second time, without that, on t
 
 from __future__ import annotations
 
+import contextlib
+
 import cases
 import numpy as np
 import pytest
@@ -319,6 +321,48 @@ def test_compaction_keeps_every_free_column(native):
         assert bool(torch.isfinite(kept.high[column])) == (row in rows)
     assert (kept.low == -kept.high).logical_or(torch.isinf(kept.high)).all()
     assert torch.isinf(kept.high[kept.count :]).all()
+
+
+class Recorder:
+    """Stands for a CUDA stream; events are their places in the log."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def record_event(self):
+        self.log.append(("record", self.name))
+        return len(self.log) - 1
+
+    def wait_event(self, event):
+        self.log.append(("wait", self.name, event))
+
+
+def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypatch):
+    """The order of events on the two streams, without a GPU to run them."""
+    x, y = cases.make("gaussian", 700, 10, 5)
+    free = int((768 * 24 + 2**20 + 2 * 128 * 32) / 0.9) + 100
+    kept = session.make(x, y, ranks(native, x), threads=1, free=free)._columns
+    assert kept.residence.panel_cols == 128
+    log = []
+    kept._copying = Recorder("copy", log)
+    compute = Recorder("compute", log)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: compute)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    for _ in range(2):  # the second search finds the buffers as the first left them
+        begun = len(log)
+        for i, (codes, first) in enumerate(kept.panels()):
+            assert first == 128 * i
+            assert (codes == kept._codes[first : first + len(codes)]).all()
+            log.append(("use", i))
+        arrivals = [k for k in range(begun, len(log)) if log[k] == ("record", "copy")]
+        starts = [entry[2] for entry in log[begun:] if entry[:2] == ("wait", "copy")]
+        uses = [k for k in range(begun, len(log)) if log[k][0] == "use"]
+        assert len(arrivals) == len(starts) == len(uses) == 6
+        for i in range(6):
+            assert ("wait", "compute", arrivals[i]) in log[begun : uses[i]]
+            previous = uses[i - 2] if i >= 2 else begun - 1  # the last to read this buffer
+            assert starts[i] > previous
+            assert log[starts[i]] == ("record", "compute")
 
 
 # ------------------------------------------------------------------ classes and levels
