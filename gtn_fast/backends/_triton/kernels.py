@@ -4,7 +4,7 @@ Screening: ``row_maxima`` and ``survivors`` multiply a tile of y's with tiles of
 tensor cores (fp16 in, fp32 sums) and reduce the scores on chip: to maxima of groups of
 columns, or to the few that reach their row's threshold. Scores never reach global memory.
 
-Deciding: ``row_scales``, ``directions`` and ``exact_cosines`` are the float64 arithmetic of
+Deciding: ``row_scales`` and ``exact_cosines`` are the float64 arithmetic of
 csrc/include/gtn_fast/direction.h, operation by operation. They are right only if nothing
 is contracted to a fused multiply-add: launch.py compiles them with enable_fp_fusion=False,
 and a test reads the PTX.
