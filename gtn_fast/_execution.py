@@ -27,6 +27,11 @@ class Settings:
     options: Mapping[str, Any]
     memory: int | None = None  # bytes beyond X and Y
     storage: Mapping[str, Any] = field(default_factory=dict)  # what "screen" does without it
+    device: str = "cpu"
+
+    def backend(self, strategy: str) -> registry.Backend:
+        """Return what runs this strategy where the run is."""
+        return registry.find(strategy, self.device.partition(":")[0])
 
 
 def make_plans(
@@ -38,11 +43,12 @@ def make_plans(
     threads: int,
     data: Any,
     memory: int | None = None,
+    device: str = "cpu",
 ) -> Plans:
     """Plan the whole, or every distinct pair of group sizes (and how many groups have it)."""
 
     def plan(x: int, y: int, look_at: Any) -> planner.Plan:
-        made = planner.make_plan(x, y, d, method, threads, data=look_at)
+        made = planner.make_plan(x, y, d, method, threads, data=look_at, device=device)
         return made if memory is None else planner.within(made, memory, forced=method != "auto")
 
     if groups is None:
@@ -92,7 +98,7 @@ def _go_on(
     result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), before.y_rows, {})
     if rest:
         sizes = (0, 0, x.shape[1], settings.method, settings.threads)
-        plans = make_plans(rest, *sizes, data=x, memory=settings.memory)
+        plans = make_plans(rest, *sizes, data=x, memory=settings.memory, device=settings.device)
         found = _groups.match(
             x,
             y,
@@ -101,7 +107,8 @@ def _go_on(
             threads=settings.threads,
             progress=progress,
             settled=checkpoint.add,
-            in_place=all(registry.find(each.strategy).in_place for _, each in plans),
+            in_place=all(settings.backend(each.strategy).in_place for _, each in plans),
+            hands_over=all(settings.backend(each.strategy).hands_over for _, each in plans),
             done=len(before.y_rows),
         )
         # In each group the settled ones chose first.
@@ -120,7 +127,8 @@ def _go_on(
 
 def _runner(plans: Plans, settings: Settings, settled_every: float) -> _groups.Run:
     strategies = {(each.n_x, each.n_y): each.strategy for _, each in plans}
-    runners = {name: backends.for_strategy(name) for name in set(strategies.values())}
+    kind = settings.device.partition(":")[0]
+    runners = {name: backends.for_strategy(name, kind) for name in set(strategies.values())}
 
     def run(
         job: _groups.Job, threads: int, progress: Progress | None, settled: Settled | None

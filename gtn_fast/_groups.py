@@ -61,6 +61,7 @@ def match(
     progress: Progress | None,
     settled: Settled | None = None,
     in_place: bool = False,
+    hands_over: bool = False,
     done: int = 0,
 ) -> Matched:
     """Match every group by ``run``; rows of the result are rows of the whole X and Y.
@@ -68,7 +69,8 @@ def match(
     ``order`` holds the groups one after the other as listed, each in its own order of
     choice; counters are summed over groups. Rows of Y in no group have x_index -1.
     ``settled`` gets final pairs, in rows of the whole; ``in_place``: the backend takes row
-    numbers, so that large groups need no copies; ``done``: rows of Y matched before.
+    numbers, so that large groups need no copies; ``hands_over``: it gives final pairs while
+    it goes on; ``done``: rows of Y matched before.
     """
     n_y = len(y)
     starts = np.concatenate(([0], np.cumsum([len(rows) for _, _, rows in groups]))).tolist()
@@ -83,13 +85,19 @@ def match(
             whole.cosine[y_rows] = part.cosine[y_rows]
             whole.order[starts[g] : starts[g + 1]] = part.order
             return part.report
+
+        def in_whole(ys: Rows, xs: Rows, cosine: NDArray[np.float64]) -> None:
+            assert settled is not None
+            settled(y_rows[ys], x_rows[xs], cosine)
+
+        meanwhile = in_whole if settled is not None and hands_over else None
         x_part = x if len(x_rows) == len(x) else x[x_rows]
         y_part = y if len(y_rows) == n_y else y[y_rows]
-        part = run(Job(x_part, y_part, None, None), team, call, None)
+        part = run(Job(x_part, y_part, None, None), team, call, meanwhile)
         whole.x_index[y_rows] = x_rows[part.x_index]
         whole.cosine[y_rows] = part.cosine
         whole.order[starts[g] : starts[g + 1]] = y_rows[part.order]
-        if settled is not None:
+        if settled is not None and meanwhile is None:
             settled(y_rows[part.order], x_rows[part.x_index[part.order]], part.cosine[part.order])
         return part.report
 

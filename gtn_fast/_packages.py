@@ -132,7 +132,7 @@ PACKAGES = (
         "'gtn-fast[faiss-cpu]' or 'gtn-fast[faiss-gpu]'",
         _faiss_devices,
     ),
-    Package("triton", "triton", ("triton",), "GPU kernels; nothing here uses it yet", "triton"),
+    Package("triton", "triton", ("triton",), "GPU kernels of device='cuda'", "triton"),
     Package("matplotlib", "matplotlib", ("matplotlib",), "pictures", "'gtn-fast[plots]'"),
     Package(
         "safetensors",

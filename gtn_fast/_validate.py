@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -199,6 +200,20 @@ def check_threads(threads: Any) -> int:
     if threads is None:
         return min(available_cpus(), MAX_THREADS)
     return check_integer(threads, "threads", 1, MAX_THREADS)
+
+
+def check_device(device: Any) -> str | None:
+    """Return "cpu", "cuda", "cuda:N" or None as they are; ValueError or TypeError otherwise."""
+    if device is None:
+        return None
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(device, torch.device):
+        device = str(device)
+    if not isinstance(device, str):
+        raise TypeError(f"device must be a string, got {type(device).__name__}")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"unknown device {device!r}; valid: 'cpu', 'cuda' or 'cuda:N'")
+    return device
 
 
 def check_seed(seed: Any) -> int:

@@ -54,6 +54,7 @@ def label(
     index: str | None = None,
     min_cosine_ratio: float | None = None,
     exact_below: int | None = None,
+    device: Any = None,
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
@@ -113,6 +114,10 @@ def label(
         engine; ``exact_below``: leave the rest to the exact engine, which is then exact,
         below so many free x's (by default where it is predicted to be quicker, for small
         jobs at once: ``report["engine"]["exact_rows"]``).
+    device : None, str or torch.device
+        "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
+        answer. None: where X is, if it is a CUDA tensor, d >= 3, n_x * n_y * d >= 10**10,
+        the method is "auto" or "screen" and the GPU backend can run; else "cpu".
 
     Returns
     -------
@@ -143,6 +148,8 @@ def label(
     block = _validate.check_integer(block, "block", 0, 2**31 - 1)
     list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
     _progress.check(progress)
+    device = backends.pick_device(_validate.check_device(device), x_in.value, method, n_x, n_y, d)
+    kind = device.partition(":")[0]
     parts: list[_groups.Group] | None = None
     group_labels = None
     if groups is not None:
@@ -150,9 +157,9 @@ def label(
         parts = list(_validate.split_groups(*group_labels))
 
     limit = None if memory is None else _memory.parse(memory)
-    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit)
+    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit, device)
     # Raises before any work if one of them cannot run.
-    runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
+    runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
     given = {
         "quality": quality,
         "nlist": nlist,
@@ -163,9 +170,15 @@ def label(
         "exact_below": exact_below,
     }
     options = backends.check_options(runners, given)
+    if kind != "cpu":
+        options["device"] = device
+        if parts is None and checkpoint is None:  # of parts only the engine's copies are cut out
+            options["tensors"] = (x_in.value, None if y_in is None else y_in.value)
     _check_checkpoint(checkpoint, resume, checkpoint_every, runners)
     seconds = sum(count * each.seconds for count, each in plans)
     drawn_as_needed = y_in is None and limit is not None and parts is None
+    if limit is not None and kind != "cpu":
+        raise ValueError(f"memory goes with device 'cpu', not {device!r}")
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     if drawn_as_needed:
         needed -= 4 * n_x * d
@@ -174,6 +187,8 @@ def label(
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
 
     x = _validate.convert(x_in)
+    if kind != "cpu":
+        x = np.asarray(x)  # of several files: one array
     prepared = time.perf_counter()
     y: Any
     if y_in is not None:
@@ -187,7 +202,9 @@ def label(
         prepared = drawn
 
     storage = {} if limit is None else _storage(plans, x_in, limit, scratch)
-    settings = _execution.Settings(method, threads, block, list_length, options, limit, storage)
+    settings = _execution.Settings(
+        method, threads, block, list_length, options, limit, storage, device
+    )
     state = None
     if checkpoint is not None:
         parameters = {"n_x": n_x, "seed": seed if y_in is None else None}
@@ -207,8 +224,8 @@ def label(
     report: dict[str, Any] = {
         "version": __version__,
         "method": method,
-        **_chosen(plans),
-        "exact": all(registry.find(strategy).exact for strategy in runners),
+        **_chosen(plans, device),
+        "exact": all(registry.find(strategy, kind).exact for strategy in runners),
         "threads": threads,
         "n_x": n_x,
         "n_y": n_y,
@@ -307,15 +324,16 @@ def _needed_bytes(
     return needed
 
 
-def _chosen(plans: Sequence[tuple[int, planner.Plan]]) -> dict[str, Any]:
+def _chosen(plans: Sequence[tuple[int, planner.Plan]], device: str) -> dict[str, Any]:
     """Say which strategy ran, why, and on which instructions."""
     strategies = sorted({each.strategy for _, each in plans})
     # A method, "auto" too, stays with one backend, whatever the sizes of the groups.
-    backend = registry.find(strategies[0])
+    backend = registry.find(strategies[0], device.partition(":")[0])
     chosen: dict[str, Any] = {
         "strategy": strategies[0] if len(strategies) == 1 else "mixed",
         "why": plans[0][1].why,
         "backend": backend.name,
+        "device": device,
         "simd": backend.load().instructions(),
     }
     if len(strategies) > 1:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _memory, _validate
+from gtn_fast import _memory, _validate, backends
 from gtn_fast import _thresholds as t
 from gtn_fast.backends import native, registry
 
@@ -80,6 +80,7 @@ def plan(
     method: str = "auto",
     threads: int | None = None,
     memory: int | str | None = None,
+    device: Any = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -92,7 +93,7 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads, memory
+    method, threads, memory, device
         As in ``label``.
 
     Raises
@@ -118,7 +119,11 @@ def plan(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
     method = _validate.check_method(method, cols)
-    made = make_plan(n_x, rows, cols, method, _validate.check_threads(threads), data=data)
+    where = backends.pick_device(_validate.check_device(device), data, method, n_x, rows, cols)
+    threads = _validate.check_threads(threads)
+    if memory is not None and where != "cpu":
+        raise ValueError(f"memory goes with device 'cpu', not {where!r}")
+    made = make_plan(n_x, rows, cols, method, threads, data=data, device=where)
     return made if memory is None else within(made, _memory.parse(memory), forced=method != "auto")
 
 
@@ -130,8 +135,11 @@ def make_plan(
     threads: int,
     *,
     data: Any = None,
+    device: str = "cpu",
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
+    if device != "cpu":
+        return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
         spread = look(data)
@@ -180,6 +188,14 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     return replace(
         plan, strategy="screen", seconds=seconds, bytes=needed, why=why, scratch_bytes=scratch
     )
+
+
+def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: str) -> Plan:
+    """Plan for a GPU: its backend has one strategy, and its own prediction."""
+    strategy, why = ("screen", f"on {device}") if method == "auto" else (method, "asked for")
+    backend = registry.find(strategy, device.partition(":")[0])
+    seconds, needed = backend.load().predict(n_x, n_y, d, threads)
+    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
 
 
 def choose(

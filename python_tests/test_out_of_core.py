@@ -139,6 +139,8 @@ def test_within_a_limit_another_strategy_or_a_scratch_file(native):
     assert "in a file" in str(tight)
     with pytest.raises(MemoryError, match=r"need at least .*, memory allows 95.4 MiB"):
         gtn_fast.plan(10**6, 10**6, 500, memory="100MB")
+    with pytest.raises(ValueError, match=r"memory goes with device 'cpu', not 'cuda'"):
+        gtn_fast.plan(10**6, 10**6, 5, device="cuda", memory="1GB")
     with pytest.raises(MemoryError, match=r"method 'tree' needs about"):
         gtn_fast.plan(10**6, 10**6, 5, method="tree", memory="1MB")
 

@@ -4,6 +4,7 @@
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
     faiss.py      candidates from an index of FAISS: approximate
+    triton.py     a GPU: screen
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 
@@ -11,10 +12,10 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
                     options: those that its entry in the registry names, if they were given
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
-                    and, if the entry says ``in_place``, x_rows, y_rows (the rows that take
-                    part, int64, ascending), settled and settled_every (seconds),
-                    out_of_core (x is in files larger than memory) and scratch (a folder
-                    for what does not fit beside it)
+                    and, if the entry says ``hands_over``, settled and settled_every
+                    (seconds); if it says ``in_place``, x_rows, y_rows (the rows that take
+                    part, int64, ascending), out_of_core (x is in files larger than memory)
+                    and scratch (a folder for what does not fit beside it)
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
     check(options) -> options
@@ -38,6 +39,9 @@ from gtn_fast.backends import registry
 Progress = Callable[[int, int], None]
 # (rows of Y, rows of X, cosines): pairs that became final since the last call
 Settled = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
+# Where CUDA tensors go by default. Below 10^10 products (n = 10,000 at d = 100) the CPU takes
+# less than a tenth of a second, about what it takes to set the GPU to work.
+GPU_FROM_DIMENSION, GPU_FROM_PRODUCTS = 3, 10**10
 
 
 class Matched(NamedTuple):
@@ -88,6 +92,22 @@ def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[s
         for backend in running:
             options = backend.load().check(options)
     return options
+
+
+def pick_device(asked: str | None, value: Any, method: str, n_x: int, n_y: int, d: int) -> str:
+    """Return where to compute: as asked, or else where X (``value``) is, if that can be.
+
+    A CUDA tensor is labeled on its device by "auto" and "screen", if the GPU backend runs
+    here and the job is not small, from d = 3 on: below, the CPU's methods are linear in n.
+    """
+    if asked is not None:
+        return asked
+    where = str(getattr(value, "device", "cpu"))
+    suits = method in ("auto", "screen") and d >= GPU_FROM_DIMENSION
+    suits = suits and n_x * n_y * d >= GPU_FROM_PRODUCTS
+    if where.startswith("cuda") and suits and registry.why_not("triton") is None:
+        return where
+    return "cpu"
 
 
 def for_strategy(strategy: str, device: str = "cpu") -> Match:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import Progress, native
+from gtn_fast.backends import Settled as HandOver
 
 NO_RANK = np.uint32(0xFFFFFFFF)
 _SMALLEST_BLOCK = 32
@@ -74,11 +75,13 @@ def match(
     list_length: int = 0,
     wanted: int = 3,
     progress: Progress | None = None,
+    hand_over: HandOver | None = None,
 ) -> dict[str, float]:
     """Let rows of Y choose, in the order ``turns``, from position ``settled.done`` on.
 
     ``x_rank`` (n_x,): every x's place in norm order; ties go to the smaller. Ends before
-    position ``stop`` (all by default). Returns counters.
+    position ``stop`` (all by default). ``hand_over`` gets the pairs of every block. Returns
+    counters.
     """
     engine = native.module()
     stop = len(turns) if stop is None else stop
@@ -90,6 +93,8 @@ def match(
         dry = _match_block(engine, source, x_rank, rows, settled, wanted, count)
         settled.done += len(rows)
         count["blocks"] += 1
+        if hand_over is not None:
+            hand_over(rows, settled.x_index[rows], settled.cosine[rows])
         if progress is not None:
             progress(settled.done, len(turns))
         if not block:

@@ -20,7 +20,8 @@ class Backend:
     method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
     of the module, which has the functions that backends/__init__.py lists; ``options``:
     arguments of ``label`` that go to this backend alone, by their names; ``in_place``: it
-    matches row numbers out of X and Y and hands over pairs as they become final.
+    matches row numbers out of X and Y; ``hands_over``: it hands over pairs as they become
+    final.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Backend:
     description: str
     options: tuple[str, ...] = ()
     in_place: bool = False
+    hands_over: bool = False
 
     def load(self) -> ModuleType:
         """Import the module. Light: what it needs is imported when it is used."""
@@ -48,6 +50,7 @@ BACKENDS = (
         needs=("gtn_fast._native",),
         description="the C++ engine",
         in_place=True,
+        hands_over=True,
     ),
     Backend(
         name="reference",
@@ -75,6 +78,17 @@ BACKENDS = (
             "min_cosine_ratio",
             "exact_below",
         ),
+    ),
+    Backend(
+        name="triton",
+        module="gtn_fast.backends.triton",
+        exact=True,
+        devices=("cuda",),
+        strategies=("screen",),
+        needs=("torch", "triton", "gtn_fast._native", "a CUDA GPU"),
+        description="screening on tensor cores",
+        options=("device", "tensors"),
+        hands_over=True,
     ),
 )
 

@@ -66,6 +66,7 @@ def add(commands: Commands) -> None:
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--device", help="cpu (default), cuda or cuda:N")
 
 
 def _add_approximate(label: argparse.ArgumentParser) -> None:
@@ -118,6 +119,7 @@ def _label(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         checkpoint_every=arguments.checkpoint_every,
         **{name: getattr(arguments, name) for name in _APPROXIMATE},
+        device=arguments.device,
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
@@ -209,7 +211,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     sizes = (arguments.n, arguments.d)
-    how = {name: getattr(arguments, name) for name in ("method", "threads", "memory")}
+    how = {name: getattr(arguments, name) for name in ("method", "threads", "memory", "device")}
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")

@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     bench = commands.add_parser("bench", help="this machine against the installed peers")
     bench.set_defaults(run=_bench)
     bench.add_argument("--out", default="bench_output", metavar="DIR", help="default: bench_output")
+    bench.add_argument("--device", help="cuda or cuda:N: a GPU beside brute force on the same")
 
     demo = commands.add_parser("demo", help="label a million points; make new digits; draw it")
     demo.set_defaults(run=_demo)
@@ -27,6 +28,8 @@ def add(commands: Commands) -> None:
 def _bench(arguments: argparse.Namespace) -> int:
     from gtn_fast import bench
 
+    if arguments.device not in (None, "cpu"):
+        return _bench_gpu(arguments)
     out = folder(arguments.out)
     note = bench.openblas_note()
     if note:
@@ -44,6 +47,19 @@ def _bench(arguments: argparse.Namespace) -> int:
         print(f"gtn-fast: note: no picture without matplotlib; table in {out}", file=sys.stderr)
     else:
         print(f"wrote {out / 'bench.md'} and {out / 'bench.png'}")
+    return OK
+
+
+def _bench_gpu(arguments: argparse.Namespace) -> int:
+    from gtn_fast import bench_gpu
+
+    bench_gpu.require(arguments.device)
+    out = folder(arguments.out)
+    rows = bench_gpu.run(arguments.device, quick=arguments.quick, threads=arguments.threads)
+    table = bench_gpu.table(rows)
+    caption = bench_gpu.machine(arguments.device)
+    _files.write_text(out / "bench_gpu.md", f"{table}\n{caption}\n")
+    print(f"\n{table}\nwrote {out / 'bench_gpu.md'}")
     return OK
 
 

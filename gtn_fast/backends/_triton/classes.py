@@ -1,0 +1,96 @@
+"""Rows of X of one and the same direction: one column for all of them.
+
+Their cosines with anything are equal to the last bit, so they are taken in norm order, and
+only the first that is free can be chosen. Without this a tie of a million rows would be a
+million candidates for every y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gtn_fast.backends._triton import bounds
+
+_HASH_SEED = 20240611
+
+Get = Callable[[NDArray[np.int64]], torch.Tensor]
+
+
+class Classes:
+    """Classes of rows with their free members, in norm order.
+
+    ``members`` (n_x,) holds the rows class by class; class c has those from ``next[c]`` to
+    ``end[c]`` left. ``of_row`` (n_x,) is the class of a row. ``single``: no class ever had
+    two.
+    """
+
+    def __init__(self, of_row: NDArray[np.int64], rank: NDArray[np.uint32]) -> None:
+        size = np.bincount(of_row)
+        self.of_row = of_row
+        self.end = np.cumsum(size)
+        self.next = self.end - size
+        self.single = len(size) == len(of_row)
+        if self.single:
+            self.members = np.empty(len(of_row), np.int64)
+            self.members[of_row] = np.arange(len(of_row))
+        else:
+            self.members = np.lexsort((rank, of_row)).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.next)
+
+    def heads(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first free row of each of these classes, which must have one."""
+        found: NDArray[np.int64] = self.members[self.next[classes]]
+        return found
+
+    def left(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows of each are free."""
+        return self.end[classes] - self.next[classes]
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """These rows, first in their classes, are taken; return the classes they are of."""
+        touched, count = np.unique(self.of_row[rows], return_counts=True)
+        self.next[touched] += count
+        return touched
+
+
+def find(n: int, get: Get, chunk: int) -> NDArray[np.int64]:
+    """The class of every row, int64 (n,). ``get`` gives rows on the device, ``chunk`` at once.
+
+    Rows are put together by a hash of x / max |x_i| and compared value by value before they
+    count as equal; what only shares a hash gets a class of its own.
+    """
+    hashes = torch.cat([_hashes(get(rows)).cpu() for rows in _chunks(np.arange(n), chunk)])
+    _, inverse = torch.unique(hashes, return_inverse=True)
+    of_row: NDArray[np.int64] = inverse.numpy().astype(np.int64)
+    first = np.full(n, n, np.int64)
+    np.minimum.at(first, of_row, np.arange(n))
+    others = np.flatnonzero(first[of_row] != np.arange(n))
+    different = [
+        rows[(bounds.scaled(get(rows)) != bounds.scaled(get(first[of_row[rows]])))
+             .any(dim=1).cpu().numpy()]
+        for rows in _chunks(others, chunk)
+    ]  # fmt: skip
+    if different:
+        alone = np.concatenate(different)
+        of_row[alone] = of_row.max() + 1 + np.arange(len(alone))
+    return of_row
+
+
+def _chunks(rows: NDArray[np.int64], chunk: int) -> list[NDArray[np.int64]]:
+    return [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
+
+
+def _hashes(rows: torch.Tensor) -> torch.Tensor:
+    """64 bits of each row's x / max |x_i|; equal rows have equal hashes."""
+    bits = (bounds.scaled(rows) + 0.0).view(torch.int64)  # + 0.0: no -0.0
+    random = np.random.default_rng(_HASH_SEED).integers(-(2**62), 2**62, rows.shape[1])
+    multiplier = torch.from_numpy(2 * random + 1).to(rows.device)
+    mixed = (bits ^ (bits >> 32)) * multiplier
+    mixed = (mixed ^ (mixed >> 29)) * multiplier
+    return (mixed ^ (mixed >> 32)).sum(dim=1)

@@ -1,0 +1,122 @@
+"""Screening on a GPU: tensor cores rule candidates out, float64 decides (docs/gpu.md).
+
+With TRITON_INTERPRET=1 in the environment the same code runs on CPU tensors in Triton's
+interpreter; that is for tests.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _packages
+from gtn_fast.backends import Matched, Progress, _blocks, native
+from gtn_fast.backends import Settled as HandOver
+
+_SMALLEST_CAPABILITY = (8, 0)
+_CPU = "leave device out or take device='cpu' (the same answer)"
+# The model of docs/gpu.md: half of an A100's floor, and the host's work. Never measured.
+_PRODUCTS_PER_S, _SCORES_PER_S, _SHARE = 156e12, 9.7e12, 0.5
+_HOST_S_PER_ROW, _CALL_S = 1e-6, 1.0
+
+
+def _torch() -> ModuleType:
+    return _packages.load("torch", "torch", f"pip install 'gtn-fast[torch]', or {_CPU}")
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def require() -> None:
+    """Raise ImportError, with reason and remedy, unless torch, Triton and a GPU are there."""
+    torch = _torch()
+    _packages.load("triton", "triton", f"pip install triton, or {_CPU}")
+    native.require()
+    if _interpreted():
+        return
+    if torch.version.cuda is None:
+        raise ImportError(
+            f"torch {torch.__version__} is built without CUDA: install a CUDA build, or {_CPU}"
+        )
+    if not torch.cuda.is_available():
+        raise ImportError(f"torch finds no CUDA device: check nvidia-smi, or {_CPU}")
+    capability = torch.cuda.get_device_capability()
+    if capability < _SMALLEST_CAPABILITY:
+        raise ImportError(
+            f"{torch.cuda.get_device_name()} has compute capability"
+            f" {'.'.join(map(str, capability))}, 8.0 is needed (Ampere or later): {_CPU}"
+        )
+
+
+def instructions() -> str:
+    """Return what computes: Triton's version, and whether it is its interpreter."""
+    import triton
+
+    where = "interpreter" if _interpreted() else "cuda"
+    return f"triton {triton.__version__}, {where}"
+
+
+def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
+    """Predict seconds and bytes of host memory, by the model of docs/gpu.md (never measured)."""
+    del threads
+    pairs = n_x * n_y - 0.5 * n_y * n_y
+    floor = pairs * (max(16, d) / _PRODUCTS_PER_S + 1 / _SCORES_PER_S)
+    seconds = _CALL_S + floor / _SHARE + (n_x + n_y) * _HOST_S_PER_ROW
+    return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
+
+
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
+    device: str | None = None,
+    tensors: tuple[Any, Any] | None = None,
+    settled: HandOver | None = None,
+    settled_every: float = 0.0,
+) -> Matched:
+    """Match on ``device`` ("cuda" by default).
+
+    ``tensors``: X and Y as the caller gave them; where they are tensors on the device,
+    rows are read there. ``strategy`` is "screen".
+    """
+    from gtn_fast.backends._triton import session
+
+    del strategy, settled_every  # a block takes long enough
+    session.find_device(device or "cuda")  # before any work
+    began = time.perf_counter()
+    engine = native.module()
+    order = engine.norm_order(x, threads=threads)
+    rank = np.empty(len(x), np.uint32)
+    rank[order] = np.arange(len(x), dtype=np.uint32)
+    turns = engine.norm_order(y, threads=threads).astype(np.int64)
+    made = session.make(
+        x, y, rank, threads=threads, device=device or "cuda", tensors=tensors or (None, None)
+    )
+    packed = time.perf_counter()
+    state = _blocks.Settled(len(x), len(y))
+    count = _blocks.match(
+        made.source,
+        rank,
+        turns,
+        state,
+        block=block,
+        list_length=list_length,
+        progress=progress,
+        hand_over=settled,
+    )
+    made.check(state)
+    count |= made.counters()
+    count["pack_seconds"] = packed - began
+    count["match_seconds"] = time.perf_counter() - packed
+    return Matched(state.x_index, state.cosine, turns, count)

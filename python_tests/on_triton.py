@@ -1,0 +1,522 @@
+"""The Triton backend against the oracle; test_triton.py runs this file in a process of its own.
+
+There, TRITON_INTERPRET=1 is set before triton is imported: kernels run in its interpreter, on
+CPU tensors. On a machine with a GPU it is run a second time, without that, on the GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import cases
+import numpy as np
+import pytest
+import torch
+
+import gtn_fast
+from gtn_fast import bench_gpu, reference
+from gtn_fast.backends import _blocks, registry
+from gtn_fast.backends import triton as backend
+from gtn_fast.backends._triton import (
+    bounds,
+    classes,
+    columns,
+    exact,
+    launch,
+    levels,
+    memory,
+    session,
+)
+
+DEVICE = session.find_device("cuda")
+PLENTY = 1 << 34
+
+
+def ranks(native, x):
+    rank = np.empty(len(x), np.uint32)
+    rank[native.norm_order(x, threads=2)] = np.arange(len(x), dtype=np.uint32)
+    return rank
+
+
+def run(native, x, y, *, block=64, list_length=0, prepare=None, **options):
+    """Match through a session of its own; the session and what was settled."""
+    rank = ranks(native, x)
+    made = session.make(x, y, rank, threads=2, **options)
+    if prepare is not None:
+        prepare(made.source)
+    turns = native.norm_order(y, threads=2).astype(np.int64)
+    settled = _blocks.Settled(len(x), len(y))
+    _blocks.match(made.source, rank, turns, settled, block=block, list_length=list_length)
+    made.check(settled)
+    return made, settled
+
+
+def assert_exact(settled, x, y):
+    expected, cosine, _ = reference.match(x, y)
+    assert (settled.x_index == expected).all()
+    assert (settled.cosine == cosine).all()
+
+
+# ------------------------------------------------------------------ the bound
+
+
+def worst_rounding():
+    """A dimension in which 1/sqrt(d) rounds badly in fp16: all residuals point one way."""
+    error = {
+        d: abs(float(np.float16(1024 / np.sqrt(d))) * np.sqrt(d) / 1024 - 1) for d in range(2, 60)
+    }
+    return max(error, key=error.__getitem__)
+
+
+def scores_of(x, y, centred=True):
+    """Scores by the kernel with no offset, what they stand for in float64, and the bounds."""
+    d = x.shape[1]
+    padded = launch.padded_dimension(d)
+    p, q = (bounds.directions(torch.from_numpy(a).to(DEVICE)) for a in (y, x))
+    centre = q.mean(dim=0) if centred else torch.zeros(d, dtype=torch.float64, device=DEVICE)
+    z = q - centre
+    scale = bounds.code_scale(z)
+    made_x, made_y = bounds.encode(z, scale, padded), bounds.encode(p, bounds.Y_SCALE, padded)
+    bound = bounds.column_bound(made_x)
+    packed = bounds.Scale(scale, float(made_x.norm.max()), float(bound.max()), d, padded)
+    n_x, n_y = len(x), len(y)
+
+    def tiles(codes):
+        out = torch.zeros((-(-len(codes) // launch.TILE) * launch.TILE, padded),
+                          dtype=torch.float16, device=DEVICE)  # fmt: skip
+        out[: len(codes)] = codes
+        return out
+
+    # Every x alone in its group of columns: its score is the group's maximum.
+    group = launch.GROUPS[0]
+    apart = torch.zeros((n_x * group, padded), dtype=torch.float16, device=DEVICE)
+    apart[::group] = made_x.codes
+    y_codes, x_codes = tiles(made_y.codes), tiles(apart)
+    offset = torch.full((len(x_codes),), -torch.inf, device=DEVICE)
+    offset[: len(apart) : group] = 0
+    maxima = launch.row_maxima(y_codes, x_codes, offset, len(x_codes), group, d)
+    scores = maxima[:n_y, :n_x].cpu().numpy().astype(np.float64)
+    true = (p.cpu().numpy().astype(np.longdouble)) @ (z.cpu().numpy().T.astype(np.longdouble))
+    allowed = bounds.row_margin(made_y, packed)[:, None].cpu().numpy() + bound.cpu().numpy()
+    return scores, true * bounds.Y_SCALE * scale, allowed, bounds.Y_SCALE * scale
+
+
+@pytest.mark.parametrize("d", [1, 16, 129])
+@pytest.mark.parametrize("name", ["gaussian", "narrow_cone", "near_ties", "mixed_columns"])
+def test_scores_are_within_their_bounds(name, d):
+    x, y = cases.make(name, 40, 60, d)
+    scores, true, allowed, _ = scores_of(np.asarray(x), np.asarray(y))
+    assert (np.abs(scores - true) <= allowed).all()
+
+
+def test_the_bound_is_nearly_reached_and_not_vacuous():
+    """Where all rounding errors point one way, half of the bound would be too little."""
+    d = worst_rounding()
+    ones = np.ones((3, d))
+    scores, true, allowed, _ = scores_of(ones, ones, centred=False)
+    share = float(np.abs(scores - true).max() / allowed.min())
+    assert 0.8 < share <= 1
+    x, y = cases.make("gaussian", 70, 60, 64)
+    _, _, allowed, unit = scores_of(x, y)
+    assert allowed.max() / unit < 1.5e-3  # of a cosine
+
+
+def test_codes_that_are_cut_say_so():
+    values = torch.tensor([[0.5, 1e9], [0.25, 0.125]], dtype=torch.float64)
+    made = bounds.encode(values, 1.0, 16)
+    assert torch.isfinite(made.codes).all()
+    assert made.residual[0] >= 1e9 - 60000
+    assert made.residual[1] == 0
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-30, 1e-17, 1.0, 2.0])
+def test_the_scale_is_a_power_of_two_in_range(largest):
+    scale = bounds.code_scale(torch.tensor([[largest, -largest / 3]], dtype=torch.float64))
+    assert np.frexp(scale)[0] == 0.5
+    assert scale * largest <= 2**11
+    assert scale * largest > 2**9 or largest < 2.0**-60
+
+
+# ------------------------------------------------------------------ the kernels
+
+
+def device(array):
+    return torch.from_numpy(array).to(DEVICE)
+
+
+@pytest.mark.parametrize("d", [5, 128, 129])
+def test_maxima_and_survivors_are_those_of_the_scores(rng, d):
+    """Small integers, whose products fp16 and float32 hold exactly: compared with ==."""
+    padded = launch.padded_dimension(d)
+    y, x = np.zeros((128, padded)), np.zeros((384, padded))
+    y[:100, :d], x[:300, :d] = rng.integers(-3, 4, (100, d)), rng.integers(-3, 4, (300, d))
+    offset = np.full(384, -np.inf, np.float32)
+    offset[:300] = rng.integers(-2, 3, 300)
+    offset[rng.permutation(300)[:50]] = -np.inf
+    value = y @ x.T + offset
+    y, x = device(y.astype(np.float16)), device(x.astype(np.float16))
+    for group in launch.GROUPS:
+        got = launch.row_maxima(y, x, device(offset), 256, group, d).cpu().numpy()
+        assert (got == value[:, :256].reshape(128, -1, group).max(axis=2)).all()
+
+    threshold = np.full(128, np.inf, np.float32)
+    threshold[:100] = np.sort(value[:100], axis=1)[:, -12]
+    threshold[7] = value[7].max() + 1  # nothing
+    capacity = 12
+    slots = launch.Slots.empty(128, capacity, DEVICE)
+    launch.survivors(y, x, device(offset), device(threshold), slots, 1000, d)
+    wanted = value >= threshold[:, None]
+    assert (slots.count.cpu().numpy() == wanted.sum(axis=1)).all()
+    assert wanted.sum(axis=1).max() > capacity  # some overflow, and are counted in full
+    cols, values = slots.cols.cpu().numpy(), slots.values.cpu().numpy()
+    for row in range(128):
+        kept = cols[row, : min(capacity, wanted[row].sum())] - 1000
+        assert len(set(kept)) == len(kept)
+        assert wanted[row, kept].all()
+        assert (values[row, : len(kept)] == value[row, kept]).all()
+
+
+@pytest.mark.parametrize("d", [1, 8, 21])
+@pytest.mark.parametrize("types", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_exact_cosines_are_the_engines_bits(native, rng, d, types):
+    for name in ("gaussian", "zero_rows", "mixed_columns", "magnitudes"):
+        x, y = (a.astype(t) for a, t in zip(cases.make(name, 50, 40, d), types, strict=True))
+        x[np.isinf(x)], y[np.isinf(y)] = 1, 1
+        x_row, y_row = rng.integers(0, 50, 300), rng.integers(0, 40, 300)
+        got = launch.exact_cosines(
+            launch.Scaled.of(device(x)),
+            launch.Scaled.of(device(np.asfortranarray(y))),
+            device(np.repeat(x_row, 2))[::2],  # nothing need be contiguous
+            device(y_row),
+        )
+        expected = native.evaluate_lists(x, y, y_row, x_row[:, None].copy(), threads=1)[:, 0]
+        assert (got.cpu().numpy() == expected).all()
+    nothing = torch.empty(0, dtype=torch.int64, device=DEVICE)
+    scaled = launch.Scaled.of(device(x))
+    assert len(launch.exact_cosines(scaled, scaled, nothing, nothing)) == 0
+
+
+# ------------------------------------------------------------------ the whole
+
+
+@pytest.mark.parametrize("name", sorted(cases.ALL))
+def test_equals_the_reference(name):
+    x, y = cases.make(name, 131, 126, 5)
+    matched = backend.match(x, y, strategy="screen", threads=2, block=42)
+    expected, cosine, order = reference.match(x, y)
+    assert (matched.x_index == expected).all()
+    assert (matched.cosine == cosine).all()
+    assert (matched.order == order).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "n_x", "n_y", "d", "rescore"),
+    [
+        ("gaussian", 1, 1, 1, "host"),
+        ("gaussian", 1, 1, 1, "device"),
+        ("integers", 129, 60, 1, "device"),
+        ("gaussian", 300, 30, 2, "host"),
+        ("clustered", 200, 50, 33, "device"),
+        ("signs", 128, 128, 7, "device"),
+        ("zero_rows", 90, 60, 4, "device"),
+        ("decaying_spectrum", 140, 40, 150, "host"),
+    ],
+)
+def test_sizes_and_dimensions(native, name, n_x, n_y, d, rescore):
+    x, y = cases.make(name, n_x, n_y, d)
+    made, settled = run(native, x, y, rescore=rescore)
+    assert_exact(settled, x, y)
+    assert made.counters()["rescored_on_device"] == (rescore == "device")
+
+
+@pytest.mark.parametrize("name", ["gaussian", "near_ties"])
+def test_rows_that_overflow_get_room(native, name):
+    """One place more than a list needs, then as many as there are survivors."""
+    x, y = cases.make(name, 250, 60, 4)
+
+    def prepare(source):
+        source.capacity = 1
+        source._kth_of_sample = lambda rows, wanted: rows.kth  # no threshold: all x's pass
+
+    made, settled = run(native, x, y, list_length=2, prepare=prepare)
+    assert_exact(settled, x, y)
+    assert made.counters()["overflowed"] >= 60
+
+
+def test_little_room_splits_what_overflows(native):
+    x, y = cases.make("near_ties", 64, 5, 3)
+
+    def prepare(source):
+        source.capacity, source._work = 1, 4000
+        source._kth_of_kept = lambda rows, slots, over, wanted: rows.kth[over]
+        source._kth_of_sample = lambda rows, wanted: rows.kth
+
+    _, settled = run(native, x, y, list_length=2, prepare=prepare)
+    assert_exact(settled, x, y)
+
+
+@pytest.mark.parametrize("d", [4, 40])
+def test_streamed_panels(native, d):
+    """Codes on the host, two tiles at a time on the device, until what is left fits."""
+    x, y = cases.make("gaussian", 600, 400, d)
+    tile = launch.TILE * launch.padded_dimension(d) * 2
+    free = int((640 * 24 + 2**20 + 2 * 2 * tile) / 0.9) + 100
+    residence = memory.decide(free, 600, launch.padded_dimension(d), 4 * d, launch.TILE)
+    assert not residence.codes_stay
+    made, settled = run(native, x, y, block=134, free=free)
+    assert_exact(settled, x, y)
+    counters = made.counters()
+    assert counters["panels_read"] > 4
+    assert counters["compactions"] >= 2
+    assert made._columns.residence.codes_stay  # in the end
+
+
+@pytest.mark.parametrize("name", ["integers", "few_rays", "near_ties", "gaussian", "zero_rows"])
+@pytest.mark.parametrize("kind", ["first", "again", "many"])
+def test_lists_are_complete_down_to_their_levels(native, name, kind):
+    """``many``: without a threshold, so that candidates are dropped by their scores."""
+    x, y = cases.make(name, 260, 50, 3)
+    rank = ranks(native, x)
+    source = session.make(x, y, rank, threads=1).source
+    again = kind == "again"
+    if kind == "many":
+        source._kth_of_sample = lambda rows, wanted: rows.kth
+    turns = native.norm_order(y, threads=1).astype(np.int64)
+    first, _, _ = reference.match(x, y)
+    source.take(first[turns[:20]])  # as the sequential loop would have
+    free = np.setdiff1d(np.arange(260), first[turns[:20]])
+    rows = turns[20:]
+    before = source.counters["rescored"]
+    lists = source.search(rows, 3, again)
+    every = np.broadcast_to(free, (len(rows), len(free))).copy()
+    cosine = native.evaluate_lists(x, y, rows, every, threads=1)
+    listed = (every[:, :, None] == lists.x_rows[:, None, :]).any(axis=2)
+    level, place = lists.level_cosine[:, None], rank[free][None, :]
+    within = (cosine > level) | ((cosine == level) & (place <= lists.level_rank[:, None]))
+    assert (listed | ~within).all()
+    there = lists.x_rows >= 0
+    assert np.isin(lists.x_rows[there], free).all()
+    if again:
+        assert (within & listed).any(axis=1).all()
+    if (name, kind) == ("gaussian", "many"):
+        assert source.counters["rescored"] - before < 20 * len(rows)
+    # A list need not be long, but most must be of use.
+    assert (within & listed).any(axis=1).mean() > 0.5
+
+
+def test_compaction_keeps_every_free_column(native):
+    x, y = cases.make("gaussian", 300, 10, 6)
+    made = session.make(x, y, ranks(native, x), threads=1)
+    kept = made._columns
+    before = dict(zip(kept.class_of.tolist(), kept._codes[:300].tolist(), strict=True))
+    gone = np.random.default_rng(1).permutation(300)[:178]
+    for part in np.split(gone, [42, 84, 126, 168]):
+        kept.take(part)
+    assert kept.compactions == 4
+    assert (kept.count, kept.free) == (132, 122)  # ten gone since the last
+    rows = {int(kept.classes.of_row[row]) for row in np.setdiff1d(np.arange(300), gone)}
+    assert rows <= set(kept.class_of.tolist())
+    for column, row in enumerate(kept.class_of.tolist()):
+        assert kept._codes[column].tolist() == before[row]
+        assert bool(torch.isfinite(kept.high[column])) == (row in rows)
+    assert (kept.low == -kept.high).logical_or(torch.isinf(kept.high)).all()
+    assert torch.isinf(kept.high[kept.count :]).all()
+
+
+class Recorder:
+    """Stands for a CUDA stream; events are their places in the log."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def record_event(self):
+        self.log.append(("record", self.name))
+        return len(self.log) - 1
+
+    def wait_event(self, event):
+        self.log.append(("wait", self.name, event))
+
+
+def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypatch):
+    """The order of events on the two streams, without a GPU to run them."""
+    x, y = cases.make("gaussian", 700, 10, 5)
+    free = int((768 * 24 + 2**20 + 2 * 128 * 32) / 0.9) + 100
+    kept = session.make(x, y, ranks(native, x), threads=1, free=free)._columns
+    assert kept.residence.panel_cols == 128
+    log = []
+    kept._copying = Recorder("copy", log)
+    compute = Recorder("compute", log)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: compute)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    for _ in range(2):  # the second search finds the buffers as the first left them
+        begun = len(log)
+        for i, (codes, first) in enumerate(kept.panels()):
+            assert first == 128 * i
+            assert (codes == kept._codes[first : first + len(codes)]).all()
+            log.append(("use", i))
+        arrivals = [k for k in range(begun, len(log)) if log[k] == ("record", "copy")]
+        starts = [entry[2] for entry in log[begun:] if entry[:2] == ("wait", "copy")]
+        uses = [k for k in range(begun, len(log)) if log[k][0] == "use"]
+        assert len(arrivals) == len(starts) == len(uses) == 6
+        for i in range(6):
+            assert ("wait", "compute", arrivals[i]) in log[begun : uses[i]]
+            previous = uses[i - 2] if i >= 2 else begun - 1  # the last to read this buffer
+            assert starts[i] > previous
+            assert log[starts[i]] == ("record", "compute")
+
+
+# ------------------------------------------------------------------ classes and levels
+
+
+def test_classes_are_rows_of_one_direction():
+    x = np.array([[1.0, 2], [2, 4], [0, 0], [-0.0, 0], [3, 6], [-1, -2], [0, 5], [-0.0, 7]])
+    of = classes.find(len(x), lambda rows: device(x[rows]), chunk=3)
+    assert len({of[0], of[1], of[4]}) == 1
+    assert of[2] == of[3]
+    assert of[6] == of[7]
+    assert len(set(of.tolist())) == 4
+
+
+def test_rows_that_only_share_a_hash_stay_apart(monkeypatch):
+    monkeypatch.setattr(classes, "_hashes", lambda rows: torch.zeros(len(rows), dtype=torch.int64))
+    x = np.array([[1.0, 2], [2, 4], [5, 1]])
+    of = classes.find(3, lambda rows: device(x[rows]), chunk=2)
+    assert of[0] == of[1] != of[2]
+
+
+def test_hashes_of_signs_differ(rng):
+    """Values that differ in their highest bits alone."""
+    x = rng.choice([-1.0, 1.0], (500, 40))
+    hashes = classes._hashes(device(x)).cpu().numpy()
+    assert len(set(hashes.tolist())) == len(np.unique(x, axis=0))
+
+
+def test_members_of_classes_and_the_level_they_leave():
+    rank = np.arange(6, dtype=np.uint32)
+    found = classes.Classes(np.array([0, 0, 0, 0, 1, 2]), rank)
+    lists = _blocks.Lists(
+        np.array([[0, 4, -1], [4, 0, 5]]),
+        np.array([[0.9, 0.5, -np.inf], [0.8, 0.7, 0.1]]),
+        np.array([0.2, 0.75]),
+        np.array([9, 9], np.uint32),
+    )
+    spelled = levels.with_members(lists, rank, found, keep=2)
+    assert spelled.x_rows.tolist() == [[0, 1, 4], [4, 0, 5]]
+    assert spelled.cosine.tolist() == [[0.9, 0.9, 0.5], [0.8, 0.7, 0.1]]
+    assert spelled.level_cosine.tolist() == [0.9, 0.75]  # row 2, of 0.9, is not there
+    assert spelled.level_rank.tolist() == [1, 9]
+    longer = levels.with_members(lists, rank, found, keep=6)
+    assert longer.x_rows[0].tolist()[:4] == [0, 1, 2, 3]
+    assert longer.level_cosine.tolist() == [0.2, 0.75]
+
+
+# ------------------------------------------------------------------ deciding on the device
+
+
+def test_a_device_that_rounds_otherwise_is_not_believed(native):
+    x, y = cases.make("gaussian", 60, 40, 3)
+    host = exact.OnHost(x, y, 1)
+    asked = []
+
+    def off_by_one_bit(y_rows, lists):
+        asked.append(len(y_rows))
+        return np.nextafter(host(y_rows, lists), 2)
+
+    checked = exact.Checked(off_by_one_bit, host)
+    lists = np.arange(12).reshape(4, 3)
+    rows = np.arange(4)
+    for _ in range(2):
+        assert (checked(rows, lists) == host(rows, lists)).all()
+    assert checked.used_host
+    assert asked == [4]
+
+
+def test_pairs_are_evaluated_again_at_the_end(native):
+    x, y = cases.make("gaussian", 60, 40, 3)
+    made, settled = run(native, x, y, rescore="device")
+    settled.cosine[3] = np.nextafter(settled.cosine[3], 2)
+    with pytest.raises(RuntimeError, match=r"^1 of 40 cosines .* device='cpu' does without"):
+        made.check(settled)
+
+
+# ------------------------------------------------------------------ from the front door
+
+
+def test_label_on_the_device(native):
+    x, y = cases.make("clustered", 150, 120, 6)
+    labels = gtn_fast.label(x, y, device="cuda", threads=2)
+    assert (labels.x_index == reference.match(x, y)[0]).all()
+    shown = {name: labels.report[name] for name in ("strategy", "backend", "device", "exact")}
+    assert shown == {"strategy": "screen", "backend": "triton", "device": "cuda", "exact": True}
+    assert labels.report["simd"].startswith("triton ")
+    assert labels.report["engine"]["screened"] > 0
+    gtn_fast.verify(x, y, labels)
+
+
+def test_groups_on_the_device(native):
+    x, y = cases.make("gaussian", 120, 100, 4)
+    groups = (np.arange(120) % 2, np.arange(100) % 2)
+    labels = gtn_fast.label(x, y, device="cuda", groups=groups, threads=1)
+    assert (labels.x_index == gtn_fast.label(x, y, groups=groups, method="reference").x_index).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_tensors_are_read_where_they_are(native, dtype):
+    x, y = (torch.from_numpy(a).to(DEVICE, dtype) for a in cases.make("gaussian", 140, 70, 5))
+    labels = gtn_fast.label(x, y, device="cuda")
+    plain = gtn_fast.label(x.cpu(), y.cpu(), device="cpu")
+    assert (labels.x_index == plain.x_index).all()
+    given_y, given_x = labels.pairs(x)
+    assert given_x.device == x.device
+    assert given_y.device == x.device
+    assert (given_x == x[torch.from_numpy(plain.x_index).to(DEVICE)]).all()
+
+
+def test_defaults_of_torch_change_nothing(native):
+    x, y = cases.make("gaussian", 60, 40, 4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        made, settled = run(native, x, y)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert made._columns.low.dtype == made._columns.high.dtype == torch.float32
+    assert_exact(settled, x, y)
+
+
+def test_rows_from_a_tensor_are_those_of_the_array(rng):
+    array = rng.standard_normal((30, 4)).astype(np.float32)
+    rows = np.array([7, 0, 29])
+    with_tensor = session.Rows(array, torch.from_numpy(array).to(DEVICE), DEVICE)
+    without = session.Rows(array, None, DEVICE)
+    assert (with_tensor(rows) == without(rows)).all()
+    assert (with_tensor.all() == without.all()).all()
+
+
+def test_a_block_is_interrupted(native):
+    x, y = cases.make("gaussian", 120, 120, 4)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backend.match(x, y, strategy="screen", threads=1, progress=stop)
+
+
+def test_the_backend_says_what_it_computes_with():
+    assert registry.why_not("triton") is None
+    assert backend.instructions().endswith("interpreter" if DEVICE.type == "cpu" else "cuda")
+    assert columns.Columns.__doc__
+
+
+def test_the_benchmark_runs(native, monkeypatch):
+    """Small, with torch as the only peer; the peers that need a GPU were never run."""
+    monkeypatch.setattr(bench_gpu, "QUICK", ((150, 4),))
+    monkeypatch.setattr(bench_gpu, "REPETITIONS", 1)
+    said = []
+    (row,) = bench_gpu.run("cuda", quick=True, threads=1, say=said.append, on=DEVICE)
+    assert (row.n, row.d) == (150, 4)
+    assert row.seconds > 0
+    assert row.peers["torch"] > 0
+    assert row.engine["screened"] > 0
+    assert said[0].endswith("verified")
+    assert "interpreter" in bench_gpu.machine("cuda") or DEVICE.type == "cuda"
