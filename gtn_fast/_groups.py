@@ -79,7 +79,7 @@ def match(
 
     def one(g: int, team: int, call: Progress | None) -> dict[str, float]:
         _, x_rows, y_rows = groups[g]
-        if in_place and len(x_rows) * len(y_rows) * x.shape[1] >= _LARGE_VALUES:
+        if in_place and sizes[g] >= large:
             part = run(Job(x, y, x_rows, y_rows), team, call, settled)
             whole.x_index[y_rows] = part.x_index[y_rows]
             whole.cosine[y_rows] = part.cosine[y_rows]
@@ -116,7 +116,8 @@ def match(
             progress(done, n_y)
 
     sizes = [len(x_rows) * len(y_rows) * x.shape[1] for _, x_rows, y_rows in groups]
-    small = [g for g, size in enumerate(sizes) if size < _LARGE_VALUES]
+    large = _LARGE_VALUES if len(groups) > 1 else 0
+    small = [g for g, size in enumerate(sizes) if size < large]
     tasks = [small[i : i + _TASK_GROUPS] for i in range(0, len(small), _TASK_GROUPS)]
     if threads > 1 and len(tasks) > 1:
         with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
@@ -134,7 +135,7 @@ def match(
             advance(rows)
             _add(whole.report, report)
     for g, size in enumerate(sizes):
-        if size >= _LARGE_VALUES:
+        if size >= large:
             before = done
             _add(whole.report, one(g, threads, _shifted(progress, before, n_y)))
             advance(len(groups[g][2]))

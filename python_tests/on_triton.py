@@ -453,6 +453,24 @@ def test_label_on_the_device(native):
     gtn_fast.verify(x, y, labels)
 
 
+def test_a_checkpoint_of_the_device_is_resumed_on_either(native, tmp_path):
+    x, y = cases.make("gaussian", 200, 200, 5)
+    expected = gtn_fast.label(x, y)
+    path = tmp_path / "c"
+
+    def stop(done, total):
+        if done >= 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gtn_fast.label(x, y, device="cuda", block=30, progress=stop, checkpoint=path)
+    for device, rows in (("cuda", 60), ("cpu", 200)):
+        labels = gtn_fast.label(x, y, device=device, checkpoint=path, resume=True)
+        assert labels.report["resumed_rows"] == rows
+        assert (labels.x_index == expected.x_index).all()
+        assert (labels.order == expected.order).all()
+
+
 def test_groups_on_the_device(native):
     x, y = cases.make("gaussian", 120, 100, 4)
     groups = (np.arange(120) % 2, np.arange(100) % 2)
