@@ -146,4 +146,24 @@ void fill_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols, f
   });
 }
 
+void fill_normal_rows(uint64_t seed, const int64_t* rows, int64_t n, int64_t cols, float* out,
+                      Team& team) {
+  const int64_t blocks = (cols + 3) / 4;
+  team.for_chunks(n, 1 + (1 << 14) / blocks, [&](int64_t begin, int64_t end, int) {
+    uint64_t words[kWords];
+    double values[kWords];
+    for (int64_t i = begin; i < end; ++i) {
+      const uint64_t first = static_cast<uint64_t>(rows[i]) * static_cast<uint64_t>(blocks);
+      for (int64_t c = 0; c < cols; c += kWords) {
+        const int64_t width = std::min<int64_t>(kWords, cols - c);
+        const int64_t counters = (width + 3) / 4;
+        for (int64_t k = 0; k < counters; ++k)
+          philox(seed, first + static_cast<uint64_t>(c / 4 + k), words + 4 * k);
+        words_to_normal(words, static_cast<int>(4 * counters), values);
+        for (int64_t k = 0; k < width; ++k) out[i * cols + c + k] = static_cast<float>(values[k]);
+      }
+    }
+  });
+}
+
 }  // namespace gtn

@@ -121,8 +121,12 @@ def make_plan(
     threads: int,
     *,
     data: Any = None,
+    calibrated: bool = True,
 ) -> Plan:
-    """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
+    """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
+
+    ``calibrated`` False: by the table's machine, without measuring this one.
+    """
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
         spread = look(data)
@@ -134,7 +138,7 @@ def make_plan(
         seconds, needed = backend.load().predict(n_x, n_y, d, threads)
         return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
     seconds = _seconds(strategy, n_x, n_y, d, threads, spread)
-    if seconds > _CALIBRATE_FROM_S and backend.name == "native":
+    if calibrated and seconds > _CALIBRATE_FROM_S and backend.name == "native":
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 

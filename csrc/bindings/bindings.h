@@ -17,5 +17,6 @@ MatrixView matrix_view(const py::array& a, const char* name);
 void check_threads(int threads);
 
 void add_lists(py::module_& m);
+void add_screener(py::module_& m);
 
 }  // namespace gtn::bindings

@@ -17,5 +17,8 @@ class Team;
 // out[(r - first_row) * cols + c], r in [first_row, first_row + rows), rounded to float.
 void fill_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols, float* out,
                  Team& team);
+// The same for any rows: out[i * cols + c] is element (rows[i], c).
+void fill_normal_rows(uint64_t seed, const int64_t* rows, int64_t n, int64_t cols, float* out,
+                      Team& team);
 
 }  // namespace gtn

@@ -1,0 +1,236 @@
+"""What the processes of one matching tell each other: all-gathers over torch.distributed.
+
+The lists that travel are made on CPUs, so they go through a gloo group of our own beside the
+caller's group, whatever that runs on. Nothing here waits blindly: a rank that is gone ends
+the wait of the others with ``LostRank``, and Ctrl-C ends it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _packages
+
+T = TypeVar("T")
+
+_REMEDY = "pip install 'gtn-fast[torch]'"
+_JOIN_S = 1800.0  # ranks may come this much later than the first
+_PATIENCE_S = 40.0  # for a rank that works on the same block, beyond ...
+_PATIENCE_FACTOR = 20.0  # ... that many times what this rank took for its own part
+_SHORTEST_PAUSE_S = 2e-5
+_LONGEST_PAUSE_S = 2e-3
+_LOOK_S = 2.0  # how often a waiting rank looks whether another one gave up
+_ROLL_CALL_S = 3.0
+_ERRORS: dict[str, type[Exception]] = {
+    each.__name__: each for each in (TypeError, ValueError, MemoryError, ImportError, OSError)
+}
+
+
+class LostRank(ConnectionError):
+    """Another process of the matching is gone, or was silent for too long."""
+
+
+def torch_distributed() -> ModuleType:
+    """Import torch.distributed; ImportError with reason and remedy if it cannot be."""
+    _packages.load("torch", "torch", _REMEDY)
+    distributed = _packages.load("torch.distributed", "torch.distributed", _REMEDY)
+    if not (distributed.is_available() and distributed.is_gloo_available()):
+        raise ImportError(f"this torch was built without torch.distributed and gloo: {_REMEDY}")
+    return distributed
+
+
+class Ranks:
+    """A group of one: what is told comes back. ``joined`` gives larger ones.
+
+    ``rank`` and ``size`` as in torch.distributed; ``calls``, ``bytes`` (received) and
+    ``seconds`` count the traffic, ``seconds`` with the wait for the slowest rank.
+    """
+
+    rank = 0
+    size = 1
+
+    def __init__(self) -> None:
+        self.calls, self.bytes, self.seconds = 0, 0, 0.0
+
+    def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
+        """Return every rank's ``part`` (all of one shape and dtype), (size, *part.shape).
+
+        ``worked``: the seconds that this rank's own part took, from which follows how long
+        it waits for the others'; None waits for as long as it takes.
+        """
+        del worked
+        return part[None]
+
+    def concatenate(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return the ranks' parts, of any numbers of rows, one below the other in rank order."""
+        counts = self.gather(np.array([len(part)], np.int64))[:, 0]
+        most = int(counts.max())
+        if most == 0 or self.size == 1:
+            return part
+        if most == counts.min():
+            return self.gather(part).reshape(-1, *part.shape[1:])
+        padded = np.zeros((most, *part.shape[1:]), part.dtype)
+        padded[: len(part)] = part
+        parts = self.gather(padded)
+        return np.concatenate([each[:n] for each, n in zip(parts, counts, strict=True)])
+
+    def tell(self, value: Any) -> list[Any]:
+        """Return what every rank told: anything that JSON holds."""
+        text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+        counts = self.gather(np.array([len(text)], np.int64))[:, 0]
+        padded = np.zeros(int(counts.max()), np.uint8)
+        padded[: len(text)] = text
+        parts = self.gather(padded)
+        return [json.loads(p[:n].tobytes()) for p, n in zip(parts, counts, strict=True)]
+
+    def together(self, work: Callable[[], tuple[T, Any]]) -> tuple[T, list[Any]]:
+        """Do ``work``, which returns a value and what to tell; return it and what all told.
+
+        If it raises on any rank, every rank raises the same: the first failing rank's error,
+        with its number.
+        """
+        failure: BaseException | None = None
+        try:
+            value, telling = work()
+            message: dict[str, Any] = {"told": telling}
+        except tuple(_ERRORS.values()) as error:
+            failure = error
+            kind = next(name for name, each in _ERRORS.items() if isinstance(error, each))
+            text = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.filename:
+                text = f"{error.filename}: {error.strerror}"
+            message = {"error": [kind, " ".join(text.split())]}
+        told = self.tell(message)
+        for rank, each in enumerate(told):
+            if "error" in each:
+                kind, text = each["error"]
+                where = f"rank {rank}: " if self.size > 1 else ""
+                raise _ERRORS[kind](where + text) from failure
+        return value, [each["told"] for each in told]
+
+
+class _TorchRanks(Ranks):
+    """The ranks of a torch process group."""
+
+    def __init__(self, distributed: ModuleType, group: Any) -> None:
+        super().__init__()
+        self._torch = _packages.load("torch", "torch", _REMEDY)
+        self._distributed = distributed
+        members = distributed.get_process_group_ranks(group)
+        self._group = distributed.new_group(
+            ranks=members,
+            backend="gloo",
+            timeout=datetime.timedelta(seconds=_JOIN_S),
+            use_local_synchronization=True,
+        )
+        self.rank, self.size = distributed.get_rank(self._group), len(members)
+        self._store = _store_of(distributed, self._group)
+
+    def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
+        start = time.monotonic()
+        own = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+        if not own.flags.writeable:
+            own = own.copy()
+        received = np.empty((self.size, own.size), np.uint8)
+        if own.size:
+            patience = _JOIN_S
+            if worked is not None:
+                patience = min(_JOIN_S, _PATIENCE_S + _PATIENCE_FACTOR * worked)
+            try:
+                work = self._distributed.all_gather(
+                    list(self._torch.from_numpy(received)),
+                    self._torch.from_numpy(own),
+                    group=self._group,
+                    async_op=True,
+                )
+                self._wait(work, start + patience)
+            except RuntimeError as error:  # gloo: a connection was closed, or broke
+                self._give_up(error)
+        self.calls += 1
+        self.bytes += received.size - own.size
+        self.seconds += time.monotonic() - start
+        return received.view(part.dtype).reshape(self.size, *part.shape)
+
+    def _wait(self, work: Any, deadline: float) -> None:
+        """Until it is done. torch's own wait() would keep Ctrl-C out."""
+        pause, look = _SHORTEST_PAUSE_S, time.monotonic() + _LOOK_S
+        while not work.is_completed():
+            now = time.monotonic()
+            if now > deadline:
+                self._give_up(None)
+            if now > look:
+                look = now + _LOOK_S
+                if self._silent() is not None:
+                    self._give_up(None)
+            time.sleep(pause)
+            pause = min(1.25 * pause, _LONGEST_PAUSE_S)
+        work.wait()
+
+    def _give_up(self, cause: BaseException | None) -> NoReturn:
+        """Find out who does not answer, and raise."""
+        silent: list[int] | None = None
+        with contextlib.suppress(Exception):  # the store may have gone with the rank
+            self._store.set(f"gave up {self.rank}", "1")
+            end = time.monotonic() + _ROLL_CALL_S
+            while time.monotonic() < end:
+                silent = self._silent()
+                if not silent:
+                    break
+                time.sleep(0.1)
+        who = "another rank"
+        if silent:
+            who = f"rank{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+        raise LostRank(
+            f"rank {self.rank} of {self.size} lost the connection to {who}: killed, or ended by"
+            " an error of its own; nothing was written"
+        ) from cause
+
+    def _silent(self) -> list[int] | None:
+        """The ranks that did not give up while others did; None if no rank gave up."""
+        gave_up = [self._store.check([f"gave up {rank}"]) for rank in range(self.size)]
+        if not any(gave_up):
+            return None
+        return [rank for rank, each in enumerate(gave_up) if not each and rank != self.rank]
+
+    def close(self) -> None:
+        self._distributed.destroy_process_group(self._group)
+
+
+@contextmanager
+def joined(group: Any) -> Iterator[Ranks]:
+    """The ranks of a torch process group, for the time of one matching; None: this one alone.
+
+    All of the group have to come. TypeError if ``group`` is no process group that this
+    process belongs to; ImportError if torch cannot be had.
+    """
+    if group is None:
+        yield Ranks()
+        return
+    distributed = torch_distributed()
+    if not isinstance(group, distributed.ProcessGroup):
+        raise TypeError(
+            "group must be a torch.distributed process group that this process belongs to"
+            f" (torch.distributed.group.WORLD, say), got {type(group).__name__}"
+        )
+    ranks = _TorchRanks(distributed, group)
+    try:
+        yield ranks
+        ranks.gather(np.zeros(1, np.uint8))  # nobody leaves while others still listen
+    finally:
+        ranks.close()
+
+
+def _store_of(distributed: ModuleType, group: Any) -> Any:
+    """A place for notes that still works when the group does not."""
+    core = distributed.distributed_c10d
+    return distributed.PrefixStore(f"gtn_fast {group.group_name}", core._get_default_store())
