@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _groups, _memory, _progress, _validate, backends, planner
+from gtn_fast import _groups, _memory, _progress, _sharded, _validate, backends, planner
 from gtn_fast._version import __version__
 from gtn_fast.backends import Matched, registry
 from gtn_fast.labels import Labels
@@ -27,6 +27,7 @@ def label(
     progress: Any = None,
     block: int = 0,
     list_length: int = 0,
+    group: Any = None,
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
@@ -49,7 +50,8 @@ def label(
     method : str
         "auto" picks an exact strategy (``plan`` tells which and why). "ray" (d = 1),
         "circle" (d = 2), "tree" (d from 2 to 16), "screen" and "reference" (slow, NumPy)
-        force one. "rank" (d = 1) is another labeling, that of section 2.1: sorted y with
+        force one; "distributed" is "screen" on several processes (see group).
+        "rank" (d = 1) is another labeling, that of section 2.1: sorted y with
         sorted x (with n_y < n_x, the x of the same quantile).
     groups : (gx, gy), optional
         Integer labels of the rows of X and of Y: matching happens inside each group only
@@ -61,6 +63,10 @@ def label(
         what is called with (done, total) about ten times a second.
     block, list_length : int
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
+    group : torch.distributed process group, optional
+        X is then the shard of this rank (any number of rows, none too), and its rows are
+        numbered through in rank order. All ranks of the group call with the same Y (or
+        seed); each returns the same labels, for all of Y. Not with groups.
 
     Returns
     -------
@@ -74,7 +80,14 @@ def label(
         The prediction exceeds the memory available; nothing was allocated yet.
     ImportError
         The backend of the method cannot run here; says why and what to do.
+    ConnectionError
+        With group: another rank is gone. What is wrong on one rank is raised on all.
     """
+    if method == "distributed" or (method == "auto" and group is not None):
+        return _sharded.label(
+            X, Y, seed=seed, groups=groups, threads=threads, progress=progress,
+            block=block, list_length=list_length, group=group,
+        )  # fmt: skip
     started = time.perf_counter()
     x_in = _validate.describe(X, "X")
     y_in = None if Y is None else _validate.describe(Y, "Y")
@@ -97,7 +110,7 @@ def label(
         plans = _group_plans(parts, d, method, threads)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy) for _, each in plans}
-    options = backends.check_options(runners, {})
+    options = backends.check_options(runners, {"group": group})
     seconds = sum(count * each.seconds for count, each in plans)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")

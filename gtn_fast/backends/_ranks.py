@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import json
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -27,6 +28,7 @@ _REMEDY = "pip install 'gtn-fast[torch]'"
 _JOIN_S = 1800.0  # ranks may come this much later than the first
 _PATIENCE_S = 40.0  # for a rank that works on the same block, beyond ...
 _PATIENCE_FACTOR = 20.0  # ... that many times what this rank took for its own part
+_CONNECT_S = 50.0  # once all have come
 _SHORTEST_PAUSE_S = 2e-5
 _LONGEST_PAUSE_S = 2e-3
 _LOOK_S = 2.0  # how often a waiting rank looks whether another one gave up
@@ -34,6 +36,10 @@ _ROLL_CALL_S = 3.0
 _ERRORS: dict[str, type[Exception]] = {
     each.__name__: each for each in (TypeError, ValueError, MemoryError, ImportError, OSError)
 }
+
+
+# By process group, how often its ranks met here.
+_MEETINGS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 class LostRank(ConnectionError):
@@ -125,16 +131,34 @@ class _TorchRanks(Ranks):
     def __init__(self, distributed: ModuleType, group: Any) -> None:
         super().__init__()
         self._torch = _packages.load("torch", "torch", _REMEDY)
-        self._distributed = distributed
-        members = distributed.get_process_group_ranks(group)
-        self._group = distributed.new_group(
-            ranks=members,
-            backend="gloo",
-            timeout=datetime.timedelta(seconds=_JOIN_S),
-            use_local_synchronization=True,
-        )
-        self.rank, self.size = distributed.get_rank(self._group), len(members)
-        self._store = _store_of(distributed, self._group)
+        self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
+        self._store = _store_of(distributed, group)
+        self._meet()
+        self._options = distributed.distributed_c10d.AllgatherOptions()
+        self._options.timeout = datetime.timedelta(seconds=_JOIN_S)
+        # new_group() would give a second group of these ranks the first one's name, and with it
+        # the addresses of connections that are closed.
+        try:
+            self._group: Any = distributed.ProcessGroupGloo(
+                self._store, self.rank, self.size, datetime.timedelta(seconds=_CONNECT_S)
+            )
+        except RuntimeError as error:
+            self._give_up(error)
+
+    def _meet(self) -> None:
+        """Until all ranks have come."""
+        self._store.set(f"here {self.rank}", "1")
+        start, pause = time.monotonic(), _SHORTEST_PAUSE_S
+        missing = list(range(self.size))
+        while missing:
+            missing = [rank for rank in missing if not self._store.check([f"here {rank}"])]
+            if missing and time.monotonic() - start > _JOIN_S:
+                raise LostRank(
+                    f"rank {self.rank} of {self.size} waited {_JOIN_S:.0f} s for"
+                    f" {_named(missing)} to label, too: all ranks of the group must call"
+                )
+            time.sleep(pause)
+            pause = min(1.25 * pause, 10 * _LONGEST_PAUSE_S)
 
     def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
         start = time.monotonic()
@@ -147,11 +171,10 @@ class _TorchRanks(Ranks):
             if worked is not None:
                 patience = min(_JOIN_S, _PATIENCE_S + _PATIENCE_FACTOR * worked)
             try:
-                work = self._distributed.all_gather(
-                    list(self._torch.from_numpy(received)),
-                    self._torch.from_numpy(own),
-                    group=self._group,
-                    async_op=True,
+                work = self._group.allgather(
+                    [list(self._torch.from_numpy(received))],
+                    [self._torch.from_numpy(own)],
+                    self._options,
                 )
                 self._wait(work, start + patience)
             except RuntimeError as error:  # gloo: a connection was closed, or broke
@@ -187,9 +210,7 @@ class _TorchRanks(Ranks):
                 if not silent:
                     break
                 time.sleep(0.1)
-        who = "another rank"
-        if silent:
-            who = f"rank{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+        who = _named(silent) if silent else "another rank"
         raise LostRank(
             f"rank {self.rank} of {self.size} lost the connection to {who}: killed, or ended by"
             " an error of its own; nothing was written"
@@ -203,7 +224,8 @@ class _TorchRanks(Ranks):
         return [rank for rank, each in enumerate(gave_up) if not each and rank != self.rank]
 
     def close(self) -> None:
-        self._distributed.destroy_process_group(self._group)
+        """Close the connections."""
+        self._group = None
 
 
 @contextmanager
@@ -230,7 +252,16 @@ def joined(group: Any) -> Iterator[Ranks]:
         ranks.close()
 
 
+def _named(ranks: list[int]) -> str:
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
+
+
 def _store_of(distributed: ModuleType, group: Any) -> Any:
-    """A place for notes that still works when the group does not."""
-    core = distributed.distributed_c10d
-    return distributed.PrefixStore(f"gtn_fast {group.group_name}", core._get_default_store())
+    """A place for notes of one meeting, that still works when its connections do not.
+
+    Its name is that of the group and how often it met: all ranks count alike.
+    """
+    global_store = distributed.distributed_c10d._get_default_store()
+    met = _MEETINGS.get(group, 0)
+    _MEETINGS[group] = met + 1
+    return distributed.PrefixStore(f"gtn_fast {group.group_name} {met}", global_store)

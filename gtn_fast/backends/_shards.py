@@ -89,7 +89,7 @@ class GivenRows:
 
 
 class Shard(NamedTuple):
-    """This rank's rows of X, which are rows ``first`` .. of ``n_x`` in all."""
+    """A rank's rows of X, which are rows ``first`` .. of ``n_x`` in all."""
 
     x: NDArray[Any]
     first: int
@@ -317,9 +317,7 @@ def _x_order(
     return order, rank
 
 
-def _turns(
-    ranks: Ranks, y: YRows, threads: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _turns(ranks: Ranks, y: YRows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of Y in the order in which they choose, and which of them are zero."""
     engine = native.module()
     first, end = (y.count * (ranks.rank + i) // ranks.size for i in (0, 1))
