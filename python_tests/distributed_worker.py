@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import faulthandler
 import os
 import signal
 import sys
@@ -104,7 +105,8 @@ def drawn(rank, size, folder):
     own = shard(x, rank, size)
     own = own.astype(np.float32 if rank else np.float64)  # x holds float32 values
     keep(folder, rank, "drawn", gtn_fast.label(own, seed=3, block=20, group=dist.group.WORLD))
-    keep(folder, rank, "alone", gtn_fast.label(own, seed=3, method="distributed"))
+    if len(own):
+        keep(folder, rank, "alone", gtn_fast.label(own, seed=3, method="distributed"))
     pair = dist.new_group([0, size - 1])
     if rank in (0, size - 1):
         half = x[:60] if rank == 0 else x[60:]
@@ -116,12 +118,15 @@ def drawn(rank, size, folder):
             print(error)
 
 
+RESUMED = ("gaussian", "half_duplicates", "zero_rows", "integers", "all_equal")
+
+
 def resumes(rank, size, folder):
     """Part of the pairs were settled by a run of another number of ranks."""
-    for name in ("gaussian", "half_duplicates", "zero_rows", "integers", "all_equal"):
+    for name in RESUMED:
         x, y = cases.make(name, 200, 160, 4)
         parts = []
-        full = settle(rank, size, x, y, None, lambda *pairs: parts.append(pairs), block=25)
+        full = settle(rank, size, x, y, None, into(parts), block=25)
         keep(folder, rank, f"{name} full", full)
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
         np.savez(folder / f"{name} pairs {rank}.npz", *joined)
@@ -129,13 +134,15 @@ def resumes(rank, size, folder):
             start = _shards.Pairs(which, full.x_index[which], joined[2][place(joined[0], which)])
             for block in (0, 25):
                 later = []
-                again = settle(
-                    rank, size, x, y, start, lambda *pairs, l=later: l.append(pairs), block=block
-                )
+                again = settle(rank, size, x, y, start, into(later), block=block)
                 keep(folder, rank, f"{name} {kind} {block}", again)
                 rows = np.concatenate([each[0] for each in later] or [np.empty(0, np.int64)])
                 expected = full.order[~np.isin(full.order, which)]
                 assert sorted(rows) == sorted(expected), "each pair is handed over once"
+
+
+def into(parts):
+    return lambda *pairs: parts.append(pairs)
 
 
 def subsets(order):
@@ -184,9 +191,7 @@ def waits(rank, size, folder):
                 time.sleep(30)
 
     try:
-        gtn_fast.label(
-            shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD
-        )
+        gtn_fast.label(shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 
@@ -194,6 +199,7 @@ def waits(rank, size, folder):
 def main(scenario, rank, size, folder):
     rank, size, folder = int(rank), int(size), Path(folder)
     native.require()
+    faulthandler.dump_traceback_later(float(os.environ.get("HANG_S", "50")), exit=True)
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder / 'store'}",

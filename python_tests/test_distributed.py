@@ -27,7 +27,14 @@ def start(scenario, size, folder):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return [
         subprocess.Popen(
-            [sys.executable, HERE / "distributed_worker.py", scenario, str(rank), str(size), folder],
+            [
+                sys.executable,
+                HERE / "distributed_worker.py",
+                scenario,
+                str(rank),
+                str(size),
+                folder,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -44,6 +51,9 @@ def finish(processes, timeout=60):
     finally:
         for each in processes:
             each.kill()
+            each.wait()
+            each.stdout.close()
+            each.stderr.close()
     return [(out, err, p.returncode) for (out, err), p in zip(ended, processes, strict=True)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gtn_fast
 from gtn_fast import _files
 from gtn_fast.backends.registry import METHODS
+from gtn_fast.cli import sharded
 from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, print_table
 
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
@@ -60,6 +61,9 @@ def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
         raise _files.FileError(f"{out}: labels are written as .npz")
+    if sharded.under_torchrun():
+        with sharded.world() as group:
+            return _label_sharded(arguments, out, group)
     _files.check_output(out)
     x = _files.load_matrix(arguments.x, arguments.key)
     y = None if arguments.y is None else _files.load_matrix(arguments.y)
@@ -88,6 +92,22 @@ def _label(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
+    """One of several ranks: each labels with its own rows of X, rank 0 writes and prints."""
+    start = time.perf_counter()
+    labels, x, y = sharded.label(arguments, out, group, _LABEL_BYTES)
+    seconds = time.perf_counter() - start
+    if labels.report["rank"] > 0:
+        return OK
+    summary = _summary(labels, x, seconds, out)
+    if arguments.verify:
+        checked = gtn_fast.verify(x, y, labels, sample=arguments.verify)
+        summary.append(("verified", _verified(checked)))
+    if not arguments.quiet:
+        print_table(summary)
+    return OK
+
+
 def _groups(arguments: argparse.Namespace, drawn: bool) -> tuple[Any, Any] | None:
     if arguments.groups_x is None:
         if arguments.groups_y is not None:
@@ -106,6 +126,8 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
     pairs = n_y * n_x - n_y * (n_y - 1) // 2
     report = labels.report
     strategy = f"{report['strategy']}, {count(report.get('threads', 1), 'thread')}"
+    if "ranks" in report:
+        strategy += f" each of {count(report['ranks'], 'rank')}"
     if report.get("simd"):
         strategy += f", {report['simd']}"
     return [
