@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -47,10 +49,9 @@ def label(
 
         task, shapes = ranks.together(look)
         n_x, n_y = _agreed(shapes)
+        task.share_cpus([each["cpus"] for each in shapes])
         first = sum(each["rows"] for each in shapes[: ranks.rank])
-        seconds, needed = distributed.predict(
-            n_x, n_y, task.d, max(1, min(each["threads"] for each in shapes)), ranks.size
-        )
+        seconds, needed = distributed.predict(n_x, n_y, task.d, task.threads, ranks.size)
         needed += task.copy_bytes
 
         def read() -> tuple[tuple[NDArray[Any], NDArray[Any] | None], Any]:
@@ -165,8 +166,20 @@ class _Task:
             "seed": self.seed if self._y is None else None,
             "block": self.block,
             "list_length": self.list_length,
-            "threads": self.threads,
+            "cpus": self._cpus(),
         }
+        self._threads_given = threads is not None
+
+    @staticmethod
+    def _cpus() -> str:
+        """Name this machine and the CPUs on it that this process may use."""
+        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        return f"{platform.node()} {cpus}"
+
+    def share_cpus(self, of_ranks: Sequence[str]) -> None:
+        """By default the ranks that may use the same CPUs use a part of them each."""
+        if not self._threads_given:
+            self.threads = max(1, self.threads // of_ranks.count(self._cpus()))
 
     def read(self, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """The shard and Y as the engine reads them; ``name`` is the shard's in messages."""

@@ -57,7 +57,8 @@ def label(
         Integer labels of the rows of X and of Y: matching happens inside each group only
         (appendix C).
     threads : int, optional
-        1 to 4096; the CPUs of this process by default.
+        1 to 4096; the CPUs of this process by default (with group: its part of those that
+        other ranks share).
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
         what is called with (done, total) about ten times a second.

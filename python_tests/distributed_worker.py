@@ -20,10 +20,10 @@ from gtn_fast.backends import _shards, native
 
 # n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
 SHAPES = [
-    (220, 220, 3, 7, 1),
-    (160, 120, 20, 50, 0),
-    (170, 170, 5, 0, 0),
-    (90, 90, 1, 16, 2),
+    (120, 120, 3, 12, 1),
+    (110, 80, 20, 40, 0),
+    (90, 90, 5, 0, 0),
+    (60, 60, 1, 20, 2),
     (2, 2, 4, 1, 1),
 ]
 
@@ -177,7 +177,7 @@ def dies(rank, size, folder):
         gtn_fast.label(shard(x, rank, size), block=100, progress=progress, group=dist.group.WORLD)
     except ConnectionError as error:
         print(f"{time.monotonic() - start:.1f} {error}", flush=True)
-        time.sleep(4)  # a process that goes on must not keep the others waiting
+        time.sleep(3)  # a process that goes on must not keep the others waiting
 
 
 def waits(rank, size, folder):

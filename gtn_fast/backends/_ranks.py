@@ -31,8 +31,8 @@ _PATIENCE_FACTOR = 20.0  # ... that many times what this rank took for its own p
 _CONNECT_S = 50.0  # once all have come
 _SHORTEST_PAUSE_S = 2e-5
 _LONGEST_PAUSE_S = 2e-3
-_LOOK_S = 2.0  # how often a waiting rank looks whether another one gave up
-_ROLL_CALL_S = 3.0
+_LOOK_S = 1.0  # how often a waiting rank looks whether another one gave up
+_ROLL_CALL_S = 2.0
 _ERRORS: dict[str, type[Exception]] = {
     each.__name__: each for each in (TypeError, ValueError, MemoryError, ImportError, OSError)
 }
@@ -212,8 +212,8 @@ class _TorchRanks(Ranks):
                 time.sleep(0.1)
         who = _named(silent) if silent else "another rank"
         raise LostRank(
-            f"rank {self.rank} of {self.size} lost the connection to {who}: killed, or ended by"
-            " an error of its own; nothing was written"
+            f"rank {self.rank} of {self.size} lost the connection to {who}:"
+            " killed, or ended by an error of its own"
         ) from cause
 
     def _silent(self) -> list[int] | None:

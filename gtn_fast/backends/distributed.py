@@ -34,7 +34,7 @@ def predict(n_x: int, n_y: int, d: int, threads: int, ranks: int = 1) -> tuple[f
 
     alone = planner.make_plan(n_x, n_y, d, "screen", threads)
     own = planner.make_plan(-(-n_x // ranks), min(n_y, -(-n_x // ranks)), d, "screen", threads)
-    return alone.seconds / ranks, own.bytes + 36 * n_x + 28 * n_y
+    return alone.seconds / ranks, own.bytes + 40 * n_x + 28 * n_y
 
 
 def match(
