@@ -52,11 +52,11 @@ def rank_process(rank: int, size: int, store: str, name: str, n: int, d: int) ->
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "label":
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             labels = gtn_fast.label(x, threads=1, group=dist.group.WORLD)
-            seconds = time.perf_counter() - start
             answer: Any = {
-                "seconds": seconds,
+                "seconds": time.perf_counter() - start,
+                "cpu_seconds": time.process_time() - cpu,
                 "engine": labels.report["engine"],
                 "check": int(np.dot(labels.x_index % 1009, np.arange(len(labels.x_index)) % 997)),
             }
@@ -112,11 +112,12 @@ def measure(name: str, n: int, d: int, size: int, repetitions: int) -> dict[str,
             x = workloads.make(name, n, 1, d).x
             for each in processes:
                 answer(each)
-            one, many = [], []
+            one, one_cpu, many = [], [], []
             for _ in range(repetitions):
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 labels = gtn_fast.label(x, threads=size, method="screen")
                 one.append(time.perf_counter() - start)
+                one_cpu.append(time.process_time() - cpu)
                 many.append(ask(processes, "label"))
             messages = ask(processes, "messages")
         finally:
@@ -128,7 +129,10 @@ def measure(name: str, n: int, d: int, size: int, repetitions: int) -> dict[str,
     assert all(rank["check"] == check for run in many for rank in run), "the answers differ"
     return {
         "one_process": one,
+        "one_process_cpu": one_cpu,
         "ranks": many,
+        "cpu_efficiency": statistics.median(one_cpu)
+        / statistics.median(sum(rank["cpu_seconds"] for rank in run) for run in many),
         "efficiency": statistics.median(one)
         / statistics.median(max(rank["seconds"] for rank in run) for run in many),
         "messages": messages[0],
@@ -179,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{ranks} ranks of one thread    {statistics.median(slowest):.2f} s")
     verdict = "PASS" if result["efficiency"] >= TARGET else "FAIL"
     print(f"efficiency               {result['efficiency']:.2f} (target {TARGET}): {verdict}")
+    print(f"of CPU seconds alone     {result['cpu_efficiency']:.2f} (what a busy machine hides)")
     for name, value in result["ranks"][-1][0]["engine"].items():
         print(f"  {name:<24} {value:,.6g}")
     print("\n".join(model(result["messages"])))
