@@ -18,7 +18,7 @@ Y_S = 2.5e-6  # one core prepares a y and finishes its list, whatever the shard
 DRAW_S = 1.2e-6  # one core draws a y from the seed, d = 100
 RESOLVE_S = 0.8e-6  # a y's turn, on every rank alike, one core ...
 MERGE_S = 0.09e-6  # ... and for each rank whose list was merged
-BYTES_A_Y = 12 * 6 + 20  # three candidates wanted, six places
+BYTES_A_Y = 12 * 4 + 20  # two candidates wanted, four places
 LATENCY_S = 100e-6  # of one step of the all-gather; assumed
 BANDWIDTH = 1.25e9  # bytes a second into a rank: 10 Gbit/s; assumed
 LARGEST_BLOCK = 32768

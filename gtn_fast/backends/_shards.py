@@ -28,7 +28,9 @@ from gtn_fast.backends._ranks import Ranks
 SettledCall = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
 
 _NONE = np.uint32(0xFFFFFFFF)
-_WANTED = 3  # candidates a y that a rank looks for
+# Candidates a y that a rank looks for. With one each the highest level would leave one of
+# all lists; with two it leaves two or three, which is what a block needs.
+_WANTED_ALONE, _WANTED = 3, 2
 # What a block costs beyond screening, and a gathered byte; both only decide when to stop
 # taking turns in rounds, never the answer.
 _ROUND_S = 2e-3
@@ -237,7 +239,7 @@ def match(
         source = _Shards(ranks, shard, x_rank, state.taken, y, threads)
         count = _blocks.match(
             source, x_rank, turns, state, stop=stop, block=block, list_length=list_length,
-            wanted=_WANTED, progress=handed.over,
+            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=handed.over,
         )  # fmt: skip
         count["seconds_search"] = source.seconds_search
         if source.screener is not None:
