@@ -30,7 +30,7 @@ _PATIENCE_S = 40.0  # for a rank that works on the same block, beyond ...
 _PATIENCE_FACTOR = 20.0  # ... that many times what this rank took for its own part
 _CONNECT_S = 50.0  # once all have come
 _SHORTEST_PAUSE_S = 2e-5
-_LONGEST_PAUSE_S = 2e-3
+_LONGEST_PAUSE_S = 5e-4
 _LOOK_S = 1.0  # how often a waiting rank looks whether another one gave up
 _ROLL_CALL_S = 2.0
 _ERRORS: dict[str, type[Exception]] = {
@@ -158,7 +158,7 @@ class _TorchRanks(Ranks):
                     f" {_named(missing)} to label, too: all ranks of the group must call"
                 )
             time.sleep(pause)
-            pause = min(1.25 * pause, 10 * _LONGEST_PAUSE_S)
+            pause = min(1.25 * pause, 20 * _LONGEST_PAUSE_S)
 
     def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
         start = time.monotonic()

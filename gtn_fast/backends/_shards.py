@@ -33,7 +33,7 @@ _NONE = np.uint32(0xFFFFFFFF)
 _WANTED_ALONE, _WANTED = 3, 2
 # What a block costs beyond screening, and a gathered byte; both only decide when to stop
 # taking turns in rounds, never the answer.
-_ROUND_S = 2e-3
+_ROUND_S = 6e-4
 _BYTE_S = 2e-9
 _MEMORY_SHARE = 4  # the rest may take a quarter of the memory available
 
