@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 import gtn_fast
 from gtn_fast import _sharded
-from gtn_fast.backends import _shards, native
+from gtn_fast.backends import _ranks, _shards, native
 
 # n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
 SHAPES = [
@@ -178,6 +178,22 @@ def dies(rank, size, folder):
     except ConnectionError as error:
         print(f"{time.monotonic() - start:.1f} {error}", flush=True)
         time.sleep(3)  # a process that goes on must not keep the others waiting
+
+
+def stops(rank, size, folder):
+    """The last rank stops without a word, as a machine without power does."""
+    _ranks._PATIENCE_S, _ranks._PATIENCE_FACTOR = 1.0, 0.0
+    x, y = cases.make("gaussian", 300, 300, 5)
+
+    def progress(done, total):
+        if done > 60 and rank == size - 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    try:
+        gtn_fast.label(shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD)
+    except ConnectionError as error:
+        print(error, flush=True)
+        os._exit(0)  # without waiting for the one that stopped
 
 
 def waits(rank, size, folder):

@@ -57,6 +57,11 @@ def finish(processes, timeout=60):
     return [(out, err, p.returncode) for (out, err), p in zip(ended, processes, strict=True)]
 
 
+def finish_off(process):
+    process.kill()
+    process.communicate()
+
+
 def run(scenario, size, folder):
     done = finish(start(scenario, size, folder))
     for _, err, code in done:
@@ -177,19 +182,30 @@ def test_a_rank_that_is_killed_ends_the_others(native, tmp_path):
         assert float(seconds) < 20
 
 
-def test_ctrl_c_while_waiting(native, tmp_path):
+def test_a_rank_that_falls_silent_ends_the_others(native, tmp_path):
+    first, last = start("stops", 2, tmp_path)
+    ((out, err, code),) = finish([first])
+    finish_off(last)
+    assert code == 0, err
+    assert out.startswith("rank 0 of 2 lost the connection to rank 1:")
+
+
+@pytest.mark.parametrize("interrupted", [[0], [0, 1]])
+def test_ctrl_c_while_waiting(native, tmp_path, interrupted):
+    """Rank 0 waits for a message, rank 1 is busy; whoever else is interrupted."""
     processes = start("waits", 2, tmp_path)
     for each in processes:
         assert each.stdout.readline() == "now\n"
-    time.sleep(0.3)
+    time.sleep(0.5)
     began = time.monotonic()
+    for rank in interrupted:
+        processes[rank].send_signal(signal.SIGINT)
+    for rank in interrupted:
+        while (line := processes[rank].stdout.readline()) != "interrupted\n":
+            assert line == "now\n"
+    assert time.monotonic() - began < 5
     for each in processes:
-        each.send_signal(signal.SIGINT)
-    done = finish(processes)
-    assert time.monotonic() - began < 10
-    for out, err, code in done:
-        assert code == 0, err
-        assert out.endswith("interrupted\n")
+        finish_off(each)
 
 
 # ------------------------------------------------------------------ the command line

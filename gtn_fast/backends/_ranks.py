@@ -8,6 +8,7 @@ the wait of the others with ``LostRank``, and Ctrl-C ends it at once.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import datetime
 import json
 import time
@@ -134,8 +135,8 @@ class _TorchRanks(Ranks):
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         self._store = _store_of(distributed, group)
         self._meet()
+        self._under_way = False
         self._options = distributed.distributed_c10d.AllgatherOptions()
-        self._options.timeout = datetime.timedelta(seconds=_JOIN_S)
         # new_group() would give a second group of these ranks the first one's name, and with it
         # the addresses of connections that are closed.
         try:
@@ -171,12 +172,15 @@ class _TorchRanks(Ranks):
             if worked is not None:
                 patience = min(_JOIN_S, _PATIENCE_S + _PATIENCE_FACTOR * worked)
             try:
+                self._under_way = True
+                self._options.timeout = datetime.timedelta(seconds=patience)
                 work = self._group.allgather(
                     [list(self._torch.from_numpy(received))],
                     [self._torch.from_numpy(own)],
                     self._options,
                 )
                 self._wait(work, start + patience)
+                self._under_way = False
             except RuntimeError as error:  # gloo: a connection was closed, or broke
                 self._give_up(error)
         self.calls += 1
@@ -224,7 +228,12 @@ class _TorchRanks(Ranks):
         return [rank for rank, each in enumerate(gave_up) if not each and rank != self.rank]
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, or leave them if a message is still under way."""
+        if self._under_way:
+            with contextlib.suppress(Exception):
+                self._store.set(f"gave up {self.rank}", "1")
+            # The group's end would wait for the message, in vain: until the process ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
         self._group = None
 
 
