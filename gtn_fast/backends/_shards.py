@@ -7,8 +7,8 @@ in its list: the union is complete down to the highest level. Every rank then re
 lists by the same rules (``_blocks``), so nobody has to be told who took what. When so few are left
 that rounds cost more than they save, all ranks gather the rest and each ends alone.
 
-Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 12 more
-while the order is made), about 33 a row of Y for order and results, the packed shard, one block.
+Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 40 while
+the order is made), about 28 a row of Y for turns and results, the packed shard, one block.
 """
 
 from __future__ import annotations
