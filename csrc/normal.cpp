@@ -161,4 +161,11 @@ void normal_row(uint64_t seed, int64_t row, int64_t cols, float* out) {
   }
 }
 
+void fill_normal_rows(uint64_t seed, const int64_t* rows, int64_t n, int64_t cols, float* out,
+                      Team& team) {
+  team.for_chunks(n, 1 + (1 << 16) / cols, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) normal_row(seed, rows[i], cols, out + i * cols);
+  });
+}
+
 }  // namespace gtn

@@ -21,6 +21,7 @@ from gtn_fast import (
     _memory,
     _progress,
     _quality,
+    _sharded,
     _validate,
     backends,
     planner,
@@ -55,6 +56,7 @@ def label(
     min_cosine_ratio: float | None = None,
     exact_below: int | None = None,
     device: Any = None,
+    group: Any = None,
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
@@ -78,14 +80,16 @@ def label(
     method : str
         "auto" picks an exact strategy (``plan`` tells which and why). "ray" (d = 1),
         "circle" (d = 2), "tree" (d from 2 to 16), "screen" and "reference" (slow, NumPy)
-        force one. "rank" (d = 1) is another labeling, that of section 2.1: sorted y with
-        sorted x (with n_y < n_x, the x of the same quantile). "faiss" is approximate: every
-        y is matched and no x twice, ``report["quality"]`` says how good the choices are.
+        force one; "distributed" is "screen" on several processes (see group). "rank" (d = 1)
+        is another labeling, that of section 2.1: sorted y with sorted x (with n_y < n_x, the
+        x of the same quantile). "faiss" is approximate: every y is matched and no x twice,
+        ``report["quality"]`` says how good the choices are.
     groups : (gx, gy), optional
         Integer labels of the rows of X and of Y: matching happens inside each group only
         (appendix C).
     threads : int, optional
-        1 to 4096; the CPUs of this process by default.
+        1 to 4096; the CPUs of this process by default (with group: its part of those that
+        other ranks share).
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
         what is called with (done, total) about ten times a second.
@@ -118,6 +122,10 @@ def label(
         "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
         answer. None: where X is, if it is a CUDA tensor, d >= 3, n_x * n_y * d >= 10**10,
         the method is "auto" or "screen" and the GPU backend can run; else "cpu".
+    group : torch.distributed process group, optional
+        X is then the shard of this rank (any number of rows, none too), and its rows are
+        numbered through in rank order. All ranks of the group call with the same Y (or
+        seed); each returns the same labels, for all of Y. Not with groups.
 
     Returns
     -------
@@ -134,7 +142,14 @@ def label(
         data or parameters, of another version, or damaged is a ValueError.
     ImportError
         The backend of the method cannot run here; says why and what to do.
+    ConnectionError
+        With group: another rank is gone. What is wrong on one rank is raised on all.
     """
+    if method == "distributed" or (method == "auto" and group is not None):
+        return _sharded.label(
+            X, Y, seed=seed, groups=groups, threads=threads, progress=progress,
+            block=block, list_length=list_length, group=group,
+        )  # fmt: skip
     started = time.perf_counter()
     x_in = _validate.describe(X, "X")
     y_in = None if Y is None else _validate.describe(Y, "Y")
@@ -168,6 +183,7 @@ def label(
         "index": index,
         "min_cosine_ratio": min_cosine_ratio,
         "exact_below": exact_below,
+        "group": group,
     }
     options = backends.check_options(runners, given)
     if kind != "cpu":

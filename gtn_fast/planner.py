@@ -136,8 +136,12 @@ def make_plan(
     *,
     data: Any = None,
     device: str = "cpu",
+    calibrated: bool = True,
 ) -> Plan:
-    """Plan checked arguments; look at ``data`` (X) if it is there and the job is large."""
+    """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
+
+    ``calibrated`` False: by the table's machine, without measuring this one.
+    """
     if device != "cpu":
         return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
@@ -151,7 +155,7 @@ def make_plan(
         seconds, needed = backend.load().predict(n_x, n_y, d, threads)
         return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
     seconds = _seconds(strategy, n_x, n_y, d, threads, spread)
-    if seconds > _CALIBRATE_FROM_S and backend.name == "native":
+    if calibrated and seconds > _CALIBRATE_FROM_S and backend.name == "native":
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 

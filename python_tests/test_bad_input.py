@@ -107,7 +107,7 @@ KEYWORDS = {
         (None, TypeError, "method must be a string, got NoneType"),
         ("ray", ValueError, "method 'ray' needs d = 1, the data have d = 3"),
         ("circle", ValueError, "method 'circle' needs d = 2, the data have d = 3"),
-        ("rank", ValueError, "'rank' needs d = 1, .*; valid: auto, tree, screen, reference"),
+        ("rank", ValueError, "'rank' needs d = 1, .*; valid: auto, tree, screen, reference, "),
     ],
     "threads": [
         (0, ValueError, "threads must be from 1 to 4096, got 0"),

@@ -19,5 +19,6 @@ MatrixView any_matrix(const py::object& a, const char* name);
 void check_threads(int threads);
 
 void add_lists(py::module_& m);
+void add_screener(py::module_& m);
 
 }  // namespace gtn::bindings

@@ -6,15 +6,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <tuple>
 
 #include "bindings/bindings.h"
+#include "bindings/watch.h"
 #include "calibrate.h"
 #include "cpu.h"
 #include "gtn_fast/direction.h"
@@ -84,47 +82,6 @@ Strategy strategy_of(const std::string& name) {
   if (name == "tree") return Strategy::kTree;
   if (name == "screen") return Strategy::kScreen;
   throw py::value_error("strategy '" + name + "': expected ray, circle, tree or screen");
-}
-
-// Runs work(control) on a thread of its own while this one keeps Python alive: ten times
-// a second signals are looked at and tick() is called. An exception of either (Ctrl-C, a
-// failing callback) cancels the work before it is raised.
-template <class Work, class Tick>
-void run_watched(const Work& work, Control& control, const Tick& tick) {
-  std::mutex mutex;
-  std::condition_variable finished;
-  bool done = false;
-  std::exception_ptr failure;
-  std::thread worker([&] {
-    try {
-      work(control);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    std::lock_guard<std::mutex> lock(mutex);
-    done = true;
-    finished.notify_one();
-  });
-  std::exception_ptr interrupt;
-  for (;;) {
-    {
-      py::gil_scoped_release release;
-      std::unique_lock<std::mutex> lock(mutex);
-      finished.wait_for(lock, std::chrono::milliseconds(100), [&] { return done; });
-      if (done) break;
-    }
-    if (interrupt) continue;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      tick();
-    } catch (...) {
-      interrupt = std::current_exception();
-      control.cancel.store(true);
-    }
-  }
-  worker.join();
-  if (interrupt) std::rethrow_exception(interrupt);
-  if (failure) std::rethrow_exception(failure);
 }
 
 // Hands the pairs that became final to Python while the match goes on, those that it was
@@ -304,6 +261,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("norms", &py_norms, py::arg("x"));
   m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
   add_lists(m);
+  add_screener(m);
   m.def("simd_levels", [] { return names(simd_usable()); });
   m.def("simd_compiled", [] { return names(simd_compiled()); });
   m.def("simd_active", [] { return std::string(simd_name(simd_active())); });

@@ -14,7 +14,6 @@ constexpr size_t kCrowd = 4;        // y's that make exact directions worth maki
 constexpr int64_t kFloodShare = 4;  // 1 / kFloodShare of the pairs come through: too many
 constexpr int kFloodFrames = 8;     // neighbours of such a frame, that are not asked
 constexpr int32_t kSampleGroups = 8;
-constexpr int kCertain = 2;  // candidates evaluated and in certain order a list
 
 }  // namespace
 
@@ -53,7 +52,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   }
 }
 
-void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted,
+void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
                           const Floor& floor) {
   prepare(lists, begin, end);
   compute_bases();
@@ -75,7 +74,7 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
   for (size_t i = 0; i < n_; ++i) {
     RowExact values = exact(direction(i));
     lists.state[begin + i] =
-        shortlist_[i].finish(values, kCertain, lists.places, lists.list(begin + i));
+        shortlist_[i].finish(values, certain, lists.places, lists.list(begin + i));
   }
 }
 

@@ -61,8 +61,10 @@ class ScreenSearch {
       : problem_(problem), items_(items), store_(store), kernels_(kernels), team_(team) {}
 
   // Fills lists [begin, end). `wanted` candidates a y at least, unless fewer reach
-  // the floor, below which a list need not be complete.
-  void search(BlockLists& lists, size_t begin, size_t end, int wanted, const Floor& floor);
+  // the floor, below which a list need not be complete; `certain` of them evaluated and in
+  // certain order.
+  void search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
+              const Floor& floor);
 
   // Evaluates the rest of list i.
   void deepen_list(BlockLists& lists, size_t i);

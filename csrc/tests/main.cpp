@@ -11,6 +11,7 @@ void test_lowdim();
 void test_parallel();
 void test_screen();
 void test_screen_kernel();
+void test_shard();
 void test_shortlist();
 void test_store();
 }  // namespace gtn::test
@@ -24,7 +25,8 @@ int main(int argc, char** argv) {
       {"kernels", gtn::test::test_kernels},     {"screen_kernel", gtn::test::test_screen_kernel},
       {"parallel", gtn::test::test_parallel},   {"lowdim", gtn::test::test_lowdim},
       {"shortlist", gtn::test::test_shortlist}, {"store", gtn::test::test_store},
-      {"screen", gtn::test::test_screen},       {"frames", gtn::test::test_frames}};
+      {"screen", gtn::test::test_screen},       {"frames", gtn::test::test_frames},
+      {"shard", gtn::test::test_shard}};
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what failed is seen even if the rest hangs
   int unknown = argc - 1;
   for (const auto& test : kTests) {

@@ -55,13 +55,17 @@ class Source(Protocol):
 
 
 class Settled:
-    """What is chosen so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 before)."""
+    """What is chosen so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 before).
+
+    ``done``: how many of the turns are over; ``before``: pairs that were settled without one.
+    """
 
     def __init__(self, n_x: int, n_y: int) -> None:
         self.x_index = np.full(n_y, -1, np.int64)
         self.cosine = np.zeros(n_y)
         self.taken = np.zeros(n_x, np.uint8)
         self.done = 0
+        self.before = 0
 
 
 def match(
@@ -98,7 +102,7 @@ def match(
         if progress is not None:
             progress(settled.done, len(turns))
         if not block:
-            free = len(settled.taken) - settled.done
+            free = len(settled.taken) - settled.before - settled.done
             if dry * 10 > len(rows):
                 wanted = wanted if list_length else min(_LONGEST_LIST, 2 * wanted)
                 size = size // 2

@@ -90,6 +90,16 @@ BACKENDS = (
         options=("device", "tensors"),
         hands_over=True,
     ),
+    Backend(
+        name="distributed",
+        module="gtn_fast.backends.distributed",
+        exact=True,
+        devices=("cpu",),
+        strategies=("distributed",),
+        needs=("torch", "gtn_fast._native"),
+        description="screen, with X in shards on several processes (torch.distributed)",
+        options=("group",),
+    ),
 )
 
 # What label(method=...) takes. A strategy that two backends run, each on a device of

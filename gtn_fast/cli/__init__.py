@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     """One line on stderr, whatever the message looked like."""
     kind = "" if code == INTERRUPTED else "error: "
-    print(f"gtn-fast: {kind}{' '.join(message.split())}", file=sys.stderr)
+    # In one piece: ranks of a torchrun share stderr.
+    sys.stderr.write(f"gtn-fast: {kind}{' '.join(message.split())}\n")
     return code
 
 

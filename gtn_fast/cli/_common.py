@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _files
+from gtn_fast import _files, _validate
 
 Array = NDArray[Any]
 
@@ -53,6 +53,15 @@ def natural(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"wanted a whole number from 1, got {text!r}")
     return number
+
+
+def load_x(arguments: argparse.Namespace) -> Any:
+    """X of one file, or of all that a pattern matches, one below the other."""
+    paths = _files.matching(arguments.x)
+    if len(paths) == 1:
+        return _files.load_matrix(paths[0], arguments.key)
+    parts = [(path, _files.load_matrix(path, arguments.key)) for path in paths]
+    return _validate.stacked(parts, "X")
 
 
 def check_folder(name: str) -> Path:

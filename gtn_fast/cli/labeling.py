@@ -8,10 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import _files, _quality, _validate
+from gtn_fast import _files, _quality
 from gtn_fast._checkpoint import EVERY_S
 from gtn_fast.backends.registry import METHODS
-from gtn_fast.cli._common import MATRIX, OK, Commands, count, natural, positive, print_table
+from gtn_fast.cli import sharded
+from gtn_fast.cli._common import (
+    MATRIX,
+    OK,
+    Commands,
+    count,
+    load_x,
+    natural,
+    positive,
+    print_table,
+)
 
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
 
@@ -99,8 +109,11 @@ def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
         raise _files.FileError(f"{out}: labels are written as .npz")
+    if sharded.under_torchrun():
+        with sharded.world() as group:
+            return _label_sharded(arguments, out, group)
     _files.check_output(out)
-    x = _load_x(arguments)
+    x = load_x(arguments)
     y = None if arguments.y is None else _files.load_matrix(arguments.y)
     groups = _groups(arguments, drawn=y is None)
     _files.check_output(out, len(x if y is None else y) * _LABEL_BYTES)
@@ -136,13 +149,20 @@ def _label(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _load_x(arguments: argparse.Namespace) -> Any:
-    """X of one file, or of all that a pattern matches, one below the other."""
-    paths = _files.matching(arguments.x)
-    if len(paths) == 1:
-        return _files.load_matrix(paths[0], arguments.key)
-    parts = [(path, _files.load_matrix(path, arguments.key)) for path in paths]
-    return _validate.stacked(parts, "X")
+def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
+    """One of several ranks: each labels with its own rows of X, rank 0 writes and prints."""
+    start = time.perf_counter()
+    labels, x, y = sharded.label(arguments, out, group, _LABEL_BYTES)
+    seconds = time.perf_counter() - start
+    if labels.report["rank"] > 0:
+        return OK
+    summary = _summary(labels, x, seconds, out)
+    if arguments.verify:
+        checked = gtn_fast.verify(x, y, labels, sample=arguments.verify)
+        summary.append(("verified", _verified(checked)))
+    if not arguments.quiet:
+        print_table(summary)
+    return OK
 
 
 def _groups(arguments: argparse.Namespace, drawn: bool) -> tuple[Any, Any] | None:
@@ -163,6 +183,8 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
     pairs = n_y * n_x - n_y * (n_y - 1) // 2
     report = labels.report
     strategy = f"{report['strategy']}, {count(report.get('threads', 1), 'thread')}"
+    if "ranks" in report:
+        strategy += f" each of {count(report['ranks'], 'rank')}"
     if report.get("simd"):
         strategy += f", {report['simd']}"
     quality = []
@@ -191,7 +213,7 @@ def _verified(report: gtn_fast.VerifyReport) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    x = _load_x(arguments)
+    x = load_x(arguments)
     labels = gtn_fast.Labels.load(arguments.labels)
     y = None if arguments.y is None else _files.load_matrix(arguments.y)
     groups = _groups(arguments, drawn=labels.seed is not None)
@@ -215,7 +237,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")
-        x = _load_x(arguments)
+        x = load_x(arguments)
         made = gtn_fast.plan(x, arguments.n_y, **how)
     elif None in sizes:
         raise ValueError("plan needs a file, or --n and --d")

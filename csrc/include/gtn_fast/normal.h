@@ -19,5 +19,8 @@ void fill_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols, f
                  Team& team);
 // One row: out[0..cols).
 void normal_row(uint64_t seed, int64_t row, int64_t cols, float* out);
+// The same for any rows: out[i * cols + c] is element (rows[i], c).
+void fill_normal_rows(uint64_t seed, const int64_t* rows, int64_t n, int64_t cols, float* out,
+                      Team& team);
 
 }  // namespace gtn

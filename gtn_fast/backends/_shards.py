@@ -1,0 +1,405 @@
+"""One matching by several processes, each with a shard of X: the same answer, bit for bit.
+
+For each block of y's every rank screens its own shard (``_native.Screener``) and returns short
+lists of exact candidates, complete down to a level; one all-gather brings them together. An x
+that is at least as good as the highest of the levels is so for its own shard's too, so it is
+in its list: the union is complete down to the highest level. Every rank then resolves the same
+lists by the same rules (``_blocks``), so nobody has to be told who took what. When so few are left
+that rounds cost more than they save, all ranks gather the rest and each ends alone.
+
+Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 40 while
+the order is made), about 28 a row of Y for turns and results, the packed shard, one block.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import _memory, planner
+from gtn_fast.backends import Matched, Progress, _blocks, native
+from gtn_fast.backends._ranks import Ranks
+
+SettledCall = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
+
+_NONE = np.uint32(0xFFFFFFFF)
+# Candidates a y that a rank looks for. With one each the highest level would leave one of
+# all lists; with two it leaves two or three, which is what a block needs.
+_WANTED_ALONE, _WANTED = 3, 2
+# What a block costs beyond screening, and a gathered byte; both only decide when to stop
+# taking turns in rounds, never the answer.
+_ROUND_S = 6e-4
+_BYTE_S = 2e-9
+_MEMORY_SHARE = 4  # the rest may take a quarter of the memory available
+
+
+class Pairs(NamedTuple):
+    """Settled pairs: rows of Y, rows of X (int64) and cosines (float64), of one length."""
+
+    y_rows: NDArray[np.int64]
+    x_rows: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+
+
+class YRows(Protocol):
+    """The source sample, which no rank need hold."""
+
+    count: int
+
+    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return those rows, (len(rows), d) float32 or float64."""
+        ...
+
+    def part(self, first: int, count: int) -> NDArray[Any]:
+        """Return ``count`` rows from ``first`` on."""
+        ...
+
+
+class DrawnRows:
+    """Y ~ N(0, I) from a seed (``gtn_fast.normal``), a block at a time."""
+
+    def __init__(self, seed: int, count: int, d: int, threads: int) -> None:
+        self.count = count
+        self._seed, self._d, self._threads = seed, d, threads
+
+    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        made = native.module().normal_rows(self._seed, rows, self._d, self._threads)
+        return np.asarray(made)
+
+    def part(self, first: int, count: int) -> NDArray[Any]:
+        made = native.module().normal(self._seed, first, count, self._d, self._threads)
+        return np.asarray(made)
+
+
+class GivenRows:
+    """A Y that every rank has: an array or a memory map."""
+
+    def __init__(self, y: NDArray[Any]) -> None:
+        self.count = len(y)
+        self._y = y
+
+    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return np.asarray(self._y[rows])
+
+    def part(self, first: int, count: int) -> NDArray[Any]:
+        return np.asarray(self._y[first : first + count])
+
+
+class Shard(NamedTuple):
+    """A rank's rows of X, which are rows ``first`` .. of ``n_x`` in all."""
+
+    x: NDArray[Any]
+    first: int
+    n_x: int
+
+
+class _Shards:
+    """The source of merged lists (``_blocks.Source``)."""
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        shard: Shard,
+        x_rank: NDArray[np.uint32],
+        taken: NDArray[np.uint8],
+        y: YRows,
+        threads: int,
+    ) -> None:
+        self._ranks, self._shard, self._y = ranks, shard, y
+        self.seconds_search = 0.0
+        own = slice(shard.first, shard.first + len(shard.x))
+        free = np.flatnonzero(taken[own] == 0).astype(np.uint32)
+        self.screener: Any = None
+        if len(free):
+            self.screener = native.module().Screener(
+                shard.x,
+                x_rank[own],
+                first_row=shard.first,
+                threads=threads,
+                rows=None if len(free) == len(shard.x) else free,
+            )
+
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
+        start = time.monotonic()
+        places = 2 * wanted
+        part = _Message(len(y_rows), places)
+        if self.screener is not None:
+            part.fill(
+                self.screener.search(
+                    self._y.rows(y_rows), wanted=wanted, places=places, again=again
+                )
+            )
+        worked = time.monotonic() - start
+        self.seconds_search += worked
+        all_parts = self._ranks.gather(part.bytes, worked)
+        lists, deep_level = _merged([_Message(len(y_rows), places, each) for each in all_parts])
+        if self.screener is not None and not again:
+            self.screener.learn(deep_level)
+        return lists
+
+    def take(self, x_rows: NDArray[np.int64]) -> None:
+        first, end = self._shard.first, self._shard.first + len(self._shard.x)
+        own = x_rows[(x_rows >= first) & (x_rows < end)]
+        if len(own):
+            self.screener.take(own.astype(np.uint32))
+
+
+class _Message:
+    """The lists of one rank for n y's in one buffer, as it travels.
+
+    ``cosine`` (n, k), ``level`` and ``deep_level`` (n,) float64; ``rows`` (n, k) and
+    ``level_rank`` (n,) uint32: 12 k + 20 bytes a y. A new one says that nothing is free.
+    """
+
+    def __init__(self, n: int, k: int, buffer: NDArray[np.uint8] | None = None) -> None:
+        doubles, words = n * (k + 2), n * (k + 1)
+        self.bytes = np.empty(8 * doubles + 4 * words, np.uint8) if buffer is None else buffer
+        f64 = self.bytes[: 8 * doubles].view(np.float64)
+        u32 = self.bytes[8 * doubles :].view(np.uint32)
+        self.cosine = f64[: n * k].reshape(n, k)
+        self.level, self.deep_level = f64[n * k : n * (k + 1)], f64[n * (k + 1) :]
+        self.rows, self.level_rank = u32[: n * k].reshape(n, k), u32[n * k :]
+        if buffer is None:
+            f64[:] = -np.inf
+            u32[:] = _NONE
+
+    def fill(self, found: tuple[NDArray[Any], ...]) -> None:
+        self.rows[:], self.cosine[:], self.level[:], self.level_rank[:], self.deep_level[:] = found
+
+
+def _merged(parts: list[_Message]) -> tuple[_blocks.Lists, NDArray[np.float64]]:
+    """The union of the ranks' lists, complete down to the highest of their levels.
+
+    Of levels of one cosine the one of smaller rank is higher: it promises less.
+    """
+    n, k = parts[0].rows.shape
+    rows = np.empty((n, len(parts), k), np.int64)
+    cosine = np.empty((n, len(parts), k))
+    level, deep_level = parts[0].level.copy(), parts[0].deep_level.copy()
+    for r, part in enumerate(parts):
+        rows[:, r] = part.rows
+        cosine[:, r] = part.cosine
+        np.maximum(level, part.level, out=level)
+        np.maximum(deep_level, part.deep_level, out=deep_level)
+    level_rank = np.full(n, _NONE)
+    for part in parts:
+        highest = np.where(part.level == level, part.level_rank, _NONE)
+        np.minimum(level_rank, highest, out=level_rank)
+    rows[rows == _NONE] = -1
+    lists = _blocks.Lists(rows.reshape(n, -1), cosine.reshape(n, -1), level, level_rank)
+    return lists, deep_level
+
+
+def match(
+    ranks: Ranks,
+    shard: Shard,
+    y: YRows,
+    *,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
+    start: Pairs | None = None,
+    settled: SettledCall | None = None,
+) -> Matched:
+    """Match every row of Y with a row of X; every rank returns the same, for all of Y.
+
+    ``block`` and ``list_length`` must agree on all ranks, ``threads`` need not. ``start``
+    holds pairs of the answer that are known, from a run that did not end, with any number of
+    ranks: they are not looked for again. ``settled`` gets those that became final since the
+    last call, on every rank the same ones, in the order of choice.
+
+    Raises LostRank if another rank is gone, and what ``settled`` and ``progress`` raise.
+    """
+    began = time.monotonic()
+    x_order, x_rank = _x_order(ranks, shard, threads)
+    turns, zero_rows = _turns(ranks, y, threads)
+    order = turns
+    state = _blocks.Settled(shard.n_x, y.count)
+    if start is not None:
+        state.x_index[start.y_rows], state.cosine[start.y_rows] = start.x_rows, start.cosine
+        state.taken[start.x_rows] = 1
+        state.before = len(start.y_rows)
+        turns = turns[state.x_index[turns] < 0]
+    ordered = time.monotonic()
+    handed = _Handed(turns, state, y.count, settled, progress)
+    _match_zero_rows(turns, zero_rows, x_order, state)
+    del x_order
+    handed.over()
+    stop = len(turns)
+    if not block:
+        stop -= _left_for_the_end(ranks, shard, len(turns) - state.done, state, threads)
+    count: dict[str, float] = {}
+    if state.done < stop:
+        source = _Shards(ranks, shard, x_rank, state.taken, y, threads)
+        count = _blocks.match(
+            source, x_rank, turns, state, stop=stop, block=block, list_length=list_length,
+            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=handed.over,
+        )  # fmt: skip
+        count["seconds_search"] = source.seconds_search
+        if source.screener is not None:
+            own = source.screener.report()
+            names = ("pairs_screened", "survivors", "pairs_rescored", "store_bytes")
+            count |= {name: own[name] for name in names}
+    in_rounds = time.monotonic()
+    left = len(turns) - state.done
+    if left:
+        _end_alone(ranks, shard, y, state, handed, threads)
+    report = {
+        "ranks": float(ranks.size),
+        **count,
+        "left_for_the_end": float(left),
+        "messages": float(ranks.calls),
+        "bytes_received": float(ranks.bytes),
+        "seconds_order": ordered - began,
+        "seconds_rounds": in_rounds - ordered,
+        "seconds_end": time.monotonic() - in_rounds,
+        "seconds_communication": ranks.seconds,
+    }
+    return Matched(state.x_index, state.cosine, order, report)
+
+
+class _Handed:
+    """Hands over the pairs that became final, and says how far the matching is."""
+
+    def __init__(
+        self,
+        turns: NDArray[np.int64],
+        state: _blocks.Settled,
+        total: int,
+        settled: SettledCall | None,
+        progress: Progress | None,
+    ) -> None:
+        self._turns, self._state, self._total = turns, state, total
+        self._settled, self._progress = settled, progress
+        self._done = 0
+
+    @property
+    def left(self) -> NDArray[np.int64]:
+        """The rows of Y whose turn is to come."""
+        return self._turns[self._state.done :]
+
+    def over(self, _done: int = 0, _total: int = 0) -> None:
+        """Hand over all up to ``state.done``."""
+        rows = self._turns[self._done : self._state.done]
+        self._done = self._state.done
+        if self._settled is not None and len(rows):
+            self._settled(rows, self._state.x_index[rows], self._state.cosine[rows])
+        self.show(0, 0)
+
+    def show(self, more: int, _total: int) -> None:
+        """Say that ``more`` are done than ``state.done``."""
+        if self._progress is not None:
+            self._progress(self._state.before + self._state.done + more, self._total)
+
+    def translated(
+        self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]
+    ) -> SettledCall | None:
+        """The callback for pairs whose rows are counted in these."""
+        if self._settled is None:
+            return None
+        call = self._settled
+        return lambda y, x, cosine: call(y_rows[y], x_rows[x], cosine)
+
+
+def _x_order(
+    ranks: Ranks, shard: Shard, threads: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return all rows of X by norm, and every row's place in that order."""
+    engine = native.module()
+    own = engine.row_norms(shard.x, threads) if len(shard.x) else np.empty(0)
+    order: NDArray[np.uint32] = engine.order_of_norms(ranks.concatenate(own), threads)
+    rank = np.empty(shard.n_x, np.uint32)
+    rank[order] = np.arange(shard.n_x, dtype=np.uint32)
+    return order, rank
+
+
+def _turns(ranks: Ranks, y: YRows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of Y in the order in which they choose, and which of them are zero."""
+    engine = native.module()
+    first, end = (y.count * (ranks.rank + i) // ranks.size for i in (0, 1))
+    own, zero = np.empty(0), np.empty(0, np.int64)
+    if end > first:
+        part = y.part(first, end - first)
+        own = engine.row_norms(part, threads)
+        at = np.flatnonzero(own == 0)  # a norm may underflow to 0, too
+        zero = first + at[~part[at].any(axis=1)]
+    order = engine.order_of_norms(ranks.concatenate(own), threads)
+    return order.astype(np.int64), ranks.concatenate(zero)
+
+
+def _match_zero_rows(
+    turns: NDArray[np.int64],
+    zero_rows: NDArray[np.int64],
+    x_order: NDArray[np.uint32],
+    state: _blocks.Settled,
+) -> None:
+    """Zero y's that choose before all others tie with every x: they take the smallest ranks."""
+    if not len(zero_rows):
+        return
+    other = np.flatnonzero(~np.isin(turns[: len(zero_rows)], zero_rows))
+    n = int(other[0]) if len(other) else min(len(zero_rows), len(turns))
+    x_rows = x_order[state.taken[x_order] == 0][:n]
+    state.x_index[turns[:n]] = x_rows
+    state.taken[x_rows] = 1
+    state.done = n
+
+
+def _left_for_the_end(
+    ranks: Ranks, shard: Shard, left: int, state: _blocks.Settled, threads: int
+) -> int:
+    """How many of the y's that are left each rank had better match alone; agreed by all."""
+    spare = shard.n_x - state.before - state.done - left  # x's that nobody will take
+    d = shard.x.shape[1]
+    room = _memory.available_bytes()
+    turns = left
+    while turns > 0 and not _better_alone(
+        spare + turns, turns, d, threads, ranks.size, math.inf if room is None else room
+    ):
+        turns = turns * 3 // 4
+    return int(min(ranks.tell(turns)))
+
+
+def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: float) -> bool:
+    """Whether gathering n_x rows and ending alone is faster than rounds, and they fit."""
+    alone = planner.make_plan(n_x, n_y, d, "auto", threads, calibrated=False)
+    gathered = 8.0 * n_x * d
+    if size > 1 and 2 * gathered + alone.bytes > room / _MEMORY_SHARE:
+        return False
+    rounds = 32 * math.log((n_x + 32) / (n_x - n_y + 32)) * _ROUND_S
+    screen = planner.make_plan(n_x, n_y, d, "screen", threads, calibrated=False)
+    return alone.seconds + gathered * _BYTE_S <= screen.seconds / size + rounds
+
+
+def _end_alone(
+    ranks: Ranks,
+    shard: Shard,
+    y: YRows,
+    state: _blocks.Settled,
+    handed: _Handed,
+    threads: int,
+) -> None:
+    """Gather the free rows of X and match the y's that are left, on every rank alike."""
+    own = np.flatnonzero(state.taken[shard.first : shard.first + len(shard.x)] == 0)
+    wide = any(ranks.tell(bool(shard.x.dtype == np.float64)))
+    x = shard.x if len(own) == len(shard.x) else shard.x[own]
+    x = ranks.concatenate(x.astype(np.float64 if wide else np.float32, copy=False))
+    x_rows = np.flatnonzero(state.taken == 0)
+    y_rows = np.sort(handed.left)  # equal norms choose by row
+    strategy, _ = planner.choose(len(x), len(y_rows), x.shape[1], threads)
+    x_index, cosine, _, _ = native.module().match(
+        x,
+        y.rows(y_rows),
+        strategy=strategy,
+        threads=threads,
+        progress=handed.show,
+        settled=handed.translated(x_rows, y_rows),
+    )
+    state.x_index[y_rows], state.cosine[y_rows] = x_rows[x_index], cosine
+    state.taken[state.x_index[y_rows]] = 1
+    state.done += len(y_rows)

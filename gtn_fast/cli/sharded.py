@@ -1,0 +1,115 @@
+"""``gtn-fast label`` on every rank of a torchrun: each reads its own rows, rank 0 writes.
+
+torchrun --nproc-per-node=2 -m gtn_fast label X.npy --out labels.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gtn_fast
+from gtn_fast import _files
+from gtn_fast.backends import _ranks
+from gtn_fast.cli._common import load_x
+
+_START_S = 300.0  # ranks may be started this much later than the first
+_ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def under_torchrun() -> bool:
+    """Tell whether torchrun (or who sets the same variables) started more than this process."""
+    return all(os.environ.get(name) for name in _ENVIRONMENT) and _number("WORLD_SIZE") > 1
+
+
+@contextmanager
+def world() -> Iterator[Any]:
+    """The process group of all that torchrun started; ValueError or ConnectionError if not."""
+    rank, size = _number("RANK"), _number("WORLD_SIZE")
+    if not 0 <= rank < size:
+        raise ValueError(f"RANK={rank} is not from 0 to {size - 1} (WORLD_SIZE={size})")
+    distributed = _ranks.torch_distributed()
+    try:
+        distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=_START_S))
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise ConnectionError(
+            f"rank {rank} of {size} cannot reach the others at"
+            f" {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} ({text});"
+            " to label in one process, unset RANK and WORLD_SIZE"
+        ) from None
+    try:
+        yield distributed.group.WORLD
+    finally:
+        distributed.destroy_process_group()
+
+
+def inputs(
+    arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
+) -> tuple[Any, Any, Any]:
+    """Return this rank's rows of X, Y or None, and all of X (unread, if it is an .npy file).
+
+    What is wrong on one rank is raised on all of them.
+    """
+    with _ranks.joined(group) as ranks:
+
+        def open_files() -> tuple[tuple[Any, Any], Any]:
+            if arguments.groups_x is not None or arguments.groups_y is not None:
+                raise ValueError("--groups-x and --groups-y do not go with torchrun")
+            if arguments.method not in ("auto", "distributed"):
+                raise ValueError(f"--method {arguments.method} does not go with torchrun")
+            x = load_x(arguments)
+            y = None if arguments.y is None else _files.load_matrix(arguments.y)
+            if ranks.rank == 0:
+                _files.check_output(out, len(x if y is None else y) * bytes_a_row)
+            return (x, y), list(map(int, x.shape))
+
+        (x, y), shapes = ranks.together(open_files)
+        other = next((rank for rank, each in enumerate(shapes) if each != shapes[0]), None)
+        if other is not None:
+            raise ValueError(
+                f"{arguments.x} is not the same on all ranks: rank 0 has shape"
+                f" {tuple(shapes[0])}, rank {other} {tuple(shapes[other])}"
+            )
+        first, end = (len(x) * (ranks.rank + i) // ranks.size for i in (0, 1))
+        return x[first:end], y, x
+
+
+def on_rank_0(group: Any, work: Callable[[], Any]) -> Any:
+    """Do ``work`` on rank 0 alone; an error in it is raised on all. None on the others."""
+    with _ranks.joined(group) as ranks:
+        done, _ = ranks.together(lambda: (work() if ranks.rank == 0 else None, None))
+        return done
+
+
+def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int) -> Any:
+    """Label with all ranks and save on rank 0; return the labels, all of X, and Y or None."""
+    shard, y, x = inputs(arguments, out, group, bytes_a_row)
+    labels = gtn_fast.label(
+        shard,
+        y,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        progress=False if arguments.quiet else None,
+        group=group,
+    )
+
+    def save() -> None:
+        with _files.naming(out):
+            labels.save(out)
+
+    on_rank_0(group, save)
+    return labels, x, y
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "")
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name}={text!r} in the environment is no whole number") from None

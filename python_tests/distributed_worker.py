@@ -1,0 +1,231 @@
+"""One rank of test_distributed.py: python distributed_worker.py SCENARIO RANK SIZE FOLDER."""
+
+from __future__ import annotations
+
+import datetime
+import faulthandler
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import cases
+import numpy as np
+import torch.distributed as dist
+
+import gtn_fast
+from gtn_fast import _sharded
+from gtn_fast.backends import _ranks, _shards, native
+
+# n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
+SHAPES = [
+    (120, 120, 3, 12, 1),
+    (110, 80, 20, 40, 0),
+    (90, 90, 5, 0, 0),
+    (60, 60, 1, 20, 2),
+    (2, 2, 4, 1, 1),
+]
+
+
+def bounds(n: int, size: int) -> list[int]:
+    """Uneven shards; of three the first has no rows."""
+    return {1: [0, n], 2: [0, n // 3, n], 3: [0, 0, (2 * n + 1) // 3, n]}[size]
+
+
+def shard(x, rank, size):
+    at = bounds(len(x), size)
+    return x[at[rank] : at[rank + 1]]
+
+
+def keep(folder, rank, name, labels):
+    np.savez(
+        folder / f"{name} {rank}.npz",
+        x_index=labels.x_index,
+        cosine=labels.cosine,
+        order=labels.order,
+    )
+
+
+def exact(rank, size, folder):
+    for name in sorted(cases.ALL):
+        for k, (n_x, n_y, d, block, list_length) in enumerate(SHAPES):
+            x, y = cases.make(name, n_x, n_y, d)
+            labels = gtn_fast.label(
+                shard(x, rank, size),
+                y,
+                block=block,
+                list_length=list_length,
+                threads=1 + rank % 2,
+                group=dist.group.WORLD,
+            )
+            keep(folder, rank, f"{name} {k}", labels)
+
+
+def errors(rank, size, folder):
+    """Each wrong on one rank alone (the last); every rank says what it raised."""
+    x, y = cases.make("gaussian", 40, 40, 6)
+    last = rank == size - 1
+    own = shard(x, rank, size).copy()
+    bad = own.copy()
+    bad[1, 2] = np.nan
+    other_y = y.copy()
+    other_y[3, 1] += 1e-9
+    group = dist.group.WORLD
+    calls = {
+        "nan": lambda: gtn_fast.label(bad if last else own, y, group=group),
+        "d": lambda: gtn_fast.label(own[:, :5] if last else own, group=group),
+        "d of y": lambda: gtn_fast.label(own, y[:, :5] if last else y, group=group),
+        "too many": lambda: gtn_fast.label(own[:3], y, group=group),
+        "y": lambda: gtn_fast.label(own, other_y if last else y, group=group),
+        "y dtype": lambda: gtn_fast.label(own, y.astype("f4") if last else y, group=group),
+        "rows of y": lambda: gtn_fast.label(own, y[:-1] if last else y, group=group),
+        "no y": lambda: gtn_fast.label(own, None if last else y, group=group),
+        "seed": lambda: gtn_fast.label(own, seed=1 if last else 0, group=group),
+        "block": lambda: gtn_fast.label(own, block=9 if last else 0, group=group),
+        "threads": lambda: gtn_fast.label(own, threads=0 if last else 1, group=group),
+        "kind": lambda: gtn_fast.label(own.astype(complex) if last else own, group=group),
+        "groups": lambda: gtn_fast.label(own, groups=(own, own) if last else None, group=group),
+        "empty": lambda: gtn_fast.label(own[:0], group=group),
+        "method": lambda: gtn_fast.label(own, method="screen", group=group),
+        "group": lambda: gtn_fast.label(own, group="world"),
+    }
+    for name, call in calls.items():
+        try:
+            call()
+            print(f"{name}: nothing")
+        except Exception as error:
+            print(f"{name}: {type(error).__name__}: {error}")
+    keep(folder, rank, "after", gtn_fast.label(own, y, group=group))  # the group still works
+
+
+def drawn(rank, size, folder):
+    """Y from the seed; float32 on one rank and float64 on another; a subgroup of the ranks."""
+    x, _ = cases.make("gaussian", 150, 150, 7)
+    own = shard(x, rank, size)
+    own = own.astype(np.float32 if rank else np.float64)  # x holds float32 values
+    keep(folder, rank, "drawn", gtn_fast.label(own, seed=3, block=20, group=dist.group.WORLD))
+    if len(own):
+        keep(folder, rank, "alone", gtn_fast.label(own, seed=3, method="distributed"))
+    pair = dist.new_group([0, size - 1])
+    if rank in (0, size - 1):
+        half = x[:60] if rank == 0 else x[60:]
+        keep(folder, rank, "pair", gtn_fast.label(half, seed=3, block=11, group=pair))
+    elif size > 2:
+        try:
+            gtn_fast.label(own, group=pair)
+        except TypeError as error:
+            print(error)
+
+
+RESUMED = ("gaussian", "half_duplicates", "zero_rows", "integers", "all_equal")
+
+
+def resumes(rank, size, folder):
+    """Part of the pairs were settled by a run of another number of ranks."""
+    for name in RESUMED:
+        x, y = cases.make(name, 200, 160, 4)
+        parts = []
+        full = settle(rank, size, x, y, None, into(parts), block=25)
+        keep(folder, rank, f"{name} full", full)
+        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        np.savez(folder / f"{name} pairs {rank}.npz", *joined)
+        for kind, which in subsets(full.order).items():
+            start = _shards.Pairs(which, full.x_index[which], joined[2][place(joined[0], which)])
+            for block in (0, 25):
+                later = []
+                again = settle(rank, size, x, y, start, into(later), block=block)
+                keep(folder, rank, f"{name} {kind} {block}", again)
+                rows = np.concatenate([each[0] for each in later] or [np.empty(0, np.int64)])
+                expected = full.order[~np.isin(full.order, which)]
+                assert sorted(rows) == sorted(expected), "each pair is handed over once"
+
+
+def into(parts):
+    return lambda *pairs: parts.append(pairs)
+
+
+def subsets(order):
+    """Settled pairs: the first ones, as a run leaves them; any; all."""
+    some = np.sort(np.random.default_rng(0).permutation(order)[: len(order) // 3])
+    return {"first": order[: len(order) // 2], "some": some, "all": order}
+
+
+def place(rows, wanted):
+    at = np.empty(rows.max() + 1, np.int64)
+    at[rows] = np.arange(len(rows))
+    return at[wanted]
+
+
+def settle(rank, size, x, y, start, settled, block):
+    return _sharded.label(
+        shard(x, rank, size), y, seed=0, groups=None, threads=1, progress=None, block=block,
+        list_length=0, group=dist.group.WORLD, start=start, settled=settled,
+    )  # fmt: skip
+
+
+def dies(rank, size, folder):
+    """The last rank is killed in the midst of a matching."""
+    x, _ = cases.make("gaussian", 3000, 3000, 30)
+
+    def progress(done, total):
+        if done > 500 and rank == size - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    start = time.monotonic()
+    try:
+        gtn_fast.label(shard(x, rank, size), block=100, progress=progress, group=dist.group.WORLD)
+    except ConnectionError as error:
+        print(f"{time.monotonic() - start:.1f} {error}", flush=True)
+        time.sleep(3)  # a process that goes on must not keep the others waiting
+
+
+def stops(rank, size, folder):
+    """The last rank stops without a word, as a machine without power does."""
+    _ranks._PATIENCE_S, _ranks._PATIENCE_FACTOR = 1.0, 0.0
+    x, y = cases.make("gaussian", 300, 300, 5)
+
+    def progress(done, total):
+        if done > 60 and rank == size - 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    try:
+        gtn_fast.label(shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD)
+    except ConnectionError as error:
+        print(error, flush=True)
+        os._exit(0)  # without waiting for the one that stopped
+
+
+def waits(rank, size, folder):
+    """Interrupted: the last rank is at work, the others wait for it."""
+    x, y = cases.make("gaussian", 300, 300, 5)
+
+    def progress(done, total):
+        if done > 60:
+            print("now", flush=True)
+            if rank == size - 1:
+                time.sleep(30)
+
+    try:
+        gtn_fast.label(shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+
+def main(scenario, rank, size, folder):
+    rank, size, folder = int(rank), int(size), Path(folder)
+    native.require()
+    faulthandler.dump_traceback_later(float(os.environ.get("HANG_S", "50")), exit=True)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'store'}",
+        rank=rank,
+        world_size=size,
+        timeout=datetime.timedelta(seconds=60),
+    )
+    globals()[scenario](rank, size, folder)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
