@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import signal
@@ -23,7 +24,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -35,7 +36,7 @@ from gtn_fast._version import __version__
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
 _ROW_BYTES = 24
-_HASHED_BYTES = 1 << 24  # at a time
+_SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
 EVERY_S = 30.0
 BYTES_A_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
@@ -62,22 +63,67 @@ def joined(parts: list[Pairs]) -> Pairs:
     return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def fingerprint(parameters: dict[str, Any], *arrays: NDArray[Any] | None) -> str:
-    """Digest what the answer depends on: parameters, and every value of the arrays."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for array in arrays:
-        if array is None:
-            digest.update(b"none")
-            continue
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        step = max(1, _HASHED_BYTES // max(1, array[:1].nbytes))
-        for start in range(0, len(array), step):
-            digest.update(_bytes(array[start : start + step]))
-    return digest.hexdigest()
+def checksum(array: Any, first_row: int = 0) -> tuple[int, int]:
+    """Return two sums, mod 2**64, over all values of a vector or matrix and their places.
+
+    Of values, not of bytes: float32 and float64 of the same numbers have the same sums. Sums
+    of parts (whose first rows are these) add up to that of the whole.
+    """
+    width = array.shape[1] if array.ndim == 2 else 1
+    sums = [0, 0]
+    step = max(1, _SUMMED_VALUES // width)
+    for start in range(0, len(array), step):
+        part = np.ascontiguousarray(array[start : start + step])
+        wide = part if part.dtype == np.int64 else part.astype(np.float64) + 0.0
+        place = np.arange(part.size, dtype=np.uint64) + np.uint64((first_row + start) * width)
+        # Multiplications by odd numbers and shifts, as in splitmix64: each value counts
+        # otherwise at each place.
+        mixed = wide.reshape(-1).view(np.uint64) ^ (place * np.uint64(0x9E3779B97F4A7C15))
+        mixed ^= mixed >> np.uint64(30)
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(27)
+        sums[0] += int(mixed.sum())
+        mixed *= np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+        sums[1] += int(mixed.sum())
+    return sums[0] % 2**64, sums[1] % 2**64
+
+
+def added(sums: Iterable[Sequence[int]]) -> tuple[int, int]:
+    """Return the checksum of the whole from those of its parts."""
+    first, second = zip(*sums, strict=True)
+    return sum(first) % 2**64, sum(second) % 2**64
+
+
+def fingerprint(
+    n_x: int,
+    n_y: int,
+    d: int,
+    x: Sequence[int],
+    y: Sequence[int] | int,
+    groups: Sequence[Sequence[int]] | None = None,
+) -> str:
+    """Digest what the answer depends on: checksums of X, of Y (or its seed) and of groups."""
+    parts = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def check(path: Any, resume: Any, every: Any) -> None:
+    """Raise TypeError or ValueError for arguments of ``label`` that make no sense."""
+    if not isinstance(resume, bool):
+        raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
+    if isinstance(every, bool) or not isinstance(every, (int, float)):
+        raise TypeError(f"checkpoint_every must be seconds, got {type(every).__name__}")
+    if not 0 <= every < math.inf:
+        raise ValueError(f"checkpoint_every must be seconds from 0, got {every}")
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
+    if path is None and resume:
+        raise ValueError("resume needs a checkpoint to go on from")
 
 
 class Checkpoint:
@@ -174,8 +220,11 @@ class Checkpoint:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):  # in the name that the caller knows
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
             raise
         self._saved = len(pairs.y_rows)
         self._last = time.monotonic()

@@ -6,13 +6,13 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _memory, _progress, _validate, backends
+from gtn_fast import _checkpoint, _memory, _progress, _validate, backends
 from gtn_fast._version import __version__
 from gtn_fast.backends import _ranks, _shards, distributed, registry
 from gtn_fast.labels import Labels
@@ -31,20 +31,27 @@ def label(
     block: int,
     list_length: int,
     group: Any,
-    start: _shards.Pairs | None = None,
-    settled: _shards.SettledCall | None = None,
+    device: Any = None,
+    checkpoint: Any = None,
+    resume: Any = False,
+    checkpoint_every: Any = _checkpoint.EVERY_S,
+    others: Mapping[str, Any] | None = None,
 ) -> Labels:
     """Label the rows of all ranks of ``group``; X is this rank's shard, of any number of rows.
 
-    ``start`` and ``settled`` as in ``_shards.match``. Whatever is wrong on one rank is raised
-    on all of them.
+    The checkpoint is rank 0's file; what it holds is told to all. ``others``: arguments of
+    ``gtn_fast.label`` that do not go with shards, None where not given. Whatever is wrong on
+    one rank is raised on all of them.
     """
     started = time.perf_counter()
     backends.for_strategy("distributed")  # torch is there
     with _ranks.joined(group) as ranks:
 
         def look() -> tuple[_Task, Any]:
+            _refuse_others({**(others or {}), "device": None if device == "cpu" else device})
+            _checkpoint.check(checkpoint, resume, checkpoint_every)
             task = _Task(X, Y, seed, groups, threads, progress, block, list_length)
+            task.shape["checkpoint"] = checkpoint is not None
             return task, task.shape
 
         task, shapes = ranks.together(look)
@@ -53,6 +60,8 @@ def label(
         first = sum(each["rows"] for each in shapes[: ranks.rank])
         seconds, needed = distributed.predict(n_x, n_y, task.d, task.threads, ranks.size)
         needed += task.copy_bytes
+        if checkpoint is not None:
+            needed += _checkpoint.BYTES_A_ROW * n_y
 
         def read() -> tuple[tuple[NDArray[Any], NDArray[Any] | None], Any]:
             _memory.check(needed, f"this rank's part of labeling {n_y} x {n_x} rows")
@@ -66,6 +75,12 @@ def label(
                 f"Y must be the same on all ranks: rank {other} has other values"
                 " or another dtype than rank 0"
             )
+        state, start = None, None
+        if checkpoint is not None:
+            of_y = task.seed if y is None else _checkpoint.checksum(y)
+            sums = _checkpoint.added(ranks.tell(_checkpoint.checksum(x, first)))
+            digest = _checkpoint.fingerprint(n_x, n_y, task.d, sums, of_y)
+            state, start = _begun(ranks, checkpoint, digest, resume, checkpoint_every)
         prepared = time.perf_counter()
         rows: _shards.YRows = (
             _shards.DrawnRows(task.seed, n_y, task.d, task.threads)
@@ -75,7 +90,10 @@ def label(
         shown = progress
         if ranks.rank > 0 and not callable(progress):
             shown = False  # one bar for all
-        with _progress.reporter(shown, n_y, seconds) as call:
+        with (
+            _progress.reporter(shown, n_y, seconds) as call,
+            _checkpoint.saved_on_exit(state),
+        ):
             matched = _shards.match(
                 ranks,
                 _shards.Shard(x, first, n_x),
@@ -85,7 +103,7 @@ def label(
                 list_length=task.list_length,
                 progress=call,
                 start=start,
-                settled=settled,
+                settled=None if state is None else state.add,
             )
         ended = time.perf_counter()
         report: dict[str, Any] = {
@@ -106,6 +124,7 @@ def label(
             "x_dtype": x.dtype.name,
             "y_dtype": "float32" if y is None else y.dtype.name,
             "seed": task.seed if y is None else None,
+            "resumed_rows": 0 if start is None else len(start.y_rows),
             "groups": None,
             "seconds": {
                 "prepare": prepared - started,
@@ -128,6 +147,28 @@ def label(
         given_y=y,
         seed=task.seed if y is None else None,
     )
+
+
+def _refuse_others(others: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first argument that was given but does not go with shards."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} does not go with method 'distributed'")
+
+
+def _begun(
+    ranks: _ranks.Ranks, path: Any, digest: str, resume: bool, every: float
+) -> tuple[_checkpoint.Checkpoint | None, _shards.Pairs]:
+    """Return rank 0's checkpoint (None on the others) and what it has settled, on every rank."""
+
+    def begin() -> tuple[_checkpoint.Checkpoint | None, Any]:
+        if ranks.rank > 0:
+            return None, None
+        return _checkpoint.Checkpoint.start(path, digest, resume=resume, every=every), None
+
+    state, _ = ranks.together(begin)
+    before = _checkpoint.nothing() if state is None else state.pairs()
+    return state, _shards.Pairs(*(ranks.concatenate(column) for column in before))
 
 
 class _Task:
@@ -202,7 +243,7 @@ def _described_shard(X: Any) -> _validate.Described:
 
 def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Return n_x and n_y; ValueError where the ranks' arguments do not fit together."""
-    for name in ("d", "rows of Y", "seed", "block", "list_length"):
+    for name in ("d", "rows of Y", "seed", "block", "list_length", "checkpoint"):
         other = next((r for r, each in enumerate(shapes) if each[name] != shapes[0][name]), None)
         if other is None:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import shutil
 import tempfile
@@ -146,9 +145,14 @@ def label(
         With group: another rank is gone. What is wrong on one rank is raised on all.
     """
     if method == "distributed" or (method == "auto" and group is not None):
+        others = {"memory": memory, "quality": quality, "nlist": nlist, "nprobe": nprobe,
+                  "refine": refine, "index": index, "min_cosine_ratio": min_cosine_ratio,
+                  "exact_below": exact_below}  # fmt: skip
         return _sharded.label(
             X, Y, seed=seed, groups=groups, threads=threads, progress=progress,
-            block=block, list_length=list_length, group=group,
+            block=block, list_length=list_length, group=group, device=device,
+            checkpoint=checkpoint, resume=resume, checkpoint_every=checkpoint_every,
+            others=others,
         )  # fmt: skip
     started = time.perf_counter()
     x_in = _validate.describe(X, "X")
@@ -190,7 +194,9 @@ def label(
         options["device"] = device
         if parts is None and checkpoint is None:  # of parts only the engine's copies are cut out
             options["tensors"] = (x_in.value, None if y_in is None else y_in.value)
-    _check_checkpoint(checkpoint, resume, checkpoint_every, runners)
+    _checkpoint.check(checkpoint, resume, checkpoint_every)
+    if checkpoint is not None:
+        _check_resumable(runners)
     seconds = sum(count * each.seconds for count, each in plans)
     drawn_as_needed = y_in is None and limit is not None and parts is None
     if limit is not None and kind != "cpu":
@@ -223,9 +229,11 @@ def label(
     )
     state = None
     if checkpoint is not None:
-        parameters = {"n_x": n_x, "seed": seed if y_in is None else None}
-        labels_of = (None, None) if group_labels is None else group_labels
-        digest = _checkpoint.fingerprint(parameters, x, y if y_in is not None else None, *labels_of)
+        sums = _checkpoint.checksum
+        digest = _checkpoint.fingerprint(
+            *(n_x, n_y, d, sums(x), seed if y_in is None else sums(y)),
+            groups=None if group_labels is None else [sums(each) for each in group_labels],
+        )
         state = _checkpoint.Checkpoint.start(
             checkpoint, digest, resume=resume, every=checkpoint_every
         )
@@ -303,20 +311,7 @@ def _storage(
     return storage
 
 
-def _check_checkpoint(path: Any, resume: Any, every: Any, strategies: Iterable[str]) -> None:
-    """Raise TypeError or ValueError for arguments that make no sense."""
-    if not isinstance(resume, bool):
-        raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
-    if isinstance(every, bool) or not isinstance(every, (int, float)):
-        raise TypeError(f"checkpoint_every must be seconds, got {type(every).__name__}")
-    if not 0 <= every < math.inf:
-        raise ValueError(f"checkpoint_every must be seconds from 0, got {every}")
-    if path is None:
-        if resume:
-            raise ValueError("resume needs a checkpoint to go on from")
-        return
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
+def _check_resumable(strategies: Iterable[str]) -> None:
     for strategy in strategies:
         if strategy == "rank" or not registry.find(strategy).exact:
             raise ValueError(f"method {strategy!r} cannot be resumed from a checkpoint")

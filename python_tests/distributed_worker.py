@@ -15,8 +15,8 @@ import numpy as np
 import torch.distributed as dist
 
 import gtn_fast
-from gtn_fast import _sharded
-from gtn_fast.backends import _ranks, _shards, native
+from gtn_fast import _checkpoint
+from gtn_fast.backends import _ranks, native
 
 # n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
 SHAPES = [
@@ -73,6 +73,11 @@ def errors(rank, size, folder):
     other_y[3, 1] += 1e-9
     group = dist.group.WORLD
     calls = {
+        "checkpoint": lambda: gtn_fast.label(
+            own, y, group=group, checkpoint=None if last else folder / "none" / "c"
+        ),
+        "no folder": lambda: gtn_fast.label(own, y, group=group, checkpoint=folder / "none" / "c"),
+        "memory": lambda: gtn_fast.label(own, y, group=group, memory="1GB"),
         "nan": lambda: gtn_fast.label(bad if last else own, y, group=group),
         "d": lambda: gtn_fast.label(own[:, :5] if last else own, group=group),
         "d of y": lambda: gtn_fast.label(own, y[:, :5] if last else y, group=group),
@@ -122,46 +127,56 @@ RESUMED = ("gaussian", "half_duplicates", "zero_rows", "integers", "all_equal")
 
 
 def resumes(rank, size, folder):
-    """Part of the pairs were settled by a run of another number of ranks."""
+    """From a checkpoint of any pairs; and a run of several ranks that one process ends."""
+    group = dist.group.WORLD
     for name in RESUMED:
         x, y = cases.make(name, 200, 160, 4)
-        parts = []
-        full = settle(rank, size, x, y, None, into(parts), block=25)
-        keep(folder, rank, f"{name} full", full)
-        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        np.savez(folder / f"{name} pairs {rank}.npz", *joined)
-        for kind, which in subsets(full.order).items():
-            start = _shards.Pairs(which, full.x_index[which], joined[2][place(joined[0], which)])
+        expected = gtn_fast.label(x, y, method="screen")
+        own, path = shard(x, rank, size), folder / f"{name}.ckpt"
+        for kind, which in subsets(expected.order).items():
             for block in (0, 25):
-                later = []
-                again = settle(rank, size, x, y, start, into(later), block=block)
-                keep(folder, rank, f"{name} {kind} {block}", again)
-                rows = np.concatenate([each[0] for each in later] or [np.empty(0, np.int64)])
-                expected = full.order[~np.isin(full.order, which)]
-                assert sorted(rows) == sorted(expected), "each pair is handed over once"
+                if rank == 0:
+                    write_checkpoint(path, x, y, which)
+                dist.barrier()
+                how = {"block": block, "group": group, "checkpoint": path, "resume": True}
+                labels = gtn_fast.label(own, y, **how)
+                assert labels.report["resumed_rows"] == len(which)
+                keep(folder, rank, f"{name} {kind} {block}", labels)
+        path.unlink(missing_ok=True)
+        dist.barrier()
+        try:
+            gtn_fast.label(own, y, block=25, group=group, checkpoint=path, progress=interrupt)
+        except KeyboardInterrupt:
+            print("interrupted")
+        dist.barrier()
+        if rank == 0:
+            alone = gtn_fast.label(x, y, checkpoint=path, resume=True)
+            assert 50 <= alone.report["resumed_rows"] < 160
+            keep(folder, rank, f"{name} alone", alone)
 
 
-def into(parts):
-    return lambda *pairs: parts.append(pairs)
+def interrupt(done, total):
+    if done >= 50:
+        raise KeyboardInterrupt
+
+
+def write_checkpoint(path, x, y, which):
+    """A checkpoint with the pairs of these rows of Y alone."""
+    path.unlink(missing_ok=True)
+    whole = gtn_fast.label(x, y, checkpoint=path)
+    sums = _checkpoint.checksum
+    digest = _checkpoint.fingerprint(len(x), len(y), x.shape[1], sums(x), sums(y))
+    cosine = _checkpoint.load(path, digest).cosine[np.argsort(whole.order)]
+    path.unlink()
+    part = _checkpoint.Checkpoint.start(path, digest, resume=False, every=0)
+    part.add(which, whole.x_index[which], cosine[which])
+    part.save()
 
 
 def subsets(order):
     """Settled pairs: the first ones, as a run leaves them; any; all."""
     some = np.sort(np.random.default_rng(0).permutation(order)[: len(order) // 3])
     return {"first": order[: len(order) // 2], "some": some, "all": order}
-
-
-def place(rows, wanted):
-    at = np.empty(rows.max() + 1, np.int64)
-    at[rows] = np.arange(len(rows))
-    return at[wanted]
-
-
-def settle(rank, size, x, y, start, settled, block):
-    return _sharded.label(
-        shard(x, rank, size), y, seed=0, groups=None, threads=1, progress=None, block=block,
-        list_length=0, group=dist.group.WORLD, start=start, settled=settled,
-    )  # fmt: skip
 
 
 def dies(rank, size, folder):

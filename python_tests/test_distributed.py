@@ -119,19 +119,14 @@ def test_drawn_y_mixed_dtypes_and_subgroups(native, tmp_path, size):
         assert "group must be a torch.distributed process group" in out[1]
 
 
-def test_goes_on_from_settled_pairs(native, tmp_path):
-    """Pairs are handed over in the order of choice, the same on all ranks; any may be given."""
-    run("resumes", 2, tmp_path)
+@pytest.mark.parametrize("size", [2, 3])
+def test_goes_on_from_a_checkpoint(native, tmp_path, size):
+    """Of any pairs, of another number of ranks; what ranks leave, one process ends."""
+    assert run("resumes", size, tmp_path) == ["interrupted\n" * len(worker.RESUMED)] * size
     for name in worker.RESUMED:
         x, y = cases.make(name, 200, 160, 4)
-        x_index, cosine, order = reference.match(x, y)
-        for rank in range(2):
-            expect(kept(tmp_path, f"{name} full", rank), x, y)
-            with np.load(tmp_path / f"{name} pairs {rank}.npz") as pairs:
-                y_rows, x_rows, cosines = (pairs[key] for key in pairs.files)
-            assert (y_rows == order).all()
-            assert (x_rows == x_index[order]).all()
-            assert (cosines == cosine[order]).all()
+        expect(kept(tmp_path, f"{name} alone", 0), x, y)
+        for rank in range(size):
             for kind in ("first", "some", "all"):
                 for block in (0, 25):
                     expect(kept(tmp_path, f"{name} {kind} {block}", rank), x, y)
@@ -142,6 +137,10 @@ def test_what_is_wrong_on_one_rank_is_raised_on_all(native, tmp_path):
     assert first == second
     told = dict(line.split(": ", 1) for line in first.splitlines())
     assert told == {
+        "no folder": f"OSError: rank 0: {tmp_path / 'none' / 'c'}: No such file or directory",
+        "checkpoint": "ValueError: checkpoint must be the same on all ranks:"
+        " rank 0 has True, rank 1 has False",
+        "memory": "ValueError: rank 0: memory does not go with method 'distributed'",
         "nan": "ValueError: rank 1: X[13:] must be finite: row 1, column 2 is nan (as float32)",
         "d": "ValueError: all shards of X must have the same number of columns:"
         " rank 0 has 6, rank 1 has 5",

@@ -19,6 +19,10 @@ from gtn_fast.backends import _ranks
 from gtn_fast.cli._common import load_x
 
 _START_S = 300.0  # ranks may be started this much later than the first
+_PASSED_ON = (
+    *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
+    *("quality", "nlist", "nprobe", "refine", "index", "min_cosine_ratio", "exact_below"),
+)
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -97,11 +101,14 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
         threads=arguments.threads,
         progress=False if arguments.quiet else None,
         group=group,
+        **{name: getattr(arguments, name) for name in _PASSED_ON},
     )
 
     def save() -> None:
         with _files.naming(out):
             labels.save(out)
+        if arguments.checkpoint is not None:
+            Path(arguments.checkpoint).unlink(missing_ok=True)
 
     on_rank_0(group, save)
     return labels, x, y
