@@ -14,8 +14,7 @@ namespace {
 
 MatrixView part_of(const MatrixView& all, int64_t first, int64_t rows) {
   MatrixView v = all;
-  const int64_t size = all.dtype == DType::kFloat32 ? 4 : 8;
-  v.data = static_cast<const char*>(all.data) + first * all.row_stride * size;
+  v.all.data = all.row(first);
   v.rows = rows;
   return v;
 }
