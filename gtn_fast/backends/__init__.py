@@ -5,17 +5,19 @@
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
     faiss.py      candidates from an index of FAISS: approximate
     triton.py     a GPU: screen
+    distributed.py  X in shards on several processes: screen; _ranks.py, _shards.py
+    _blocks.py    blocks, lists and turns, for those who find candidates outside the engine
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 
     match(x, y, *, strategy, threads, block, list_length, progress, **options) -> Matched
                     options: those that its entry in the registry names, if they were given
-    require()       ImportError with reason and remedy, in one line, if it cannot run here
-    instructions()  what it computes with, for the report
                     and, if the entry says ``hands_over``, settled and settled_every
                     (seconds); if it says ``in_place``, x_rows, y_rows (the rows that take
                     part, int64, ascending), out_of_core (x is in files larger than memory)
                     and scratch (a folder for what does not fit beside it)
+    require()       ImportError with reason and remedy, in one line, if it cannot run here
+    instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planner.py has no formula
     check(options) -> options
