@@ -144,15 +144,21 @@ def label(
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
     """
+    given = {
+        "quality": quality,
+        "nlist": nlist,
+        "nprobe": nprobe,
+        "refine": refine,
+        "index": index,
+        "min_cosine_ratio": min_cosine_ratio,
+        "exact_below": exact_below,
+    }
     if method == "distributed" or (method == "auto" and group is not None):
-        others = {"memory": memory, "quality": quality, "nlist": nlist, "nprobe": nprobe,
-                  "refine": refine, "index": index, "min_cosine_ratio": min_cosine_ratio,
-                  "exact_below": exact_below}  # fmt: skip
         return _sharded.label(
             X, Y, seed=seed, groups=groups, threads=threads, progress=progress,
             block=block, list_length=list_length, group=group, device=device,
             checkpoint=checkpoint, resume=resume, checkpoint_every=checkpoint_every,
-            others=others,
+            others={"memory": memory, **given},
         )  # fmt: skip
     started = time.perf_counter()
     x_in = _validate.describe(X, "X")
@@ -179,17 +185,7 @@ def label(
     plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit, device)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
-    given = {
-        "quality": quality,
-        "nlist": nlist,
-        "nprobe": nprobe,
-        "refine": refine,
-        "index": index,
-        "min_cosine_ratio": min_cosine_ratio,
-        "exact_below": exact_below,
-        "group": group,
-    }
-    options = backends.check_options(runners, given)
+    options = backends.check_options(runners, {**given, "group": group})
     if kind != "cpu":
         options["device"] = device
         if parts is None and checkpoint is None:  # of parts only the engine's copies are cut out

@@ -10,6 +10,7 @@ from typing import Any
 import gtn_fast
 from gtn_fast import _files, _quality
 from gtn_fast._checkpoint import EVERY_S
+from gtn_fast.backends import registry
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.cli import sharded
 from gtn_fast.cli._common import (
@@ -94,17 +95,6 @@ def _add_approximate(label: argparse.ArgumentParser) -> None:
                        help="the last N are the exact engine's (default: predicted)")  # fmt: skip
 
 
-_APPROXIMATE = (
-    "quality",
-    "nlist",
-    "nprobe",
-    "refine",
-    "index",
-    "min_cosine_ratio",
-    "exact_below",
-)
-
-
 def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
@@ -131,7 +121,7 @@ def _label(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         resume=arguments.resume,
         checkpoint_every=arguments.checkpoint_every,
-        **{name: getattr(arguments, name) for name in _APPROXIMATE},
+        **{name: getattr(arguments, name) for name in registry.get("faiss").options},
         device=arguments.device,
     )
     seconds = time.perf_counter() - start

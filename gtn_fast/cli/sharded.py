@@ -15,13 +15,13 @@ from typing import Any
 
 import gtn_fast
 from gtn_fast import _files
-from gtn_fast.backends import _ranks
+from gtn_fast.backends import _ranks, registry
 from gtn_fast.cli._common import load_x
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
     *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
-    *("quality", "nlist", "nprobe", "refine", "index", "min_cosine_ratio", "exact_below"),
+    *registry.get("faiss").options,
 )
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
