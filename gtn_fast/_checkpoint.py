@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import signal
 import threading
 import time
@@ -31,6 +30,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast import _files
 from gtn_fast._version import __version__
 
 _MAGIC = b"gtn_fast.checkpoint 1\n"
@@ -211,21 +211,15 @@ class Checkpoint:
             "rows": len(pairs.y_rows),
             "checksum": checksum,
         }
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}.tmp")
         try:
-            with temporary.open("xb") as file:
+            with _files.replacing(self.path) as temporary, temporary.open("wb") as file:
                 file.write(_MAGIC + json.dumps(header).encode() + b"\n")
                 for column in columns:
                     file.write(column)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError):  # in the name that the caller knows
-                raise OSError(error.errno, error.strerror, str(self.path)) from error
-            raise
+        except OSError as error:  # in the name that the caller knows
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._saved = len(pairs.y_rows)
         self._last = time.monotonic()
         self.saves += 1

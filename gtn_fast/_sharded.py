@@ -158,7 +158,7 @@ def _refuse_others(others: Mapping[str, Any]) -> None:
 
 def _begun(
     ranks: _ranks.Ranks, path: Any, digest: str, resume: bool, every: float
-) -> tuple[_checkpoint.Checkpoint | None, _shards.Pairs]:
+) -> tuple[_checkpoint.Checkpoint | None, _checkpoint.Pairs]:
     """Return rank 0's checkpoint (None on the others) and what it has settled, on every rank."""
 
     def begin() -> tuple[_checkpoint.Checkpoint | None, Any]:
@@ -168,7 +168,7 @@ def _begun(
 
     state, _ = ranks.together(begin)
     before = _checkpoint.nothing() if state is None else state.pairs()
-    return state, _shards.Pairs(*(ranks.concatenate(column) for column in before))
+    return state, _checkpoint.Pairs(*(ranks.concatenate(column) for column in before))
 
 
 class _Task:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _validate
+from gtn_fast import _files, _validate
 from gtn_fast._matrices import Drawn, RowMatrix
 from gtn_fast.random import normal
 
@@ -113,17 +112,10 @@ class Labels:
             arrays["y"] = self.given_y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with _files.replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Labels:

@@ -222,12 +222,6 @@ def choose(
     return "screen", f"d = {d}: a screen takes about {_duration(screen)}, a tree {_duration(tree)}"
 
 
-def uncalibrated_seconds(n_x: int, n_y: int, d: int, threads: int) -> float:
-    """Predict ``auto``'s seconds from the table alone: the same wherever and whenever."""
-    strategy, _ = choose(n_x, n_y, d, threads)
-    return _seconds(strategy, n_x, n_y, d, threads)
-
-
 def look(X: Any) -> Spread:
     """Look at a sample of directions: how few dimensions they fill.
 

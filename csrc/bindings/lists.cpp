@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "bindings/watch.h"
 #include "gtn_fast/order.h"
 
 namespace gtn::bindings {
@@ -34,11 +35,10 @@ Uint32s py_norm_order(const py::object& x, int threads) {
   const MatrixView v = any_matrix(x, "x");
   check_threads(threads);
   std::vector<uint32_t> order;
-  {
-    py::gil_scoped_release release;
-    Team team(threads);
+  run_interruptible([&](Control& control) {
+    Team team(threads, &control);
     order = norm_order(row_scales(v, {}, team), {}, team);
-  }
+  });
   return Uint32s(static_cast<py::ssize_t>(order.size()), order.data());
 }
 
@@ -52,11 +52,10 @@ Doubles py_evaluate_lists(const py::object& x, const py::object& y, const Int64s
   Doubles cosine({view.n, view.k});
   double* const out = cosine.mutable_data();
   const int64_t* const rows = y_rows.data();
-  {
-    py::gil_scoped_release release;
-    Team team(threads);
+  run_interruptible([&](Control& control) {
+    Team team(threads, &control);
     evaluate_lists(xv, yv, rows, view, out, team);
-  }
+  });
   return cosine;
 }
 

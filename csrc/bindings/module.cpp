@@ -186,13 +186,10 @@ py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int
   check_threads(threads);
   py::array_t<float> out({rows, cols});
   float* const data = out.mutable_data();
-  Control control;
-  run_watched(
-      [&](Control& c) {
-        Team team(threads, &c);
-        fill_normal(seed, first_row, rows, cols, data, team);
-      },
-      control, [] {});
+  run_interruptible([&](Control& control) {
+    Team team(threads, &control);
+    fill_normal(seed, first_row, rows, cols, data, team);
+  });
   return out;
 }
 

@@ -26,12 +26,6 @@ using Int64s = py::array_t<int64_t, py::array::c_style>;
 using Uint32s = py::array_t<uint32_t, py::array::c_style>;
 using Doubles = py::array_t<double, py::array::c_style>;
 
-template <class Work>
-void run_interruptible(const Work& work) {
-  Control control;
-  run_watched(work, control, [] {});
-}
-
 // Holds its X; every call can be interrupted, after which it is of no more use.
 class BoundScreener {
  public:

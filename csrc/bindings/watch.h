@@ -56,4 +56,10 @@ void run_watched(const Work& work, Control& control, const Tick& tick) {
   if (failure) std::rethrow_exception(failure);
 }
 
+template <class Work>
+void run_interruptible(const Work& work) {
+  Control control;
+  run_watched(work, control, [] {});
+}
+
 }  // namespace gtn::bindings

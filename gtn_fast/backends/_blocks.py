@@ -68,6 +68,13 @@ class Settled:
         self.before = 0
 
 
+def ranks_of(order: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return every row's place in an order (rank -> row) of all rows."""
+    rank = np.empty(len(order), np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
+    return rank
+
+
 def match(
     source: Source,
     x_rank: NDArray[np.uint32],

@@ -15,17 +15,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _memory, planner
-from gtn_fast.backends import Matched, Progress, _blocks, native
+from gtn_fast._checkpoint import Pairs
+from gtn_fast.backends import Matched, Progress, Settled, _blocks, native
 from gtn_fast.backends._ranks import Ranks
-
-SettledCall = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
 
 _NONE = np.uint32(0xFFFFFFFF)
 # Candidates a y that a rank looks for. With one each the highest level would leave one of
@@ -36,14 +34,6 @@ _WANTED_ALONE, _WANTED = 3, 2
 _ROUND_S = 6e-4
 _BYTE_S = 2e-9
 _MEMORY_SHARE = 4  # the rest may take a quarter of the memory available
-
-
-class Pairs(NamedTuple):
-    """Settled pairs: rows of Y, rows of X (int64) and cosines (float64), of one length."""
-
-    y_rows: NDArray[np.int64]
-    x_rows: NDArray[np.int64]
-    cosine: NDArray[np.float64]
 
 
 class YRows(Protocol):
@@ -205,7 +195,7 @@ def match(
     list_length: int = 0,
     progress: Progress | None = None,
     start: Pairs | None = None,
-    settled: SettledCall | None = None,
+    settled: Settled | None = None,
 ) -> Matched:
     """Match every row of Y with a row of X; every rank returns the same, for all of Y.
 
@@ -272,7 +262,7 @@ class _Handed:
         turns: NDArray[np.int64],
         state: _blocks.Settled,
         total: int,
-        settled: SettledCall | None,
+        settled: Settled | None,
         progress: Progress | None,
     ) -> None:
         self._turns, self._state, self._total = turns, state, total
@@ -297,9 +287,7 @@ class _Handed:
         if self._progress is not None:
             self._progress(self._state.before + self._state.done + more, self._total)
 
-    def translated(
-        self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]
-    ) -> SettledCall | None:
+    def translated(self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]) -> Settled | None:
         """The callback for pairs whose rows are counted in these."""
         if self._settled is None:
             return None
@@ -314,9 +302,7 @@ def _x_order(
     engine = native.module()
     own = engine.row_norms(shard.x, threads) if len(shard.x) else np.empty(0)
     order: NDArray[np.uint32] = engine.order_of_norms(ranks.concatenate(own), threads)
-    rank = np.empty(shard.n_x, np.uint32)
-    rank[order] = np.arange(shard.n_x, dtype=np.uint32)
-    return order, rank
+    return order, _blocks.ranks_of(order)
 
 
 def _turns(ranks: Ranks, y: YRows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -132,8 +132,7 @@ class _Run:
         self.exact_below = exact_below
         self._engine = native.module()
         self.x_by_norm = self._engine.norm_order(for_engine(x), threads=threads)
-        self.x_rank = np.empty(len(x), np.uint32)
-        self.x_rank[self.x_by_norm] = np.arange(len(x), dtype=np.uint32)
+        self.x_rank = _blocks.ranks_of(self.x_by_norm)
         self.turns = self._engine.norm_order(for_engine(y), threads=threads).astype(np.int64)
         self.settled = _blocks.Settled(len(x), len(y))
         self.index = _faiss_index.FreeIndex(x, y, settings.kind)

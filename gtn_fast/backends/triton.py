@@ -96,9 +96,7 @@ def match(
     session.find_device(device or "cuda")  # before any work
     began = time.perf_counter()
     engine = native.module()
-    order = engine.norm_order(x, threads=threads)
-    rank = np.empty(len(x), np.uint32)
-    rank[order] = np.arange(len(x), dtype=np.uint32)
+    rank = _blocks.ranks_of(engine.norm_order(x, threads=threads))
     turns = engine.norm_order(y, threads=threads).astype(np.int64)
     made = session.make(
         x, y, rank, threads=threads, device=device or "cuda", tensors=tensors or (None, None)
