@@ -154,7 +154,7 @@ def test_missing_packages_are_named_with_their_extra(capsys, monkeypatch, packag
 
 def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(at, capsys):
     command = ("train", at / "x.npy", "--out", "o", "--preset", "uniform", "--quiet")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "gtn_fast", *map(str, command), "--epochs", "100000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -162,16 +162,16 @@ def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(at, capsys):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         # A test runner started in the background ignores SIGINT and hands that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not Path("o/log.csv").exists() and time.monotonic() < deadline:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not Path("o/log.csv").exists() and time.monotonic() < deadline:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == ""
     assert errors.startswith("gtn-fast: interrupted; o/checkpoint.safetensors")

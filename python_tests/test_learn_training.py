@@ -350,6 +350,36 @@ def test_ctrl_c_saves_between_two_batches(tmp_path, at):
     assert same(resumed, run(**options)[0])
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_ctrl_c_after_the_last_look_at_an_epoch_is_not_lost(tmp_path, epoch):
+    """The bar is told of an epoch's batches when nothing more is asked in it."""
+
+    def interrupted(done, total):
+        assert total == 21
+        if done == 7 * epoch:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"val": make_data(60, 1), "epochs": 3}
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(progress=interrupted, checkpoint=path, checkpoint_every_s=1e9, **options)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed, history = run(checkpoint=path, **options)
+    assert history.resumed_at == epoch
+    assert same(resumed, run(**options)[0])
+
+
+def test_ctrl_c_while_the_log_is_written_is_not_lost(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    monkeypatch.setattr(
+        "gtn_fast._progress.Bar.show",
+        lambda *_, **__: os.kill(os.getpid(), signal.SIGINT),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint=path, checkpoint_every_s=1e9, epochs=1)
+    assert path.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -42,28 +42,47 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
-@contextmanager
-def whole_steps() -> Iterator[list[bool]]:
-    """Let Ctrl-C wait for the end of a step: it makes the list non-empty; a second one acts.
+class Stop:
+    """Lets Ctrl-C wait for the end of a step: ``asked`` then tells. A second one acts at once.
 
-    Python delivers signals to the main thread only, and a program's own handler stays.
+    No Ctrl-C is lost: one that nobody has acted on is raised where the ``with`` ends. Python
+    delivers signals to the main thread only; there, a program's own handler stays.
     """
-    asked: list[bool] = []
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield asked
-        return
 
-    def handler(_signal: int, _frame: Any) -> None:
-        if asked:
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_once = False
+        self._installed = False
+
+    def __enter__(self) -> Stop:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.asked and kind is None:
             raise KeyboardInterrupt
-        asked.append(True)
 
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _handle(self, _signal: int, _frame: Any) -> None:
+        waits = not self.asked and not self._at_once
+        self.asked = True
+        if not waits:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Around what may be left at any point: Ctrl-C raises there, an earlier one too."""
+        self._at_once = True
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._at_once = False
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from gtn_fast import _files
 from gtn_fast._progress import Bar
 from gtn_fast.learn import _checkpoint
 from gtn_fast.learn._guards import (
+    Stop,
     check_rows,
     has_batch_norm,
     noise_state,
     private_generators,
-    whole_steps,
 )
 from gtn_fast.learn._logs import Rows
 from gtn_fast.learn._seeds import derive
@@ -138,26 +138,31 @@ class Run:
         """Every epoch that is left, then the best weights."""
         if self.refresh is not None:
             self._ask_back()
-        while not self._finished(epochs, patience):
-            if self.refresh is not None and not self.step:
-                with self._saved_at_interrupt():
-                    self._take(self.refresh(self.epoch))
-            with whole_steps() as asked, private_generators(self.where):
-                self._steps(asked, bar)
-            with self._saved_at_interrupt(), private_generators(self.where):
-                scores = self._scores()
-            with whole_steps() as asked:
-                self._record(scores)
-                write_log(self.history.epochs)
-                bar.show(**{k: f"{v:.4g}" for k, v in self.history.epochs[-1].items()})
-                if asked or time.monotonic() >= self.next_save:
-                    self.save()
-            if asked:
-                raise KeyboardInterrupt
-        self.save()
+        with Stop() as stop:
+            while not self._finished(epochs, patience):
+                self._epoch(stop, write_log, bar)
+            self.save()
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
+
+    def _epoch(self, stop: Stop, write_log: Callable[[Rows], None], bar: Bar) -> None:
+        """What is left of this epoch. KeyboardInterrupt, with the state saved, at Ctrl-C."""
+        if self.refresh is not None and not self.step:
+            with self._saved_at_interrupt(), stop.at_once():
+                self._take(self.refresh(self.epoch))
+        with private_generators(self.where):
+            self._steps(stop, bar)
+        with self._saved_at_interrupt(), private_generators(self.where), stop.at_once():
+            scores = self._scores()
+        self._record(scores)
+        write_log(self.history.epochs)
+        bar.show(**{k: f"{v:.4g}" for k, v in self.history.epochs[-1].items()})
+        if time.monotonic() >= self.next_save:
+            self.save()
+        if stop.asked:
+            self.save()
+            raise KeyboardInterrupt
 
     def _finished(self, epochs: int, patience: int | None) -> bool:
         done = self.epoch - 1
@@ -188,7 +193,7 @@ class Run:
             self.save()
             raise
 
-    def _steps(self, asked: list[bool], bar: Bar) -> None:
+    def _steps(self, stop: Stop, bar: Bar) -> None:
         """The batches of this epoch that are left."""
         began = time.perf_counter() - self.epoch_seconds
         self.model.train()
@@ -204,13 +209,13 @@ class Run:
             self.optimizer.step()
             self.losses.append(value.detach())
             self.step += 1
-            if asked or time.monotonic() >= next_look:
+            if stop.asked or time.monotonic() >= next_look:
                 self.epoch_seconds = time.perf_counter() - began
                 self._check_losses(seen)
                 bar.update(self.step - seen)
-                if asked or time.monotonic() >= self.next_save:
+                if stop.asked or time.monotonic() >= self.next_save:
                     self.save(noise_state(self.where))
-                if asked:
+                if stop.asked:
                     raise KeyboardInterrupt
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
         self._check_losses(seen)
