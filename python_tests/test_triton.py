@@ -53,7 +53,7 @@ def test_everything_on_the_device(native, interpret):
 VARIANTS = [*ahead.screening(), *ahead.deciding()]
 QUICK = [
     next(v for v in VARIANTS if v.kernel == name and v.constants.get("BK") in (None, 128))
-    for name in ("row_maxima", "survivors", "row_scales", "exact_cosines")
+    for name in ("group_maxima", "survivors", "row_scales", "exact_cosines")
 ]
 
 
@@ -61,7 +61,7 @@ def compiled(variant, capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     made = ahead.compile_variant(variant, capability)
     assert made.spilled_bytes == 0
-    assert 0 < made.registers < 255
+    assert 0 < made.registers <= 255  # all there are; what does not fit is spilled
     limit = {80: 163, 90: 227}[capability] * 1024  # of a block, CUDA C++ programming guide
     assert made.shared_bytes <= limit
     return made
@@ -71,9 +71,9 @@ def compiled(variant, capability, tmp_path, monkeypatch):
 @pytest.mark.parametrize("variant", QUICK, ids=lambda v: v.name)
 def test_one_of_each_kernel_compiles(variant, capability, tmp_path, monkeypatch):
     made = compiled(variant, capability, tmp_path, monkeypatch)
-    if variant.kernel in ("row_maxima", "survivors"):
+    if variant.kernel in ("group_maxima", "survivors"):
         assert ("wgmma" if capability == 90 else "mma.sync") in made.ptx
-        assert "cp.async" in made.ptx
+        assert "cp.async" in made.ptx or variant.kernel == "survivors"
         assert ".tf32" not in made.ptx
     else:
         assert_decides_exactly(made)
@@ -123,7 +123,10 @@ def test_configurations_cover_every_dimension():
         assert d <= padded < d + max(chosen.step, 16)
         assert padded % chosen.step == 0
         assert chosen.resident == (padded == chosen.step and d <= 128)
-        assert (chosen.rows, chosen.cols) == (launch.TILE, launch.TILE)
+        for tile in (chosen.maxima, chosen.survivors):
+            assert launch.ROWS % tile.rows == 0
+            assert all(group % tile.cols == 0 for group in launch.GROUPS)
+            assert launch.TILE % tile.cols == 0  # whole tiles in any number of columns
 
 
 @pytest.mark.slow
@@ -142,24 +145,25 @@ def test_the_table_of_the_docs_is_what_the_compiler_says():
 
 def test_what_stays_on_the_device():
     big = 80 * 2**30
-    all_of_it = memory.decide(big, 10**6, 128, 512, 128)
+    all_of_it = memory.decide(big, 10**6, 128, 2 * 512 * 10**6, 128)
     assert (all_of_it.codes_stay, all_of_it.rows_stay) == (True, True)
-    codes = memory.decide(big, 10**7, 512, 4096, 128)  # 10 GB of codes, 41 GB of float64
+    both = 2 * 2048 * 10**7  # 10 GB of codes, 41 GB of float32
+    codes = memory.decide(big, 10**7, 512, both, 128)
     assert (codes.codes_stay, codes.rows_stay) == (True, True)
-    codes = memory.decide(50 * 10**9, 10**7, 512, 4096, 128)
+    codes = memory.decide(50 * 10**9, 10**7, 512, both, 128)
     assert (codes.codes_stay, codes.rows_stay) == (True, False)
-    there = memory.decide(50 * 10**9, 10**7, 512, 4096, 128, rows_there=True)
+    there = memory.decide(50 * 10**9, 10**7, 512, 0, 128)
     assert there.rows_stay
-    stream = memory.decide(8 * 10**9, 10**7, 512, 2048, 128)
+    stream = memory.decide(8 * 10**9, 10**7, 512, both, 128)
     assert (stream.codes_stay, stream.rows_stay) == (False, False)
     assert stream.panel_cols % 128 == 0
     assert 2 * stream.panel_cols * 512 * 2 <= 8 * 10**9
 
 
 def test_more_rows_than_the_kernels_can_count():
-    assert memory.decide(2**45, memory.MAX_ROWS, 16, 64, 128).codes_stay
+    assert memory.decide(2**45, memory.MAX_ROWS, 16, 64 * memory.MAX_ROWS, 128).codes_stay
     with pytest.raises(ValueError, match="X has 2147418113 rows; a GPU takes at most 2147418112"):
-        memory.decide(2**45, memory.MAX_ROWS + 1, 16, 64, 128)
+        memory.decide(2**45, memory.MAX_ROWS + 1, 16, 0, 128)
 
 
 @pytest.mark.parametrize("n", [1, 1000, 10**6, 10**8])
@@ -168,11 +172,11 @@ def test_a_decision_fits_or_says_what_would(n, padded):
     for free in (2**20, 2**26, 2**30, 2**33, 2**37):
         message = ""
         try:
-            made = memory.decide(free, n, padded, 4 * padded, 128)
+            made = memory.decide(free, n, padded, 8 * padded * n, 128)
         except MemoryError as error:
             message = str(error)
             needed = int(message.split("at least ")[1].split()[0])
-            made = memory.decide(2 * needed, n, padded, 4 * padded, 128)  # now it is enough
+            made = memory.decide(2 * needed, n, padded, 8 * padded * n, 128)  # now it is enough
         assert made.bytes <= (2 * needed if message else free)
         assert made.panel_cols >= 128
         assert made.codes_stay or not made.rows_stay

@@ -7,6 +7,7 @@
     triton.py     a GPU: screen
     distributed.py  X in shards on several processes: screen; _ranks.py, _shards.py
     _blocks.py    blocks, lists and turns, for those who find candidates outside the engine
+    _rest.py      the engine for the last stretch of what another has begun
 
 A backend is an entry of ``registry.BACKENDS`` and a module with
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _quality, planner
+from gtn_fast import _quality
 from gtn_fast._matrices import for_engine
 from gtn_fast.backends import (
     Matched,
@@ -30,6 +30,7 @@ from gtn_fast.backends import (
     native,
 )
 from gtn_fast.backends._faiss_index import Settings
+from gtn_fast.backends._rest import match_rest
 
 _PILOT = 256  # y's that stand for all of a stretch
 _FIRST_STEP = 1024  # y's after which it is first asked how it goes
@@ -329,30 +330,8 @@ class _Run:
 
     def serve_exactly(self, progress: Progress | None) -> None:
         """Let the engine do the rest: its answer from here on is Algorithm 1's."""
-        if not self.left:
-            return
-        start, done, total = time.perf_counter(), self.settled.done, len(self.y)
-        x_rows = np.flatnonzero(self.settled.taken == 0).astype(np.uint32)
-        y_rows = np.sort(self.turns[done:]).astype(np.uint32)
-        strategy = planner.choose(len(x_rows), len(y_rows), self.x.shape[1], self.threads)[0]
-        call = None
-        if progress is not None:
-            tell = progress
-
-            def call(count: int, _part: int) -> None:
-                tell(done + count, total)
-
-        x_index, cosine, _, _ = self._engine.match(
-            for_engine(self.x),
-            for_engine(self.y),
-            strategy=strategy,
-            threads=self.threads,
-            progress=call,
-            x_rows=x_rows,
-            y_rows=y_rows,
+        start = time.perf_counter()
+        self.count["exact_rows"] += match_rest(
+            self.x, self.y, self.turns, self.settled, threads=self.threads, progress=progress
         )
-        self.settled.x_index[y_rows] = x_index[y_rows]
-        self.settled.cosine[y_rows] = cosine[y_rows]
-        self.settled.done = total
-        self.count["exact_rows"] += len(y_rows)
         self.count["exact_s"] += time.perf_counter() - start

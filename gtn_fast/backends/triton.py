@@ -6,6 +6,7 @@ interpreter; that is for tests.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from types import ModuleType
@@ -14,15 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _packages
+from gtn_fast import _packages, planner
 from gtn_fast.backends import Matched, Progress, _blocks, native
 from gtn_fast.backends import Settled as HandOver
+from gtn_fast.backends._rest import match_rest
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
 # The model of docs/gpu.md: half of an A100's floor, and the host's work. Never measured.
 _PRODUCTS_PER_S, _SCORES_PER_S, _SHARE = 156e12, 9.7e12, 0.5
 _HOST_S_PER_ROW, _CALL_S = 1e-6, 1.0
+_BLOCK_S = 2e-3  # of a small block: launches, and waiting for their results
+_FEWEST_FOR_THE_ENGINE = 2048
 
 
 def _torch() -> ModuleType:
@@ -71,6 +75,25 @@ def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
 
 
+def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
+    """How many of the last y's the engine on the host serves sooner than the device.
+
+    Late blocks are small, and each costs the device its launches. At most half of all, and
+    none if they are few, so that what is asked of the device is done on it.
+    """
+    rest = n_y // 2
+    while rest >= _FEWEST_FOR_THE_ENGINE:
+        free = n_x - n_y + rest
+        # Of a 32nd of what is free, which shrinks to free - rest, and not below 32 (_blocks).
+        last = max(1024, free - rest)
+        blocks = 32 * math.log(max(free, last) / last) + (32 if free - rest < last else 0)
+        on_host = planner.make_plan(free, rest, d, "auto", threads, calibrated=False)
+        if on_host.seconds < blocks * _BLOCK_S:
+            return rest
+        rest //= 2
+    return 0
+
+
 def match(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -108,13 +131,19 @@ def match(
         rank,
         turns,
         state,
+        stop=len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads),
         block=block,
         list_length=list_length,
         progress=progress,
         hand_over=settled,
     )
-    made.check(state)
+    screened = time.perf_counter()
+    made.check(state, turns[: state.done])
+    count["engine_rows"] = match_rest(
+        x, y, turns, state, threads=threads, progress=progress, hand_over=settled
+    )
     count |= made.counters()
     count["pack_seconds"] = packed - began
     count["match_seconds"] = time.perf_counter() - packed
+    count["engine_seconds"] = time.perf_counter() - screened
     return Matched(state.x_index, state.cosine, turns, count)

@@ -51,24 +51,30 @@ class Compiled:
 def screening() -> Iterator[Variant]:
     """Every configuration of the two screening kernels that ``launch`` can choose."""
     pointers = {"y_ptr": "*fp16", "x_ptr": "*fp16", "offset_ptr": "*fp32"}
-    counts = ("n_tiles", "tiles", "steps", "stride")
+    found = {
+        "threshold_ptr": "*fp32",
+        "start_ptr": "*i64",
+        "row_ptr": "*i64",
+        "count_ptr": "*i32",
+        "col_ptr": "*i32",
+        "value_ptr": "*fp32",
+    }
     for chosen in launch.CONFIGURATIONS:
-        meta, options = launch.meta(chosen), launch.options(chosen)
         for group in launch.GROUPS:
+            counts = ("n_tiles", "tiles", "steps", "stride", "n_rows")
             yield Variant(
-                "row_maxima",
-                {**pointers, "out_ptr": "*fp32", **dict.fromkeys((*counts, "groups"), "i32")},
-                {**meta, "GROUP": group},
-                options,
+                "group_maxima",
+                {**pointers, "out_ptr": "*fp32", **dict.fromkeys(counts, "i32")},
+                launch.meta(chosen, chosen.maxima, group),
+                launch.options(chosen.maxima),
             )
-        results = {
-            "threshold_ptr": "*fp32",
-            "count_ptr": "*i32",
-            "col_ptr": "*i32",
-            "value_ptr": "*fp32",
-        }
-        whole = dict.fromkeys((*counts, "capacity", "first_col"), "i32")
-        yield Variant("survivors", {**pointers, **results, **whole}, meta, options)
+            counts = ("n_tiles", "steps", "stride", "capacity", "first_col")
+            yield Variant(
+                "survivors",
+                {**pointers, **found, **dict.fromkeys(counts, "i32")},
+                launch.meta(chosen, chosen.survivors, group),
+                launch.options(chosen.survivors),
+            )
 
 
 def deciding() -> Iterator[Variant]:
@@ -90,8 +96,8 @@ def deciding() -> Iterator[Variant]:
                     "x_ptr": x,
                     "y_ptr": y,
                     **dict.fromkeys(names, "*fp64"),
-                    **dict.fromkeys(("x_row_ptr", "y_row_ptr"), "*i64"),
-                    **dict.fromkeys(("n_pairs", "d", "x_stride", "y_stride"), "i32"),
+                    "list_ptr": "*i64",
+                    **dict.fromkeys(("n_pairs", "places", "d", "x_stride", "y_stride"), "i32"),
                 },
                 {"PAIRS": launch.EXACT_ROWS},
                 options,

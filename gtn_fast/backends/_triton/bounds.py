@@ -140,6 +140,16 @@ def threshold(kth_lower: torch.Tensor, margin: torch.Tensor) -> torch.Tensor:
     return lower.clamp(min=torch.finfo(torch.float32).min)
 
 
+def group_threshold(kth_lower: torch.Tensor, margin: torch.Tensor, x: Scale) -> torch.Tensor:
+    """What a group's maximum of score - bound must reach, if it can hold a survivor.
+
+    Twice the group's largest bound is added to the maximum before it is compared, in float32.
+    The three roundings more than a survivor's own test has, each 2^-24 of at most product +
+    3 largest_bound, are covered by another margin and 2^-20 largest_bound.
+    """
+    return threshold(kth_lower - margin - 2.0**-20 * x.largest_bound, margin)
+
+
 def level(certain: torch.Tensor, centred: torch.Tensor, x: Scale) -> torch.Tensor:
     """The cosine from which on a list is complete, float64 (n,).
 

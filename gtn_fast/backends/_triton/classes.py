@@ -17,7 +17,8 @@ from gtn_fast.backends._triton import bounds
 
 _HASH_SEED = 20240611
 
-Get = Callable[[NDArray[np.int64]], torch.Tensor]
+Get = Callable[["NDArray[np.int64] | torch.Tensor | slice"], torch.Tensor]
+"""Rows, by their numbers or as a slice, on the device."""
 
 
 class Classes:
@@ -25,26 +26,28 @@ class Classes:
 
     ``members`` (n_x,) holds the rows class by class; class c has those from ``next[c]`` to
     ``end[c]`` left. ``of_row`` (n_x,) is the class of a row. ``single``: no class ever had
-    two.
+    two, a class is its row, and nothing is kept on the host.
     """
 
-    def __init__(self, of_row: NDArray[np.int64], rank: NDArray[np.uint32]) -> None:
+    def __init__(self, of_row: NDArray[np.int64] | None, rank: NDArray[np.uint32]) -> None:
+        self.single = of_row is None
+        self._count = len(rank)
+        if of_row is None:
+            return
         size = np.bincount(of_row)
+        self._count = len(size)
         self.of_row = of_row
         self.end = np.cumsum(size)
         self.next = self.end - size
-        self.single = len(size) == len(of_row)
-        if self.single:
-            self.members = np.empty(len(of_row), np.int64)
-            self.members[of_row] = np.arange(len(of_row))
-        else:
-            self.members = np.lexsort((rank, of_row)).astype(np.int64)
+        self.members = np.lexsort((rank, of_row)).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self.next)
+        return self._count
 
     def heads(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first free row of each of these classes, which must have one."""
+        if self.single:
+            return classes
         found: NDArray[np.int64] = self.members[self.next[classes]]
         return found
 
@@ -52,22 +55,33 @@ class Classes:
         """How many rows of each are free."""
         return self.end[classes] - self.next[classes]
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """These rows, first in their classes, are taken; return the classes they are of."""
+    def take(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """These rows, first in their classes, are taken.
+
+        Returns the classes that are exhausted by that, those that are not, and their new heads.
+        """
+        if self.single:
+            return rows, rows[:0], rows[:0]
         touched, count = np.unique(self.of_row[rows], return_counts=True)
         self.next[touched] += count
-        return touched
+        more = self.left(touched) > 0
+        return touched[~more], touched[more], self.heads(touched[more])
 
 
-def find(n: int, get: Get, chunk: int) -> NDArray[np.int64]:
-    """The class of every row, int64 (n,). ``get`` gives rows on the device, ``chunk`` at once.
+def find(n: int, get: Get, chunk: int) -> NDArray[np.int64] | None:
+    """The class of every row, int64 (n,), or None if no two rows are of one direction.
 
-    Rows are put together by a hash of x / max |x_i| and compared value by value before they
-    count as equal; what only shares a hash gets a class of its own.
+    ``get`` gives rows on the device, ``chunk`` at once. Rows are put together by a hash of
+    x / max |x_i| and compared value by value before they count as equal; what only shares a
+    hash gets a class of its own.
     """
-    hashes = torch.cat([_hashes(get(rows)).cpu() for rows in _chunks(np.arange(n), chunk)])
-    _, inverse = torch.unique(hashes, return_inverse=True)
-    of_row: NDArray[np.int64] = inverse.numpy().astype(np.int64)
+    hashes = torch.cat([_hashes(get(slice(i, i + chunk))) for i in range(0, n, chunk)])
+    distinct, inverse = torch.unique(hashes, return_inverse=True)
+    if len(distinct) == n:
+        return None
+    of_row: NDArray[np.int64] = inverse.cpu().numpy().astype(np.int64)
     first = np.full(n, n, np.int64)
     np.minimum.at(first, of_row, np.arange(n))
     others = np.flatnonzero(first[of_row] != np.arange(n))
@@ -76,9 +90,8 @@ def find(n: int, get: Get, chunk: int) -> NDArray[np.int64]:
              .any(dim=1).cpu().numpy()]
         for rows in _chunks(others, chunk)
     ]  # fmt: skip
-    if different:
-        alone = np.concatenate(different)
-        of_row[alone] = of_row.max() + 1 + np.arange(len(alone))
+    alone = np.concatenate(different)
+    of_row[alone] = of_row.max() + 1 + np.arange(len(alone))
     return of_row
 
 

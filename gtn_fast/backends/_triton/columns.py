@@ -1,7 +1,7 @@
 """The packed free x's: codes, offsets, compaction, and panels that come from the host.
 
-A column is a class of x's (classes.py). Columns lie in random order, so that the first of
-them are a sample of all. One that is exhausted gets offsets of -inf and is no candidate any
+A column is a class of x's (classes.py). Columns lie in random order, so that the best for a
+y are spread over the groups whose maxima are taken. One that is exhausted gets offsets of -inf and is no candidate any
 more; when an eighth of them are, the rest is moved together.
 """
 
@@ -27,7 +27,8 @@ class Columns:
     """Codes of the free x's on ``device``, or on the host where they do not fit.
 
     ``count`` columns; ``low`` and ``high`` (whole tiles,) float32 on the device: -bound and
-    +bound of a column, -inf where it is exhausted or padding; ``class_of`` (count,).
+    +bound of a column, -inf where it is exhausted or padding; ``class_of`` and ``head``
+    (count,) int64 on the device: the class of a column and the first free row of it.
     """
 
     def __init__(
@@ -47,22 +48,32 @@ class Columns:
         self._panels: list[torch.Tensor] = []
         self._copying: torch.cuda.Stream | None = None
         self.count = len(classes)
-        self.class_of = np.random.default_rng(_ORDER_SEED).permutation(self.count)
-        self._column_of = np.empty(self.count, np.int64)
-        self._column_of[self.class_of] = np.arange(self.count)
         self._exhausted = 0
+        generator = torch.Generator(device).manual_seed(_ORDER_SEED)
+        self.class_of = torch.randperm(self.count, generator=generator, device=device)
+        self._column_of = torch.empty_like(self.class_of)
+        self.head = self.class_of
+        if not classes.single:
+            self.head = self._device(classes.heads(self.class_of.cpu().numpy()))
+        self._number()
         padded = launch.padded_dimension(d)
         self._codes = self._buffer(self.count, padded)
-        heads = classes.heads(self.class_of)
-        sample = bounds.directions(get(heads[:_SAMPLE]))
+        sample = bounds.directions(get(self.head[:_SAMPLE]))
         self.centre = sample.mean(dim=0)
         self.scale = bounds.Scale(bounds.code_scale(sample - self.centre), 0.0, 0.0, d, padded)
         self.low = self._offsets(self.count)
         self.high = self._offsets(self.count)
         for begin in range(0, self.count, chunk):
-            self._encode(get, heads, begin, min(begin + chunk, self.count))
+            self._encode(get, begin, min(begin + chunk, self.count))
         if not residence.codes_stay:
             self._start_stream(padded)
+
+    def _device(self, array: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _number(self) -> None:
+        """Which column a class has, from which class a column is of."""
+        self._column_of[self.class_of] = torch.arange(self.count, device=self.device)
 
     def _buffer(self, cols: int, padded: int) -> torch.Tensor:
         """Zeroed codes for whole tiles of columns, where the codes live."""
@@ -77,8 +88,8 @@ class Columns:
             (_whole_tiles(cols),), -torch.inf, dtype=torch.float32, device=self.device
         )
 
-    def _encode(self, get: Get, heads: NDArray[np.int64], begin: int, end: int) -> None:
-        values = bounds.directions(get(heads[begin:end])) - self.centre
+    def _encode(self, get: Get, begin: int, end: int) -> None:
+        values = bounds.directions(get(self.head[begin:end])) - self.centre
         made = bounds.encode(values, self.scale.scale, self.scale.padded)
         bound = bounds.column_bound(made)
         self._codes[begin:end].copy_(made.codes)
@@ -99,11 +110,12 @@ class Columns:
 
     def take(self, rows: NDArray[np.int64]) -> None:
         """These rows of X are no longer free."""
-        touched = self.classes.take(rows)
-        gone = touched[self.classes.left(touched) == 0]
+        gone, more, heads = self.classes.take(rows)
+        if len(more):
+            self.head[self._column_of[self._device(more)]] = self._device(heads)
         if not len(gone):
             return
-        at = torch.from_numpy(self._column_of[gone]).to(self.device)
+        at = self._column_of[self._device(gone)]
         self.low[at] = -torch.inf
         self.high[at] = -torch.inf
         self._exhausted += len(gone)
@@ -112,14 +124,14 @@ class Columns:
 
     def _compact(self) -> None:
         """Move what is free to the front, in place; the order stays."""
-        keep = np.flatnonzero(self.classes.left(self.class_of) > 0)
+        keep = (self.low[: self.count] > -torch.inf).nonzero()[:, 0]
         self.count = len(keep)
         self.class_of = self.class_of[keep]
-        self._column_of[self.class_of] = np.arange(self.count)
-        kept = torch.from_numpy(keep)
+        self.head = self.class_of if self.classes.single else self.head[keep]
+        self._number()
         # A place is read before or while it is written: keep[i] >= i.
         step = max(launch.TILE, (1 << 26) // (2 * self.scale.padded))
-        source = kept.to(self._codes.device)
+        source = keep.to(self._codes.device)
         for i in range(0, self.count, step):
             self._codes[i : i + step][: len(source[i : i + step])] = self._codes[
                 source[i : i + step]
@@ -129,10 +141,9 @@ class Columns:
         self._codes = self._codes[:end]
         if not self.residence.codes_stay and end <= 2 * self.residence.panel_cols:
             self._settle()
-        source = kept.to(self.device)
         for name in ("low", "high"):
             offsets = self._offsets(self.count)
-            offsets[: self.count] = getattr(self, name)[source]
+            offsets[: self.count] = getattr(self, name)[keep]
             setattr(self, name, offsets)
         self._exhausted = 0
         self.compactions += 1
@@ -153,13 +164,13 @@ class Columns:
         if self.device.type == "cuda":
             self._copying = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
-    def panels(self, stop: int | None = None) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield (codes, first column) of panels, whole tiles each, up to column ``stop``.
+    def panels(self) -> Iterator[tuple[torch.Tensor, int]]:
+        """Yield (codes, first column) of panels, whole tiles each.
 
         What the caller launches on a panel before asking for the next may still run while
         the one after is copied; the buffer of a panel is not filled again before it ended.
         """
-        end = _whole_tiles(self.count if stop is None else min(stop, self.count))
+        end = _whole_tiles(self.count)
         if self.residence.codes_stay:
             yield self._codes[:end], 0
             return

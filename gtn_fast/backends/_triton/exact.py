@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,15 +11,29 @@ from numpy.typing import NDArray
 from gtn_fast.backends import native
 from gtn_fast.backends._triton import launch
 
-_PAIRS_AT_ONCE = 1 << 24
-
-
 class Cosines(Protocol):
-    """cosines(y_rows (n,), lists (n, k) of rows of X, -1 for none) -> float64 (n, k), -inf."""
+    """Evaluates lists of rows of X for rows of Y.
 
-    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
+    ``y_rows`` (n,): which rows of Y; ``y``: the same rows on the device; ``lists`` int64 (n, k)
+    on the device, -1 for none. Returns float64 (n, k) on the host, -inf for none.
+    """
+
+    def __call__(
+        self, y_rows: NDArray[np.int64], y: torch.Tensor, lists: torch.Tensor
+    ) -> NDArray[np.float64]:
         """Evaluate the lists."""
         ...
+
+
+def to_host(tensor: torch.Tensor) -> NDArray[Any]:
+    """The values in host memory; by way of pinned memory, which torch keeps for the next."""
+    if tensor.device.type != "cuda":
+        plain: NDArray[Any] = tensor.numpy()
+        return plain
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor)
+    copied: NDArray[Any] = pinned.numpy()
+    return copied
 
 
 class OnHost:
@@ -29,10 +42,17 @@ class OnHost:
     def __init__(self, x: NDArray[Any], y: NDArray[Any], threads: int) -> None:
         self._x, self._y, self._threads = x, y, threads
 
-    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
+    def __call__(
+        self, y_rows: NDArray[np.int64], y: torch.Tensor, lists: torch.Tensor
+    ) -> NDArray[np.float64]:
         """See ``Cosines``."""
+        del y
+        return self.evaluate(y_rows, np.ascontiguousarray(to_host(lists)))
+
+    def evaluate(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same with lists that are on the host."""
         found: NDArray[np.float64] = native.module().evaluate_lists(
-            self._x, self._y, y_rows, np.ascontiguousarray(lists), threads=self._threads
+            self._x, self._y, y_rows, lists, threads=self._threads
         )
         return found
 
@@ -40,26 +60,15 @@ class OnHost:
 class OnDevice:
     """The same operations in the same order on the device, X being there as it is stored."""
 
-    def __init__(self, x: torch.Tensor, get_y: Callable[[NDArray[np.int64]], torch.Tensor]) -> None:
-        self._x, self._get_y = launch.Scaled.of(x), get_y
+    def __init__(self, x: torch.Tensor) -> None:
+        self._x = launch.Scaled.of(x)
 
-    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
+    def __call__(
+        self, y_rows: NDArray[np.int64], y: torch.Tensor, lists: torch.Tensor
+    ) -> NDArray[np.float64]:
         """See ``Cosines``."""
-        out = np.full(lists.shape, -np.inf)
-        y = launch.Scaled.of(self._get_y(y_rows))
-        device = y.rows.device
-        at, place = np.nonzero(lists >= 0)
-        x_row = lists[at, place]
-        for i in range(0, len(at), _PAIRS_AT_ONCE):
-            part = slice(i, i + _PAIRS_AT_ONCE)
-            found = launch.exact_cosines(
-                self._x,
-                y,
-                torch.from_numpy(x_row[part]).to(device),
-                torch.from_numpy(at[part]).to(device),
-            )
-            out[at[part], place[part]] = found.cpu().numpy()
-        return out
+        del y_rows
+        return to_host(launch.exact_cosines(self._x, launch.Scaled.of(y), lists))
 
 
 class Checked:
@@ -73,13 +82,15 @@ class Checked:
         self._compared = False
         self.used_host = False
 
-    def __call__(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
+    def __call__(
+        self, y_rows: NDArray[np.int64], y: torch.Tensor, lists: torch.Tensor
+    ) -> NDArray[np.float64]:
         """See ``Cosines``."""
         if self.used_host:
-            return self._host(y_rows, lists)
-        found = self._device(y_rows, lists)
+            return self._host(y_rows, y, lists)
+        found = self._device(y_rows, y, lists)
         if not self._compared:
-            expected = self._host(y_rows, lists)
+            expected = self._host(y_rows, y, lists)
             self._compared = True
             self.used_host = bool((found != expected).any())
             return expected

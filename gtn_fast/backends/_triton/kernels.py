@@ -1,8 +1,9 @@
 """What runs on the device.
 
-Screening: ``row_maxima`` and ``survivors`` multiply a tile of y's with tiles of x's on the
+Screening: ``group_maxima`` and ``survivors`` multiply a tile of y's with tiles of x's on the
 tensor cores (fp16 in, fp32 sums) and reduce the scores on chip: to maxima of groups of
-columns, or to the few that reach their row's threshold. Scores never reach global memory.
+columns, or, in the few groups that can matter to a row, to what reaches the row's threshold.
+Scores never reach global memory.
 
 Deciding: ``row_scales`` and ``exact_cosines`` are the float64 arithmetic of
 csrc/include/gtn_fast/direction.h, operation by operation. They are right only if nothing
@@ -45,8 +46,8 @@ def _tile_scores(
     return scores
 
 
-@triton.jit(do_not_specialize=["n_tiles", "tiles", "steps", "groups"])
-def row_maxima(
+@triton.jit(do_not_specialize=["n_tiles", "tiles", "steps", "n_rows"])
+def group_maxima(
     y_ptr,
     x_ptr,
     offset_ptr,
@@ -55,42 +56,49 @@ def row_maxima(
     tiles,
     steps,
     stride,
-    groups,
+    n_rows,
     BM: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
-    GROUP: tl.constexpr,
+    PER: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
-    """out[row, g] = max of score + offset over the GROUP columns from g * GROUP on."""
+    """out[g, row] = max of score + offset over the PER tiles of columns from g * PER on.
+
+    ``tiles``, of one program, is a multiple of PER. No branches and nothing but the maximum
+    is kept of a tile: this is where the time goes.
+    """
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     y_rows = y_ptr + rows[:, None].to(tl.int64) * stride
     k = tl.arange(0, BK)
     y = tl.load(y_rows + k[None, :])
     first = tl.program_id(1) * tiles
     last = tl.minimum(first + tiles, n_tiles)
-    PARTS: tl.constexpr = BN // GROUP
+    wide = n_rows.to(tl.int64)
+    best = tl.full((BM,), float("-inf"), dtype=tl.float32)
     for tile in range(first, last):
         cols = tile * BN + tl.arange(0, BN)
         x_cols = x_ptr + cols[:, None].to(tl.int64) * stride
         scores = _tile_scores(y, y_rows, x_cols, steps, BM, BN, BK, RESIDENT)
         value = scores + tl.load(offset_ptr + cols)[None, :]
-        best = tl.max(tl.reshape(value, (BM, PARTS, GROUP)), axis=2)
-        at = tile * PARTS + tl.arange(0, PARTS)
-        tl.store(out_ptr + rows[:, None].to(tl.int64) * groups + at[None, :], best)
+        here = tl.max(value, axis=1)
+        best = tl.where(tile % PER == 0, here, tl.maximum(best, here))
+        ends = (tile % PER == PER - 1) | (tile == last - 1)
+        tl.store(out_ptr + (tile // PER) * wide + rows, best, mask=(rows >= 0) & ends)
 
 
-@triton.jit(do_not_specialize=["n_tiles", "tiles", "steps", "capacity", "first_col"])
+@triton.jit(do_not_specialize=["n_tiles", "steps", "capacity", "first_col"])
 def survivors(
     y_ptr,
     x_ptr,
     offset_ptr,
     threshold_ptr,
+    start_ptr,
+    row_ptr,
     count_ptr,
     col_ptr,
     value_ptr,
     n_tiles,
-    tiles,
     steps,
     stride,
     capacity,
@@ -98,40 +106,46 @@ def survivors(
     BM: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
+    PER: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
     """Append (column, value) of every value = score + offset >= its row's threshold.
 
-    A row has ``capacity`` places. count[row] counts all that passed, kept or not: what is
-    above the capacity says that some were not kept, and how many places they would need.
+    Of the columns of group g for the rows row[start[g]] .. row[start[g + 1] - 1] alone. A row
+    has ``capacity`` places. count[row] counts all that passed, kept or not: what is above the
+    capacity says that some were not kept, and how many places they would need.
     """
-    rows = tl.program_id(0) * BM + tl.arange(0, BM)
-    y_rows = y_ptr + rows[:, None].to(tl.int64) * stride
-    k = tl.arange(0, BK)
-    y = tl.load(y_rows + k[None, :])
-    threshold = tl.load(threshold_ptr + rows)
-    first = tl.program_id(1) * tiles
-    last = tl.minimum(first + tiles, n_tiles)
-    for tile in range(first, last):
-        cols = tile * BN + tl.arange(0, BN)
-        x_cols = x_ptr + cols[:, None].to(tl.int64) * stride
-        scores = _tile_scores(y, y_rows, x_cols, steps, BM, BN, BK, RESIDENT)
-        value = scores + tl.load(offset_ptr + cols)[None, :]
-        # Two operations a score; the rest only where a tile has something to give. Then the
-        # best of every row goes out, and the next best, until no row has one that reaches
-        # its threshold: all of a tile at once would need more registers than there are.
-        best = tl.max(value, axis=1)
-        if tl.max((best >= threshold).to(tl.int32), axis=0) > 0:
-            going = 1
+    group = tl.program_id(0)
+    begin = tl.load(start_ptr + group) + tl.program_id(1) * BM
+    end = tl.load(start_ptr + group + 1)
+    if begin < end:
+        at = begin + tl.arange(0, BM)
+        there = at < end
+        rows = tl.load(row_ptr + at, mask=there, other=0)
+        threshold = tl.load(threshold_ptr + rows, mask=there, other=float("inf"))
+        y_rows = y_ptr + rows[:, None] * stride
+        k = tl.arange(0, BK)
+        y = tl.load(y_rows + k[None, :])
+        first = group * PER
+        last = tl.minimum(first + PER, n_tiles)
+        for tile in range(first, last):
+            cols = tile * BN + tl.arange(0, BN)
+            x_cols = x_ptr + cols[:, None].to(tl.int64) * stride
+            scores = _tile_scores(y, y_rows, x_cols, steps, BM, BN, BK, RESIDENT)
+            value = scores + tl.load(offset_ptr + cols)[None, :]
+            # The best of every row goes out, and the next best, until no row has one that
+            # reaches its threshold: all of a tile at once would need too many registers.
+            best = tl.max(value, axis=1)
+            going = tl.max((best >= threshold).to(tl.int32), axis=0)
             while going > 0:
-                at = tl.min(tl.where(value == best[:, None], cols[None, :], NO_COL), axis=1)
+                place = tl.min(tl.where(value == best[:, None], cols[None, :], NO_COL), axis=1)
                 reached = best >= threshold
-                place = tl.atomic_add(count_ptr + rows, 1, mask=reached, sem="relaxed")
-                kept = reached & (place < capacity)
-                slot = rows.to(tl.int64) * capacity + place
-                tl.store(col_ptr + slot, first_col + at, mask=kept)
+                nth = tl.atomic_add(count_ptr + rows, 1, mask=reached, sem="relaxed")
+                kept = reached & (nth < capacity)
+                slot = rows * capacity + nth
+                tl.store(col_ptr + slot, first_col + place, mask=kept)
                 tl.store(value_ptr + slot, best, mask=kept)
-                value = tl.where(cols[None, :] == at[:, None], float("-inf"), value)
+                value = tl.where(cols[None, :] == place[:, None], float("-inf"), value)
                 best = tl.max(value, axis=1)
                 going = tl.max((best >= threshold).to(tl.int32), axis=0)
 
@@ -176,7 +190,7 @@ def row_scales(x_ptr, max_ptr, inner_ptr, n, d, stride, ROWS: tl.constexpr):
     tl.store(inner_ptr + rows, inner, mask=there)
 
 
-@triton.jit(do_not_specialize=["n_pairs", "d"])
+@triton.jit(do_not_specialize=["n_pairs", "places", "d"])
 def exact_cosines(
     x_ptr,
     x_max_ptr,
@@ -184,20 +198,25 @@ def exact_cosines(
     y_ptr,
     y_max_ptr,
     y_inner_ptr,
-    x_row_ptr,
-    y_row_ptr,
+    list_ptr,
     out_ptr,
     n_pairs,
+    places,
     d,
     x_stride,
     y_stride,
     PAIRS: tl.constexpr,
 ):
-    """out[p] = ordered_dot(direction of y_row[p], direction of x_row[p]), float64."""
+    """out[i, j] = ordered_dot(direction of y's row i, direction of x's row list[i, j]), float64.
+
+    Lists of ``places``, n_pairs in all; -inf where list[i, j] is -1.
+    """
     pairs = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
-    there = pairs < n_pairs
-    x_row = tl.load(x_row_ptr + pairs, mask=there, other=0)
-    y_row = tl.load(y_row_ptr + pairs, mask=there, other=0)
+    inside = pairs < n_pairs
+    listed = tl.load(list_ptr + pairs, mask=inside, other=-1)
+    there = listed >= 0
+    x_row = tl.where(there, listed, 0)
+    y_row = tl.where(there, pairs // places, 0)
     x_max = tl.load(x_max_ptr + x_row)
     y_max = tl.load(y_max_ptr + y_row)
     x_inner = tl.load(x_inner_ptr + x_row)
@@ -212,10 +231,11 @@ def exact_cosines(
     y_base = y_ptr + y_row[:, None] * y_stride
     lanes = tl.zeros((PAIRS, 8), dtype=tl.float64)
     for start in range(0, d, 8):
-        inside = there[:, None] & (start + lane < d)[None, :]
-        x = tl.load(x_base + start + lane[None, :], mask=inside, other=0.0).to(tl.float64)
-        y = tl.load(y_base + start + lane[None, :], mask=inside, other=0.0).to(tl.float64)
+        part = there[:, None] & (start + lane < d)[None, :]
+        x = tl.load(x_base + start + lane[None, :], mask=part, other=0.0).to(tl.float64)
+        y = tl.load(y_base + start + lane[None, :], mask=part, other=0.0).to(tl.float64)
         x = (x / x_max[:, None]) / x_inner[:, None]
         y = (y / y_max[:, None]) / y_inner[:, None]
         lanes = lanes + y * x
-    tl.store(out_ptr + pairs, _lane_sum(lanes, PAIRS), mask=there)
+    cosine = tl.where(there, _lane_sum(lanes, PAIRS), float("-inf"))
+    tl.store(out_ptr + pairs, cosine, mask=inside)

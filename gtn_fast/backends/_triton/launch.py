@@ -15,14 +15,25 @@ from typing import Any
 
 import torch
 
-TILE = 128  # rows of y's and columns of x's of a tile: buffers are padded to it
-GROUPS = (16, 128)  # columns of one maximum
+TILE = 128  # columns of x's are padded to it
+ROWS = 256  # and rows of y's to it
+GROUPS = (128, 1024)  # columns of one maximum
 _RESIDENT_DIMENSIONS = (16, 32, 64, 128)
 _STEP = 64
-_TILES = 16  # column tiles of one program
+_PROGRAMS = 2048  # of a launch, at least, if there is so much work
 EXACT_ROWS = 32
 # Contraction to fused multiply-adds off: the answer depends on it.
 EXACT_OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What a program multiplies at a time, by how many warps, in how many stages."""
+
+    rows: int
+    cols: int
+    warps: int
+    stages: int
 
 
 @dataclass(frozen=True)
@@ -30,20 +41,23 @@ class Configuration:
     """Of the two screening kernels, for one padded dimension.
 
     ``resident``: the y's of a tile are loaded once, the whole dimension (``step``) at a
-    time; else ``step`` coordinates of y's and x's at a time.
+    time; else ``step`` coordinates of y's and x's at a time. Tiles as measured on an H200
+    (docs/gpu.md).
     """
 
     step: int
     resident: bool
-    rows: int = TILE
-    cols: int = TILE
-    warps: int = 8
-    stages: int = 3
+    maxima: Tile
+    survivors: Tile = Tile(64, 128, 4, 2)
 
 
+_NARROW = Tile(128, 128, 4, 3)
 CONFIGURATIONS = (
-    *(Configuration(step, True) for step in _RESIDENT_DIMENSIONS),
-    Configuration(_STEP, False),
+    Configuration(16, True, _NARROW),
+    Configuration(32, True, _NARROW),
+    Configuration(64, True, _NARROW),
+    Configuration(128, True, Tile(256, 64, 8, 3)),
+    Configuration(_STEP, False, Tile(256, 128, 8, 3)),
 )
 
 
@@ -83,33 +97,42 @@ def on(device: torch.device) -> Iterator[None]:
         yield
 
 
-def options(chosen: Configuration) -> dict[str, int]:
+def options(tile: Tile) -> dict[str, int]:
     """Triton's options."""
-    return {"num_warps": chosen.warps, "num_stages": chosen.stages}
+    return {"num_warps": tile.warps, "num_stages": tile.stages}
 
 
-def meta(chosen: Configuration) -> dict[str, Any]:
-    """The kernel's constants."""
-    return {"BM": chosen.rows, "BN": chosen.cols, "BK": chosen.step, "RESIDENT": chosen.resident}
+def meta(chosen: Configuration, tile: Tile, group: int) -> dict[str, Any]:
+    """The kernel's constants, ``tile`` being one of the configuration's."""
+    return {
+        "BM": tile.rows,
+        "BN": tile.cols,
+        "BK": chosen.step,
+        "PER": group // tile.cols,
+        "RESIDENT": chosen.resident,
+    }
 
 
-def row_maxima(
-    y: torch.Tensor, x: torch.Tensor, offset: torch.Tensor, cols: int, group: int, d: int
+def group_maxima(
+    y: torch.Tensor, x: torch.Tensor, offset: torch.Tensor, group: int, d: int
 ) -> torch.Tensor:
-    """Maxima of score + offset over groups of ``group`` of the first ``cols`` columns.
+    """Maxima of score + offset over groups of ``group`` columns, float32 (groups, rows).
 
-    ``y`` (rows, dp) and ``x`` (columns, dp) fp16, rows and ``cols`` whole tiles; ``offset``
-    float32, one a column. Returns float32 (rows, cols / group).
+    ``y`` (rows, dp) fp16, rows a multiple of ``ROWS``; ``x`` (columns, dp) fp16, whole tiles,
+    ``offset`` float32, one a column; the last group may be smaller.
     """
     chosen = configuration(d)
-    n_tiles = cols // chosen.cols
-    tiles = min(_TILES, max(1, n_tiles // 8))
-    out = torch.empty((len(y), cols // group), dtype=torch.float32, device=y.device)
-    grid = (len(y) // chosen.rows, -(-n_tiles // tiles))
+    tile = chosen.maxima
+    n_tiles = len(x) // tile.cols
+    groups = -(-len(x) // group)
+    row_tiles = len(y) // tile.rows
+    at_once = max(1, min(8, groups * row_tiles // _PROGRAMS))  # groups of one program
+    out = torch.empty((groups, len(y)), dtype=torch.float32, device=y.device)
     with on(y.device):
-        kernels().row_maxima[grid](
-            y, x, offset, out, n_tiles, tiles, y.shape[1] // chosen.step, y.shape[1],
-            out.shape[1], GROUP=group, **meta(chosen), **options(chosen),
+        kernels().group_maxima[(row_tiles, -(-groups // at_once))](
+            y, x, offset, out, n_tiles, at_once * (group // tile.cols),
+            y.shape[1] // chosen.step, y.shape[1], len(y),
+            **meta(chosen, tile, group), **options(tile),
         )  # fmt: skip
     return out
 
@@ -125,6 +148,10 @@ class Slots:
     cols: torch.Tensor
     values: torch.Tensor
 
+    def pick(self, at: torch.Tensor) -> Slots:
+        """Those of these rows."""
+        return Slots(self.count[at], self.cols[at], self.values[at])
+
     @staticmethod
     def empty(rows: int, capacity: int, device: torch.device) -> Slots:
         """Places for ``rows`` rows."""
@@ -135,29 +162,54 @@ class Slots:
         )
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Which rows look into which groups of columns.
+
+    ``row`` int64: those of group 0, of group 1, ...; ``start`` int64 (groups + 1,): where each
+    begins; ``most``: in one group.
+    """
+
+    row: torch.Tensor
+    start: torch.Tensor
+    most: int
+
+    @staticmethod
+    def of(wanted: torch.Tensor) -> Pairs:
+        """From a bool matrix (groups, rows)."""
+        row = wanted.nonzero()[:, 1].contiguous()
+        size = wanted.sum(dim=1)
+        start = torch.zeros(len(size) + 1, dtype=torch.int64, device=row.device)
+        torch.cumsum(size, 0, out=start[1:])
+        return Pairs(row, start, int(size.max()))
+
+
 def survivors(
     y: torch.Tensor,
     x: torch.Tensor,
     offset: torch.Tensor,
     threshold: torch.Tensor,
+    pairs: Pairs,
     slots: Slots,
     first_col: int,
+    group: int,
     d: int,
 ) -> None:
     """Append to ``slots`` every column whose score + offset reaches the row's threshold.
 
-    Shapes as for ``row_maxima``; ``threshold`` float32, one a row; columns of ``x`` count
-    from ``first_col``.
+    Of the groups of ``group`` columns that ``pairs`` has for the row. Shapes as for
+    ``group_maxima``; ``threshold`` float32, one a row; columns of ``x`` count from
+    ``first_col``.
     """
+    if not pairs.most:
+        return
     chosen = configuration(d)
-    n_tiles = len(x) // chosen.cols
-    tiles = min(_TILES, max(1, n_tiles // 8))
-    grid = (len(y) // chosen.rows, -(-n_tiles // tiles))
+    tile = chosen.survivors
     with on(y.device):
-        kernels().survivors[grid](
-            y, x, offset, threshold, slots.count, slots.cols, slots.values, n_tiles, tiles,
-            y.shape[1] // chosen.step, y.shape[1], slots.cols.shape[1], first_col,
-            **meta(chosen), **options(chosen),
+        kernels().survivors[(len(pairs.start) - 1, -(-pairs.most // tile.rows))](
+            y, x, offset, threshold, pairs.start, pairs.row, slots.count, slots.cols,
+            slots.values, len(x) // tile.cols, y.shape[1] // chosen.step, y.shape[1],
+            slots.cols.shape[1], first_col, **meta(chosen, tile, group), **options(tile),
         )  # fmt: skip
 
 
@@ -188,15 +240,18 @@ class Scaled:
         return Scaled(rows, *row_scales(rows))
 
 
-def exact_cosines(x: Scaled, y: Scaled, x_row: torch.Tensor, y_row: torch.Tensor) -> torch.Tensor:
-    """The exact cosine of each pair of rows: ``x_row``, ``y_row`` int64 (pairs,) to float64."""
-    x_row, y_row = x_row.contiguous(), y_row.contiguous()  # numpy.nonzero's are not
-    out = torch.empty(len(x_row), dtype=torch.float64, device=x_row.device)
-    if len(out):
+def exact_cosines(x: Scaled, y: Scaled, lists: torch.Tensor) -> torch.Tensor:
+    """Exact cosines, float64 (n, k), of row i of ``y`` with the rows lists[i] of ``x``.
+
+    ``lists`` int64 (n, k), n the rows of ``y``; -inf where it is -1.
+    """
+    lists = lists.contiguous()
+    out = torch.empty(lists.shape, dtype=torch.float64, device=lists.device)
+    if out.numel():
         with on(out.device):
-            kernels().exact_cosines[(-(-len(out) // EXACT_ROWS),)](
-                x.rows, x.largest, x.inner, y.rows, y.largest, y.inner, x_row, y_row, out,
-                len(out), x.rows.shape[1], x.rows.stride(0), y.rows.stride(0),
-                PAIRS=EXACT_ROWS, **EXACT_OPTIONS,
+            kernels().exact_cosines[(-(-out.numel() // EXACT_ROWS),)](
+                x.rows, x.largest, x.inner, y.rows, y.largest, y.inner, lists, out,
+                out.numel(), lists.shape[1], x.rows.shape[1], x.rows.stride(0),
+                y.rows.stride(0), PAIRS=EXACT_ROWS, **EXACT_OPTIONS,
             )  # fmt: skip
     return out

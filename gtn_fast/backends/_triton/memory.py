@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 MAX_ROWS = 2**31 - 2**16  # columns are counted in 32 bits with sign
 _RESERVE = 0.1  # of the free memory, for torch's allocator and what we do not count
-_WORK_BYTES = 2**30  # scores of groups, places of survivors, a chunk of rows in float64
+_WORK_BYTES = 2**32  # maxima of groups, places of survivors, a chunk of rows in float64
 _PANELS = 2  # buffers of a stream: one is filled while the other is read
 _LARGEST_PANEL_BYTES = 2**30
-_COLUMN_BYTES = 24  # two offsets, the row, and their copies while columns are repacked
+_COLUMN_BYTES = 48  # two offsets, class, place and row, and copies while they are repacked
 
 
 @dataclass(frozen=True)
 class Residence:
     """``codes_stay``: all codes are on the device; else they come in panels of ``panel_cols``.
 
-    ``rows_stay``: so are the rows of X as stored, and candidates are evaluated there.
+    ``rows_stay``: so are the rows of X and Y as stored, and candidates are evaluated there.
     ``work_bytes``: what a search may use. ``bytes``: all of it together.
     """
 
@@ -27,13 +27,11 @@ class Residence:
     bytes: int
 
 
-def decide(
-    free: int, n_x: int, padded: int, row_bytes: int, tile: int, *, rows_there: bool = False
-) -> Residence:
+def decide(free: int, n_x: int, padded: int, rows: int, tile: int) -> Residence:
     """Decide for ``free`` bytes of device memory.
 
-    ``n_x`` columns of ``padded`` fp16 codes; ``row_bytes``: of a row of X as stored;
-    ``tile``: columns come in multiples of it; ``rows_there``: X is on the device anyway.
+    ``n_x`` columns of ``padded`` fp16 codes; ``rows``: bytes of those rows of X and Y, as they
+    are stored, that are not on the device anyway; ``tile``: columns come in multiples of it.
     Raises MemoryError, with both numbers, if not even a stream fits, and ValueError for
     more rows than the kernels can count.
     """
@@ -43,7 +41,7 @@ def decide(
     cols = -(-n_x // tile) * tile
     codes = cols * padded * 2
     columns = cols * _COLUMN_BYTES
-    rows = n_x * (16 + (0 if rows_there else row_bytes))  # 16: the two scales of a row
+    rows += n_x * 16  # the two scales of a row
     work = min(_WORK_BYTES, max(room // 4, 2**20))
     fixed = columns + work
     if fixed + codes + rows <= room:

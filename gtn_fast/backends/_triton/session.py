@@ -29,21 +29,34 @@ class Rows:
         self._dtype = torch.float64 if array.dtype == np.float64 else torch.float32
         there = isinstance(tensor, torch.Tensor) and tensor.device == device
         self._tensor: torch.Tensor | None = tensor.detach() if there else None
-        # As it is read: ``all`` then takes no memory.
-        self.there = there and tensor.dtype == self._dtype and tensor.is_contiguous()
+        as_read = there and tensor.dtype == self._dtype and tensor.is_contiguous()
+        self.bytes_to_stay = 0 if as_read else array.size * array.dtype.itemsize
 
-    def __call__(self, rows: NDArray[np.int64]) -> torch.Tensor:
+    def __call__(self, rows: NDArray[np.int64] | torch.Tensor | slice) -> torch.Tensor:
         """These rows (n, d), float32 or float64, on the device."""
-        if self._tensor is not None:
-            at = torch.from_numpy(rows).to(self._device)
-            return self._tensor[at].resolve_neg().to(self._dtype)
-        return torch.from_numpy(self._array[rows]).to(self._device)
-
-    def all(self) -> torch.Tensor:
-        """All of them, columns contiguous."""
         if self._tensor is None:
-            return torch.from_numpy(np.array(self._array, order="C")).to(self._device)
-        return self._tensor.resolve_neg().to(self._dtype).contiguous()
+            at = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
+            return torch.from_numpy(np.array(self._array[at], order="C")).to(self._device)
+        if isinstance(rows, np.ndarray):
+            rows = torch.from_numpy(rows).to(self._device)
+        return self._tensor[rows].resolve_neg().to(self._dtype)
+
+    def stay(self, chunk: int) -> torch.Tensor:
+        """All of them, columns contiguous; from now on the others are taken from these."""
+        if self._tensor is None:
+            tensor = torch.empty(self._array.shape, dtype=self._dtype, device=self._device)
+            for i in range(0, len(tensor), chunk):
+                tensor[i : i + chunk] = self(slice(i, i + chunk))
+            self._tensor = tensor
+        self._tensor = self._tensor.resolve_neg().to(self._dtype).contiguous()
+        return self._tensor
+
+    def zero(self, chunk: int) -> NDArray[np.bool_]:
+        """Which rows are zero, (n,)."""
+        n = len(self._array)
+        parts = [(self(slice(i, i + chunk)) == 0).all(dim=1).cpu() for i in range(0, n, chunk)]
+        found: NDArray[np.bool_] = torch.cat(parts).numpy()
+        return found
 
 
 class Session:
@@ -53,16 +66,15 @@ class Session:
         self.source, self._columns = source, columns
         self._host, self._cosines = host, cosines
 
-    def check(self, settled: _blocks.Settled) -> None:
-        """Evaluate every chosen pair once more on the host, if the device did; RuntimeError."""
+    def check(self, settled: _blocks.Settled, y_rows: NDArray[np.int64]) -> None:
+        """Evaluate these y's choices once more on the host, if the device did; RuntimeError."""
         if self._cosines is self._host:
             return
-        chosen = settled.x_index[:, None]
-        again = self._host(np.arange(len(chosen)), chosen)[:, 0]
-        wrong = int((again != settled.cosine).sum())
+        again = self._host.evaluate(y_rows, settled.x_index[y_rows, None])[:, 0]
+        wrong = int((again != settled.cosine[y_rows]).sum())
         if wrong:
             raise RuntimeError(
-                f"{wrong} of {len(chosen)} cosines of the device differ from the engine's;"
+                f"{wrong} of {len(y_rows)} cosines of the device differ from the engine's;"
                 " device='cpu' does without them"
             )
 
@@ -114,20 +126,22 @@ def make(
         _free_bytes(at) if free is None else free,
         len(x),
         launch.padded_dimension(d),
-        d * x.dtype.itemsize,
+        x_rows.bytes_to_stay + y_rows.bytes_to_stay,
         launch.TILE,
-        rows_there=x_rows.there,
     )
     chunk = max(1, _CHUNK_VALUES // d)
-    found = classes.Classes(classes.find(len(x), x_rows, chunk), rank)
-    columns = Columns(x_rows, found, d, residence, at, chunk)
     host = OnHost(x, y, threads)
     cosines: Cosines = host
+    if residence.rows_stay and at.type == "cuda":
+        x_rows.stay(chunk)
+        y_rows.stay(chunk)
     if rescore is None:
         rescore = "device" if at.type == "cuda" and residence.rows_stay else "host"
     if rescore == "device":
-        cosines = Checked(OnDevice(x_rows.all(), y_rows), host)
-    source = Source(columns, rank, y, y_rows, cosines, residence.work_bytes)
+        cosines = Checked(OnDevice(x_rows.stay(chunk)), host)
+    found = classes.Classes(classes.find(len(x), x_rows, chunk), rank)
+    columns = Columns(x_rows, found, d, residence, at, chunk)
+    source = Source(columns, rank, y_rows.zero(chunk), y_rows, cosines, residence.work_bytes)
     return Session(source, columns, host, cosines)
 
 

@@ -1,10 +1,12 @@
 """Short lists for blocks of y's: what _blocks.match asks for.
 
-A search has two passes over codes. The first takes maxima of groups of columns over a
-sample of the x's; the k-th largest is a lower bound of the k-th best cosine. The second
-passes over all free x's and keeps those whose score reaches the threshold that follows
-(bounds.py): everything that can be above it, a few dozen a y. A row with more of them than
-places gets a higher threshold from what it kept, and then as many places as it needs.
+A search goes over the codes twice. First, the maximum of every group of columns for every y:
+the k-th largest is a lower bound of the k-th best cosine, and hardly less. Then, for the few
+groups that can hold such an x for a y, those columns whose score reaches the threshold that
+follows (bounds.py): everything that can be above it, little more than k for a y. Codes that
+are streamed pass once: each panel is asked both, with what the panels before it gave. A row
+with more survivors than places gets a higher threshold from what it kept, and then as many
+places as it needs.
 """
 
 from __future__ import annotations
@@ -19,68 +21,67 @@ from numpy.typing import NDArray
 from gtn_fast.backends import _blocks
 from gtn_fast.backends._triton import bounds, launch, levels
 from gtn_fast.backends._triton.columns import Columns
-from gtn_fast.backends._triton.exact import Cosines
+from gtn_fast.backends._triton.exact import Cosines, to_host
 
-_AIM = 64  # survivors a y that the sample is sized for
-_CAPACITY = 256
-_LARGEST_SAMPLE = 1 << 19
-_SHORTEST_LIST = 16  # candidates a y that are evaluated exactly
-_EXACT_PAIRS = 1 << 24  # evaluated at once when nothing may be dropped
+_CAPACITY = 64
+_SHORTEST_LIST = 16  # candidates a y that a search aims at
+_GROUPS_A_PLACE = 16  # groups of columns for each of them, before groups get larger
+_EXACT_PAIRS = 1 << 24  # evaluated at once
+_ROW_BYTES = 20  # of a place: column, value, row, cosine
 
 
 class _Rows(NamedTuple):
     """y's of a search, on the device."""
 
+    rows: torch.Tensor  # as stored, (n, d)
     codes: torch.Tensor  # fp16 (n, dp)
     margin: torch.Tensor  # float64 (n,), like the others
     centred: torch.Tensor  # p . c
-    kth: torch.Tensor  # the k-th best score - bound so far
+    kth: torch.Tensor  # the k-th best score - bound is known to be at least this
 
     def pick(self, at: torch.Tensor | slice) -> _Rows:
         return _Rows(*(each[at] for each in self))
 
 
-class _Found(NamedTuple):
-    """Candidates (n, k): columns (-1: none), score + bound; all with a b (p . z) >= certain."""
-
-    cols: torch.Tensor
-    values: torch.Tensor
-    certain: torch.Tensor
-    margin: torch.Tensor
-    centred: torch.Tensor
-
-
 class Source:
-    """Finds lists for rows of Y among the free columns."""
+    """Finds lists for rows of Y among the free columns.
+
+    ``capacity`` and ``shortest``: places of a row for its survivors and how long lists are to
+    be; they change how much work there is, not the answer.
+    """
 
     def __init__(
         self,
         columns: Columns,
         rank: NDArray[np.uint32],
-        y: NDArray[Any],
+        zero: NDArray[np.bool_],
         get_y: Any,
         cosines: Cosines,
         work_bytes: int,
     ) -> None:
-        self._columns, self._rank, self._y = columns, rank, y
+        self._columns, self._rank, self._zero = columns, rank, zero
         self._get_y, self._cosines, self._work = get_y, cosines, work_bytes
-        self._by_rank = np.argsort(rank, kind="stable").astype(np.int64)
+        self._some_zero = bool(zero.any())
         self._taken = np.zeros(len(rank), bool)
         self._first_free = 0
         self.capacity = _CAPACITY
+        self.shortest = _SHORTEST_LIST
         self.counters = {"screened": 0.0, "survivors": 0.0, "overflowed": 0.0, "rescored": 0.0}
+        if self._some_zero:
+            self._by_rank = np.argsort(rank, kind="stable").astype(np.int64)
 
     # ------------------------------------------------------------------ the protocol
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
         """These rows of X are no longer free."""
         if len(x_rows):
-            self._taken[x_rows] = True
+            if self._some_zero:
+                self._taken[x_rows] = True
             self._columns.take(x_rows)
 
     def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
         """Lists for these rows of Y; see ``_blocks.Source``."""
-        zero = ~(self._y[y_rows] != 0).any(axis=1)
+        zero = self._zero[y_rows]
         parts: list[tuple[NDArray[np.int64], _blocks.Lists]] = []
         if zero.any():
             parts.append((np.flatnonzero(zero), self._zero_lists(int(zero.sum()), wanted)))
@@ -117,43 +118,44 @@ class Source:
 
     # ------------------------------------------------------------------ the passes
 
-    def _sample(self, wanted: int) -> tuple[int, int]:
-        """Columns of the sample, whole tiles, and how many share a maximum."""
-        count = self._columns.count
-        share = min(1.0, wanted / _AIM)
-        panel = count if self._columns.residence.codes_stay else self._columns.residence.panel_cols
-        cols = min(max(int(count * share), 8 * launch.TILE), _LARGEST_SAMPLE, panel)
-        cols = -(-cols // launch.TILE) * launch.TILE
-        wide = cols // launch.GROUPS[-1] >= 16 * wanted
-        return cols, launch.GROUPS[-1] if wide else launch.GROUPS[0]
+    def _places(self, wanted: int) -> int:
+        """How many candidates a list is to have."""
+        return max(self.shortest, 4 * wanted)
 
-    def _capacity(self, wanted: int) -> int:
-        return max(self.capacity, 4 * wanted)
+    def _group(self, wanted: int) -> int:
+        """Columns of one maximum: large groups are less to look at, but must be many."""
+        enough = _GROUPS_A_PLACE * self._places(wanted)
+        small, large = launch.GROUPS
+        return large if self._columns.count >= large * enough else small
 
     def _rows_at_once(self, wanted: int) -> int:
-        cols, group = self._sample(wanted)
-        scale = self._columns.scale
-        a_row = 8 * cols // group + 20 * self._capacity(wanted) + 40 * scale.padded
-        return max(launch.TILE, self._work // a_row // launch.TILE * launch.TILE)
+        columns = self._columns
+        panel = min(columns.count, columns.residence.panel_cols)
+        groups = 9 * (panel // self._group(wanted) + 1)  # float32 twice, and whether it matters
+        places = _ROW_BYTES * self._capacity(wanted)
+        a_row = groups + places + 40 * columns.scale.padded
+        return max(launch.ROWS, self._work // a_row // launch.ROWS * launch.ROWS)
+
+    def _capacity(self, wanted: int) -> int:
+        return max(self.capacity, self._places(wanted))
 
     def _search(
         self, y_rows: NDArray[np.int64], wanted: int, again: bool
     ) -> Iterator[tuple[NDArray[np.int64], _blocks.Lists]]:
         """Yield (places, their lists) until every one of ``y_rows`` has its list."""
         rows = self._prepare(y_rows)
-        rows = rows._replace(kth=self._kth_of_sample(rows, wanted))
         at = np.arange(len(y_rows))
         capacity = self._capacity(wanted)
         for attempt in range(2):
-            slots = self._pass(rows, capacity)
-            count = slots.count[: len(at)].cpu().numpy()
+            rows, slots, count = self._pass(rows, capacity, wanted)
             fits = count <= capacity
+            if fits.all():
+                yield at, self._lists(y_rows[at], rows, slots, count, wanted, again)
+                return
             if fits.any():
                 where = torch.from_numpy(np.flatnonzero(fits)).to(rows.codes.device)
-                found = self._found(rows, slots, where, int(count[fits].max()))
-                yield at[fits], self._lists(y_rows[at[fits]], found, wanted, again)
-            if fits.all():
-                return
+                found = rows.pick(where), slots.pick(where), count[fits]
+                yield at[fits], self._lists(y_rows[at[fits]], *found, wanted, again)
             self.counters["overflowed"] += float((~fits).sum()) if attempt == 0 else 0.0
             over = torch.from_numpy(np.flatnonzero(~fits)).to(rows.codes.device)
             kth = self._kth_of_kept(rows, slots, over, wanted)
@@ -173,65 +175,74 @@ class Source:
         begin = 0
         while begin < len(at):
             most = np.maximum.accumulate(count[begin:].astype(np.int64)) + 15
-            fitting = np.arange(1, len(most) + 1) * most * 20 <= self._work
+            fitting = np.arange(1, len(most) + 1) * most * _ROW_BYTES <= self._work
             n = max(1, min(int(fitting.sum()), 2**30 // int(most[0])))
             part = slice(begin, begin + n)
-            chosen = rows.pick(part)
-            slots = self._pass(chosen, int(count[part].max() + 15) // 16 * 16)
-            everyone = torch.arange(n, device=rows.codes.device)
-            found = self._found(chosen, slots, everyone, int(slots.count.max()))
-            yield at[part], self._lists(y_rows[at[part]], found, wanted, again)
+            # The same thresholds as when these were counted, or higher: there is room.
+            capacity = int(count[part].max() + 15) // 16 * 16
+            chosen, slots, found = self._pass(rows.pick(part), capacity, wanted)
+            yield at[part], self._lists(y_rows[at[part]], chosen, slots, found, wanted, again)
             begin += n
 
     def _prepare(self, y_rows: NDArray[np.int64]) -> _Rows:
         columns = self._columns
-        p = bounds.directions(self._get_y(y_rows))
+        rows = self._get_y(y_rows)
+        p = bounds.directions(rows)
         made = bounds.encode(p, bounds.Y_SCALE, columns.scale.padded)
         return _Rows(
+            rows,
             made.codes,
             bounds.row_margin(made, columns.scale),
             p @ columns.centre,
             torch.full((len(p),), -torch.inf, dtype=torch.float64, device=p.device),
         )
 
-    def _kth_of_sample(self, rows: _Rows, wanted: int) -> torch.Tensor:
-        cols, group = self._sample(wanted)
-        codes, _ = next(self._columns.panels(cols))
-        padded = _padded(rows.codes, 0)
-        cols = min(cols, len(codes))
-        self.counters["screened"] += float(len(rows.codes)) * cols
-        maxima = launch.row_maxima(
-            padded, codes, self._columns.low, cols, group, self._columns.scale.d
-        )[: len(rows.codes)]
-        if wanted > maxima.shape[1]:
-            return rows.kth
-        return torch.topk(maxima, wanted, dim=1).values[:, -1].to(torch.float64)
+    def _pass(
+        self, rows: _Rows, capacity: int, wanted: int
+    ) -> tuple[_Rows, launch.Slots, NDArray[np.int32]]:
+        """Go over all free columns: ``rows`` with what they can rely on, survivors, their numbers.
 
-    def _pass(self, rows: _Rows, capacity: int) -> launch.Slots:
-        """Find what reaches the thresholds of ``rows``; as many slots as rows, and padding."""
-        padded = _padded(rows.codes, 0)
-        threshold = _padded(bounds.threshold(rows.kth, rows.margin), torch.inf)
-        slots = launch.Slots.empty(len(padded), capacity, padded.device)
-        columns = self._columns
-        for codes, first in columns.panels():
-            offset = columns.high[first : first + len(codes)]
-            self.counters["screened"] += float(len(rows.codes)) * len(codes)
-            launch.survivors(padded, codes, offset, threshold, slots, first, columns.scale.d)
-        return slots
+        The survivors of a row hold every x whose score + bound reaches its threshold for kth.
+        """
+        columns, n = self._columns, len(rows.codes)
+        codes = _padded(rows.codes, 0)
+        group, k = self._group(wanted), self._places(wanted)
+        slots = launch.Slots.empty(len(codes), capacity, codes.device)
+        best = torch.empty((n, 0), device=codes.device, dtype=torch.float32)
+        kth = rows.kth
+        for x, first in columns.panels():
+            part = slice(first, first + len(x))
+            maxima = launch.group_maxima(codes, x, columns.low[part], group, columns.scale.d)
+            best = torch.cat([best, maxima[:, :n].t()], dim=1)
+            if best.shape[1] >= k:
+                best = torch.topk(best, k, dim=1).values
+                kth = torch.maximum(rows.kth, best[:, -1].to(torch.float64))
+            pairs = self._pairs(rows, kth, maxima, columns.high[part], group)
+            threshold = _padded(bounds.threshold(kth, rows.margin), torch.inf)
+            launch.survivors(
+                codes, x, columns.high[part], threshold, pairs, slots, first, group,
+                columns.scale.d,
+            )  # fmt: skip
+            self.counters["screened"] += float(n) * len(x)
+        count: NDArray[np.int32] = slots.count[:n].cpu().numpy()
+        return rows._replace(kth=kth), slots, count
 
-    def _found(self, rows: _Rows, slots: launch.Slots, where: torch.Tensor, most: int) -> _Found:
-        """What was kept for the rows ``where``, none of which overflowed."""
-        most = max(most, 1)
-        count = slots.count[where]
-        there = torch.arange(most, device=count.device) < count[:, None]
-        self.counters["survivors"] += float(count.sum())
-        return _Found(
-            torch.where(there, slots.cols[where, :most], -1),
-            torch.where(there, slots.values[where, :most], -torch.inf),
-            rows.kth[where] - rows.margin[where],
-            rows.margin[where],
-            rows.centred[where],
-        )
+    def _pairs(
+        self,
+        rows: _Rows,
+        kth: torch.Tensor,
+        maxima: torch.Tensor,
+        high: torch.Tensor,
+        group: int,
+    ) -> launch.Pairs:
+        """Which groups can hold a survivor of which row; ``maxima`` is used up."""
+        missing = -len(high) % group
+        filled = torch.nn.functional.pad(high, (0, missing), value=-torch.inf)
+        largest = filled.view(-1, group).amax(dim=1)
+        # A group of which all are exhausted has maxima of -inf, which reach nothing.
+        maxima += 2.0 * torch.where(largest > -torch.inf, largest, 0.0)[:, None]
+        reach = bounds.group_threshold(kth, rows.margin, self._columns.scale)
+        return launch.Pairs.of(maxima >= _padded(reach, torch.inf)[None, :])
 
     def _kth_of_kept(
         self, rows: _Rows, slots: launch.Slots, over: torch.Tensor, wanted: int
@@ -239,84 +250,44 @@ class Source:
         """A better threshold for rows that overflowed, from the candidates they could keep."""
         bound = self._columns.high[slots.cols[over].to(torch.int64)].to(torch.float64)
         lower = slots.values[over].to(torch.float64) - 2.0 * bound
-        return torch.maximum(torch.topk(lower, wanted, dim=1).values[:, -1], rows.kth[over])
+        kth = torch.topk(lower, self._places(wanted), dim=1).values[:, -1]
+        return torch.maximum(kth, rows.kth[over])
 
     # ------------------------------------------------------------------ exact lists
 
     def _lists(
-        self, y_rows: NDArray[np.int64], found: _Found, wanted: int, again: bool
-    ) -> _blocks.Lists:
-        """Exact cosines of candidates: the likeliest, or all of them (``again``).
-
-        All of them also for y's of which the likeliest are too close together to be told
-        from what would be dropped: nothing would be certain of such a list.
-        """
-        keep = max(_SHORTEST_LIST, 4 * wanted)
-        level = self._level(found.certain, found.centred)
-        cols = found.cols
-        if again or cols.shape[1] <= keep:
-            return self._exact(y_rows, cols, level, keep)
-        best = torch.topk(found.values, keep + 1, dim=1)
-        # What is dropped has a score + bound of at most the next one's.
-        dropped = best.values[:, keep].to(torch.float64) + found.margin
-        surely = best.values[:, wanted - 1].to(torch.float64) - found.margin
-        vague = (dropped >= surely - 2.0 * self._columns.scale.largest_bound).cpu().numpy()
-        parts = []
-        for rows, likeliest in ((np.flatnonzero(~vague), True), (np.flatnonzero(vague), False)):
-            if not len(rows):
-                continue
-            at = torch.from_numpy(rows).to(cols.device)
-            if likeliest:
-                certain = torch.maximum(found.certain[at], dropped[at])
-                chosen = cols[at].gather(1, best.indices[at, :keep])
-                lists = self._exact(
-                    y_rows[rows], chosen, self._level(certain, found.centred[at]), keep
-                )
-            else:
-                lists = self._exact(y_rows[rows], cols[at], level[rows], keep)
-            parts.append((rows, lists))
-        return _joined(len(y_rows), parts)
-
-    def _level(self, certain: torch.Tensor, centred: torch.Tensor) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = (
-            bounds.level(certain, centred, self._columns.scale).cpu().numpy()
-        )
-        return found
-
-    def _exact(
         self,
         y_rows: NDArray[np.int64],
-        cols: torch.Tensor,
-        level: NDArray[np.float64],
-        keep: int,
+        rows: _Rows,
+        slots: launch.Slots,
+        count: NDArray[np.int32],
+        wanted: int,
+        again: bool,
     ) -> _blocks.Lists:
-        """Lists of the ``keep`` best of these candidates, so many y's at a time as fit."""
-        candidates = cols.cpu().numpy().astype(np.int64)
-        step = max(1, _EXACT_PAIRS // candidates.shape[1])
+        """Lists with exact cosines of all survivors of ``rows``, none of which overflowed."""
+        n, most = len(count), max(1, int(count.max(initial=0)))
+        self.counters["survivors"] += float(count.sum())
+        self.counters["rescored"] += float(count.sum())
+        there = torch.arange(most, device=slots.count.device) < slots.count[:n, None]
+        cols = torch.where(there, slots.cols[:n, :most], 0).to(torch.int64)
+        lists = torch.where(there, self._columns.head[cols], -1)
+        certain = bounds.level(rows.kth - rows.margin, rows.centred, self._columns.scale)
+        level = certain.cpu().numpy()
+        keep = self._places(wanted)
+        step = max(1, _EXACT_PAIRS // most)
         parts = []
-        for begin in range(0, len(y_rows), step):
+        for begin in range(0, n, step):
             part = slice(begin, begin + step)
-            lists = self._evaluated(y_rows[part], candidates[part], level[part], keep)
-            parts.append((np.arange(len(y_rows))[part], lists))
-        return _joined(len(y_rows), parts)
+            cosine = self._cosines(y_rows[part], rows.rows[part], lists[part])
+            rank = np.full(len(cosine), _blocks.NO_RANK, np.uint32)
+            made = _blocks.Lists(to_host(lists[part]), cosine, level[part], rank)
+            parts.append((np.arange(n)[part], self._shortened(made, keep)))
+        return _joined(n, parts)
 
-    def _evaluated(
-        self,
-        y_rows: NDArray[np.int64],
-        cols: NDArray[np.int64],
-        level: NDArray[np.float64],
-        keep: int,
-    ) -> _blocks.Lists:
+    def _shortened(self, lists: _blocks.Lists, keep: int) -> _blocks.Lists:
+        """About ``keep`` candidates of each list, and of classes their next free rows too."""
         classes = self._columns.classes
-        heads = np.full(cols.shape, -1, np.int64)
-        there = cols >= 0
-        heads[there] = classes.heads(self._columns.class_of[cols[there]])
-        cosine = self._cosines(y_rows, heads)
-        self.counters["rescored"] += float(there.sum())
-        lists = _blocks.Lists(
-            heads, cosine, level, np.full(len(y_rows), _blocks.NO_RANK, np.uint32)
-        )
-        if classes.single and cols.shape[1] <= keep:
+        if classes.single and lists.x_rows.shape[1] <= 2 * keep:
             return lists
         best = levels.cut(lists, self._rank, keep)
         return best if classes.single else levels.with_members(best, self._rank, classes, keep)
@@ -324,7 +295,7 @@ class Source:
 
 def _padded(rows: torch.Tensor, fill: float) -> torch.Tensor:
     """Rows followed by rows of ``fill`` up to whole tiles."""
-    missing = -len(rows) % launch.TILE
+    missing = -len(rows) % launch.ROWS
     if not missing:
         return rows
     return torch.cat([rows, rows.new_full((missing, *rows.shape[1:]), fill)])

@@ -1,0 +1,58 @@
+"""The exact engine for the last stretch of a matching that another backend has begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast import planner
+from gtn_fast._matrices import for_engine
+from gtn_fast.backends import Progress, _blocks, native
+from gtn_fast.backends import Settled as HandOver
+
+
+def match_rest(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    turns: NDArray[np.int64],
+    settled: _blocks.Settled,
+    *,
+    threads: int,
+    progress: Progress | None = None,
+    hand_over: HandOver | None = None,
+) -> int:
+    """Let the y's from position ``settled.done`` of ``turns`` on choose among the free x's.
+
+    As Algorithm 1 does, whatever was settled before. Returns how many they were.
+    """
+    done, total = settled.done, len(turns)
+    if done == total:
+        return 0
+    x_rows = np.flatnonzero(settled.taken == 0).astype(np.int64)
+    y_rows = np.sort(turns[done:])
+    strategy = planner.choose(len(x_rows), len(y_rows), x.shape[1], threads)[0]
+    call = None
+    if progress is not None:
+        tell = progress
+
+        def call(count: int, _part: int) -> None:
+            tell(done + count, total)
+
+    found = native.match(
+        for_engine(x),
+        for_engine(y),
+        strategy=strategy,
+        threads=threads,
+        progress=call,
+        x_rows=x_rows,
+        y_rows=y_rows,
+    )
+    settled.x_index[y_rows] = found.x_index[y_rows]
+    settled.cosine[y_rows] = found.cosine[y_rows]
+    settled.done = total
+    if hand_over is not None:
+        rows = turns[done:]
+        hand_over(rows, settled.x_index[rows], settled.cosine[rows])
+    return len(y_rows)
