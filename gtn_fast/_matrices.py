@@ -1,7 +1,8 @@
-"""Matrices that are not one array: several files one below the other, or numbers drawn.
+"""Matrices that are not one array: several files in one, numbers drawn, a tensor on a GPU.
 
-Both give rows when asked for them, by slices or row numbers, as an array would; the
-engine reads the one where its parts lie and makes the rows of the other as it needs them.
+All give rows when asked for them, by slices or row numbers, as an array would; the engine
+reads the first where its parts lie and makes the rows of the second as it needs them, and
+the GPU backend computes on the third where it is.
 """
 
 from __future__ import annotations
@@ -92,6 +93,36 @@ class Drawn(RowMatrix):
 
         made = native.module().normal_rows(self.seed, numbers, self.shape[1], threads=1)
         return np.asarray(made)
+
+
+class Held(RowMatrix):
+    """A torch tensor (n, d) on a device that is not the host; rows come from there when asked for.
+
+    ``dtype``: float32 or float64, whatever the tensor's own is (integers, float16, bfloat16).
+    """
+
+    def __init__(self, tensor: Any, dtype: np.dtype[Any]) -> None:
+        self.tensor = tensor.detach().resolve_neg()
+        self.shape = (int(tensor.shape[0]), int(tensor.shape[1]))
+        self.dtype = dtype
+
+    def rows(self, which: Any) -> Any:
+        """Rows by a slice or a tensor of their numbers: a tensor on the device, of ``dtype``."""
+        import torch
+
+        wanted = torch.float64 if self.dtype == np.dtype(np.float64) else torch.float32
+        return self.tensor[which].to(wanted)
+
+    def _range(self, start: int, stop: int) -> NDArray[Any]:
+        found: NDArray[Any] = self.rows(slice(start, stop)).cpu().numpy()
+        return found
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        import torch
+
+        at = torch.from_numpy(numbers).to(self.tensor.device)
+        found: NDArray[Any] = self.rows(at).cpu().numpy()
+        return found
 
 
 def for_engine(matrix: Any) -> Any:

@@ -15,14 +15,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _files
-from gtn_fast._matrices import RowMatrix, Stacked
+from gtn_fast._matrices import Held, RowMatrix, Stacked
 from gtn_fast.backends import registry
 
 METHODS = registry.METHODS
@@ -96,7 +96,33 @@ def convert(described: Described) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def check_finite(a: NDArray[Any] | Stacked, name: str) -> None:
+def uncopied(described: Described, where: str = "cuda") -> Described:
+    """The same without a copy in host memory, if ``hold_or_convert`` makes none."""
+    holds = is_tensor(described.value) and described.value.device.type == where
+    return replace(described, copy_bytes=0) if holds else described
+
+
+def hold_or_convert(described: Described, where: str = "cuda") -> Any:
+    """Leave a tensor on a device of type ``where`` there (``Held``); ``convert`` anything else.
+
+    ValueError at the first NaN or infinity.
+    """
+    value = described.value
+    if not is_tensor(value) or value.device.type != where:
+        return convert(described)
+    torch = sys.modules["torch"]
+    held = Held(value, described.dtype)
+    if value.dtype.is_floating_point:
+        step = max(1, 64 * _FINITE_CHUNK // described.cols)
+        finite = torch.ones((), dtype=torch.bool, device=value.device)
+        for i in range(0, described.rows, step):
+            finite &= torch.isfinite(held.rows(slice(i, i + step))).all()
+        if not finite:
+            check_finite(held, described.name)
+    return held
+
+
+def check_finite(a: NDArray[Any] | RowMatrix, name: str) -> None:
     """Raise ValueError naming the first row of ``a`` that holds NaN or infinity."""
     step = max(1, _FINITE_CHUNK // a.shape[1])
     for start in range(0, a.shape[0], step):

@@ -186,10 +186,11 @@ def label(
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
     options = backends.check_options(runners, {**given, "group": group})
+    convert = _validate.convert
     if kind != "cpu":
         options["device"] = device
         if parts is None and checkpoint is None:  # of parts only the engine's copies are cut out
-            options["tensors"] = (x_in.value, None if y_in is None else y_in.value)
+            convert = _validate.hold_or_convert
     _checkpoint.check(checkpoint, resume, checkpoint_every)
     if checkpoint is not None:
         _check_resumable(runners)
@@ -197,6 +198,8 @@ def label(
     drawn_as_needed = y_in is None and limit is not None and parts is None
     if limit is not None and kind != "cpu":
         raise ValueError(f"memory goes with device 'cpu', not {device!r}")
+    if convert is _validate.hold_or_convert:
+        x_in, y_in = _validate.uncopied(x_in), y_in and _validate.uncopied(y_in)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     if drawn_as_needed:
         needed -= 4 * n_x * d
@@ -204,13 +207,13 @@ def label(
         needed += _checkpoint.BYTES_A_ROW * n_y
     _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
 
-    x = _validate.convert(x_in)
-    if kind != "cpu":
-        x = np.asarray(x)  # of several files: one array
+    x: Any = convert(x_in)
+    if isinstance(x, _matrices.Stacked) and kind != "cpu":
+        x = np.asarray(x)
     prepared = time.perf_counter()
     y: Any
     if y_in is not None:
-        y = _validate.convert(y_in)
+        y = convert(y_in)
     elif drawn_as_needed:
         y = _matrices.Drawn(seed, n_x, d)
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _files, _validate
-from gtn_fast._matrices import Drawn, RowMatrix
+from gtn_fast._matrices import Drawn, Held, RowMatrix
 from gtn_fast.random import normal
 
 _FORMAT = "gtn_fast.labels"
@@ -40,7 +40,8 @@ class Labels:
         What ran: strategy, why, threads, simd, sizes, seconds by phase, the engine's
         counters, memory, predictions, version. Plain numbers and strings.
     given_y : array or None
-        Y as the engine read it (float32 or float64), or None if it was drawn.
+        Y as the engine read it (float32 or float64), or None if it was drawn. A tensor on
+        a GPU, labeled there, stays there until ``y`` is asked for.
     seed : int or None
         The seed that Y was drawn from, or None if it was given.
     """
@@ -51,7 +52,7 @@ class Labels:
     n_x: int
     d: int
     report: dict[str, Any] = field(default_factory=dict)
-    given_y: NDArray[Any] | None = field(default=None, repr=False)
+    given_y: NDArray[Any] | Held | None = field(default=None, repr=False)
     seed: int | None = None
     _drawn_y: NDArray[np.float32] | None = field(default=None, repr=False)
 
@@ -59,6 +60,8 @@ class Labels:
     def y(self) -> NDArray[Any]:
         """Y (n_y, d): as it was given, or drawn again from the seed when first asked for."""
         if self.given_y is not None:
+            if isinstance(self.given_y, Held):
+                self.given_y = np.asarray(self.given_y)
             return self.given_y
         if self._drawn_y is None:
             if self.seed is None:
@@ -91,6 +94,8 @@ class Labels:
         import torch
 
         index = torch.from_numpy(self.x_index).to(X.device)
+        if isinstance(self.given_y, Held):
+            return self.given_y.rows(slice(None)).to(X.device), X[index]
         return torch.from_numpy(np.array(self.y)).to(X.device), X[index]
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -109,7 +114,7 @@ class Labels:
             "report": np.array(json.dumps(self.report)),
         }
         if self.given_y is not None:
-            arrays["y"] = self.given_y
+            arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
         with _files.replacing(Path(path)) as temporary, temporary.open("wb") as file:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import bench_gpu, reference
+from gtn_fast import _matrices, _validate, bench_gpu, reference
 from gtn_fast.backends import _blocks, registry
 from gtn_fast.backends import triton as backend
 from gtn_fast.backends._triton import (
@@ -27,27 +27,25 @@ from gtn_fast.backends._triton import (
     memory,
     session,
 )
+from gtn_fast.backends._triton.rows import Rows
 
 DEVICE = session.find_device("cuda")
 PLENTY = 1 << 34
 
 
-def ranks(native, x):
-    rank = np.empty(len(x), np.uint32)
-    rank[native.norm_order(x, threads=2)] = np.arange(len(x), dtype=np.uint32)
-    return rank
+def held(array):
+    """As a tensor on the device."""
+    return _matrices.Held(torch.from_numpy(array).to(DEVICE), array.dtype)
 
 
-def run(native, x, y, *, block=64, list_length=0, prepare=None, **options):
+def run(x, y, *, block=64, list_length=0, prepare=None, **options):
     """Match through a session of its own; the session and what was settled."""
-    rank = ranks(native, x)
-    made = session.make(x, y, rank, threads=2, **options)
+    made = session.make(x, y, threads=2, **options)
     if prepare is not None:
         prepare(made.source)
-    turns = native.norm_order(y, threads=2).astype(np.int64)
     settled = _blocks.Settled(len(x), len(y))
-    _blocks.match(made.source, rank, turns, settled, block=block, list_length=list_length)
-    made.check(settled, turns)
+    _blocks.match(made.source, made.rank, made.turns, settled, block=block, list_length=list_length)
+    made.check(settled, made.turns)
     return made, settled
 
 
@@ -82,7 +80,7 @@ def scores_of(x, y, centred=True):
     n_x, n_y = len(x), len(y)
 
     def tiles(codes):
-        out = torch.zeros((-(-len(codes) // launch.ROWS) * launch.ROWS, padded),
+        out = torch.zeros((-(-len(codes) // 256) * 256, padded),
                           dtype=torch.float16, device=DEVICE)  # fmt: skip
         out[: len(codes)] = codes
         return out
@@ -241,7 +239,7 @@ def test_equals_the_reference(name):
 )
 def test_sizes_and_dimensions(native, name, n_x, n_y, d, rescore):
     x, y = cases.make(name, n_x, n_y, d)
-    made, settled = run(native, x, y, rescore=rescore)
+    made, settled = run(x, y, rescore=rescore)
     assert_exact(settled, x, y)
     assert made.counters()["rescored_on_device"] == (rescore == "device")
 
@@ -257,7 +255,7 @@ def test_rows_that_overflow_get_room(native, name):
     def prepare(source):
         source.capacity = source.shortest = 1
 
-    made, settled = run(native, x, y, list_length=2, prepare=prepare)
+    made, settled = run(x, y, list_length=2, prepare=prepare)
     assert_exact(settled, x, y)
     assert made.counters()["overflowed"] >= 60
 
@@ -269,7 +267,7 @@ def test_little_room_splits_what_overflows(native):
         source.capacity, source.shortest, source._work = 1, 1, 4000
         source._kth_of_kept = lambda rows, slots, over, wanted: rows.kth[over]
 
-    _, settled = run(native, x, y, list_length=2, prepare=prepare)
+    _, settled = run(x, y, list_length=2, prepare=prepare)
     assert_exact(settled, x, y)
 
 
@@ -281,7 +279,7 @@ def test_streamed_panels(native, d):
     free = int((640 * memory._COLUMN_BYTES + 2**20 + 2 * 2 * tile) / 0.9) + 100
     residence = memory.decide(free, 600, launch.padded_dimension(d), 4000 * d, launch.TILE)
     assert not residence.codes_stay
-    made, settled = run(native, x, y, block=134, free=free)
+    made, settled = run(x, y, block=134, free=free)
     assert_exact(settled, x, y)
     counters = made.counters()
     assert counters["panels_read"] > 4
@@ -295,10 +293,9 @@ def test_lists_are_complete_down_to_their_levels(native, name, kind):
     """``many``: without a threshold, so that the exact cosines say who is dropped."""
     n = 260 if kind == "many" else 2100  # one group of columns for each place of a list
     x, y = cases.make(name, n, 50, 3)
-    rank = ranks(native, x)
-    source = session.make(x, y, rank, threads=1).source
+    made = session.make(x, y, threads=1)
+    source, rank, turns = made.source, made.rank, made.turns
     again = kind == "again"
-    turns = native.norm_order(y, threads=1).astype(np.int64)
     first, _, _ = reference.match(x, y)
     source.take(first[turns[:20]])  # as the sequential loop would have
     free = np.setdiff1d(np.arange(n), first[turns[:20]])
@@ -323,7 +320,7 @@ def test_lists_are_complete_down_to_their_levels(native, name, kind):
 
 def test_compaction_keeps_every_free_column(native):
     x, y = cases.make("gaussian", 300, 10, 6)
-    made = session.make(x, y, ranks(native, x), threads=1)
+    made = session.make(x, y, threads=1)
     kept = made._columns
     before = dict(zip(kept.class_of.tolist(), kept._codes[:300].tolist(), strict=True))
     gone = np.random.default_rng(1).permutation(300)[:178]
@@ -359,7 +356,7 @@ def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypa
     """The order of events on the two streams, without a GPU to run them."""
     x, y = cases.make("gaussian", 700, 10, 5)
     free = int((768 * memory._COLUMN_BYTES + 2**20 + 2 * 128 * 32) / 0.9) + 100
-    kept = session.make(x, y, ranks(native, x), threads=1, free=free)._columns
+    kept = session.make(x, y, threads=1, free=free)._columns
     assert kept.residence.panel_cols == 128
     log = []
     kept._copying = Recorder("copy", log)
@@ -386,9 +383,10 @@ def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypa
 # ------------------------------------------------------------------ classes and levels
 
 
-def test_classes_are_rows_of_one_direction():
+def test_classes_are_rows_of_one_direction(monkeypatch):
+    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 6)
     x = np.array([[1.0, 2], [2, 4], [0, 0], [-0.0, 0], [3, 6], [-1, -2], [0, 5], [-0.0, 7]])
-    of = classes.find(len(x), lambda rows: device(x[rows]), chunk=3)
+    of = classes.find(Rows(x, DEVICE))
     assert len({of[0], of[1], of[4]}) == 1
     assert of[2] == of[3]
     assert of[6] == of[7]
@@ -396,9 +394,10 @@ def test_classes_are_rows_of_one_direction():
 
 
 def test_rows_that_only_share_a_hash_stay_apart(monkeypatch):
-    monkeypatch.setattr(classes, "_hashes", lambda rows: torch.zeros(len(rows), dtype=torch.int64))
+    monkeypatch.setattr(classes, "_hashes", lambda of: torch.zeros(len(of), dtype=torch.int64))
+    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 4)
     x = np.array([[1.0, 2], [2, 4], [5, 1]])
-    of = classes.find(3, lambda rows: device(x[rows]), chunk=2)
+    of = classes.find(Rows(x, DEVICE))
     assert of[0] == of[1] != of[2]
 
 
@@ -451,7 +450,7 @@ def test_a_device_that_rounds_otherwise_is_not_believed(native):
 
 def test_pairs_are_evaluated_again_at_the_end(native):
     x, y = cases.make("gaussian", 60, 40, 3)
-    made, settled = run(native, x, y, rescore="device")
+    made, settled = run(x, y, rescore="device")
     settled.cosine[3] = np.nextafter(settled.cosine[3], 2)
     with pytest.raises(RuntimeError, match=r"^1 of 40 cosines .* device='cpu' does without"):
         made.check(settled, np.arange(40))
@@ -543,26 +542,73 @@ def test_defaults_of_torch_change_nothing(native):
     x, y = cases.make("gaussian", 60, 40, 4)
     torch.set_default_dtype(torch.float64)
     try:
-        made, settled = run(native, x, y)
+        made, settled = run(x, y)
     finally:
         torch.set_default_dtype(torch.float32)
     assert made._columns.low.dtype == made._columns.high.dtype == torch.float32
     assert_exact(settled, x, y)
 
 
-def test_rows_from_a_tensor_are_those_of_the_array(rng):
-    array = rng.standard_normal((30, 4)).astype(np.float32)
-    rows = np.array([7, 0, 29])
-    array[4] = 0
-    both = [session.Rows(array, torch.from_numpy(array).to(DEVICE), DEVICE),
-            session.Rows(array, None, DEVICE)]  # fmt: skip
-    for each in both:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_from_a_tensor_are_those_of_the_array(native, rng, monkeypatch, dtype):
+    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 28)
+    array = rng.integers(-2, 3, (30, 4)).astype(dtype)  # many norms are equal
+    array[[4, 9]] = 0
+    some = np.array([7, 0, 29])
+    for each in (Rows(held(array), DEVICE), Rows(array, DEVICE)):
         for _ in range(2):
-            assert (each(rows).cpu().numpy() == array[rows]).all()
-            assert (each(device(rows)).cpu().numpy() == array[rows]).all()
+            assert (each(some).cpu().numpy() == array[some]).all()
+            assert (each(device(some)).cpu().numpy() == array[some]).all()
             assert (each(slice(2, 9)).cpu().numpy() == array[2:9]).all()
-            assert np.flatnonzero(each.zero(7)).tolist() == [4]
-            assert (each.stay(7).cpu().numpy() == array).all()
+            assert np.flatnonzero(each.zero()).tolist() == [4, 9]
+            assert (each.norm_order(1) == native.norm_order(array, threads=1)).all()
+            assert (each.stay().cpu().numpy() == array).all()
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("name", ["clustered", "zero_rows", "few_rays"])
+def test_what_is_held_by_the_device_is_labeled_there(monkeypatch, name, both):
+    """The host gets the rows of the last stretch, and those of the last check."""
+    x, y = cases.make(name, 170, 126, 5)
+    fetched = []
+    whole = _matrices.Held._range
+    monkeypatch.setattr(_matrices.Held, "_range", lambda *of: fetched.append(of[1:]) or whole(*of))
+    monkeypatch.setattr(backend, "rows_for_the_engine", lambda *_: 50)
+    monkeypatch.setattr(session, "_CHECKED", 40)
+    monkeypatch.setattr(exact, "_COMPARED", 10)
+    given = held(x), held(y) if both else y
+    matched = backend.match(*given, strategy="screen", threads=2, block=30)
+    expected, cosine, order = reference.match(x, y)
+    assert (matched.x_index == expected).all()
+    assert (matched.cosine == cosine).all()
+    assert (matched.order == order).all()
+    assert not fetched
+
+
+def test_pairs_that_are_held_are_evaluated_again_at_the_end():
+    x, y = cases.make("gaussian", 60, 40, 3)
+    made, settled = run(held(x), held(y), rescore="device")
+    settled.cosine[made.turns[3]] = np.nextafter(settled.cosine[made.turns[3]], 2)
+    with pytest.raises(RuntimeError, match=r"^1 of 40 cosines .* device='cpu' does without"):
+        made.check(settled, made.turns)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
+def test_holding_a_tensor(dtype):
+    tensor = (torch.arange(12, device=DEVICE).reshape(4, 3) * 1.5).to(dtype)
+    described = _validate.describe(tensor, "X")
+    kept = _validate.hold_or_convert(described, where=DEVICE.type)
+    assert isinstance(kept, _matrices.Held)
+    plain = _validate.convert(described)
+    assert (np.asarray(kept) == plain).all()
+    assert np.asarray(kept).dtype == kept.dtype == plain.dtype
+    assert (kept[np.array([3, 1])] == plain[[3, 1]]).all()
+    if DEVICE.type == "cuda":
+        assert _validate.uncopied(described).copy_bytes == 0
+    if dtype.is_floating_point:
+        tensor[2, 1] = torch.nan
+        with pytest.raises(ValueError, match="X must be finite: row 2, column 1 is nan"):
+            _validate.hold_or_convert(described, where=DEVICE.type)
 
 
 def test_a_block_is_interrupted(native):

@@ -41,7 +41,7 @@ def test_everything_on_the_device(native, interpret):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
          str(HERE / "on_triton.py")],
-        capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
+        capture_output=True, text=True, timeout=900, check=False, cwd=ROOT,
         # One thread for torch: its tensors are small here, and its threads would wait.
         env=os.environ | {"TRITON_INTERPRET": interpret, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_configurations_cover_every_dimension():
         assert padded % chosen.step == 0
         assert chosen.resident == (padded == chosen.step and d <= 128)
         for tile in (chosen.maxima, chosen.survivors):
-            assert launch.ROWS % tile.rows == 0
+            assert tile.rows % 16 == 0
             assert all(group % tile.cols == 0 for group in launch.GROUPS)
             assert launch.TILE % tile.cols == 0  # whole tiles in any number of columns
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import planner
-from gtn_fast._matrices import for_engine
+from gtn_fast._matrices import Held, RowMatrix, for_engine
 from gtn_fast.backends import Progress, _blocks, native
 from gtn_fast.backends import Settled as HandOver
 
 
 def match_rest(
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: NDArray[Any] | RowMatrix,
+    y: NDArray[Any] | RowMatrix,
     turns: NDArray[np.int64],
     settled: _blocks.Settled,
     *,
@@ -40,17 +40,21 @@ def match_rest(
         def call(count: int, _part: int) -> None:
             tell(done + count, total)
 
+    # What is on a device comes from there without the rows that are settled.
+    x_held, y_held = isinstance(x, Held), isinstance(y, Held)
     found = native.match(
-        for_engine(x),
-        for_engine(y),
+        x[x_rows] if x_held else for_engine(x),
+        y[y_rows] if y_held else for_engine(y),
         strategy=strategy,
         threads=threads,
         progress=call,
-        x_rows=x_rows,
-        y_rows=y_rows,
+        x_rows=None if x_held else x_rows,
+        y_rows=None if y_held else y_rows,
     )
-    settled.x_index[y_rows] = found.x_index[y_rows]
-    settled.cosine[y_rows] = found.cosine[y_rows]
+    own = slice(None) if y_held else y_rows
+    x_index = found.x_index[own]
+    settled.x_index[y_rows] = x_rows[x_index] if x_held else x_index
+    settled.cosine[y_rows] = found.cosine[own]
     settled.done = total
     if hand_over is not None:
         rows = turns[done:]

@@ -12,10 +12,10 @@ import time
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _packages, planner
+from gtn_fast._matrices import Held
 from gtn_fast.backends import Matched, Progress, _blocks, native
 from gtn_fast.backends import Settled as HandOver
 from gtn_fast.backends._rest import match_rest
@@ -25,7 +25,7 @@ _CPU = "leave device out or take device='cpu' (the same answer)"
 # The model of docs/gpu.md: half of an A100's floor, and the host's work. Never measured.
 _PRODUCTS_PER_S, _SCORES_PER_S, _SHARE = 156e12, 9.7e12, 0.5
 _HOST_S_PER_ROW, _CALL_S = 1e-6, 1.0
-_BLOCK_S = 2e-3  # of a small block: launches, and waiting for their results
+_BLOCK_S = 1e-3  # of a small block: launches, and waiting for their results
 _FEWEST_FOR_THE_ENGINE = 2048
 
 
@@ -95,8 +95,8 @@ def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
 
 
 def match(
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: NDArray[Any] | Held,
+    y: NDArray[Any] | Held,
     *,
     strategy: str,
     threads: int,
@@ -104,31 +104,24 @@ def match(
     list_length: int = 0,
     progress: Progress | None = None,
     device: str | None = None,
-    tensors: tuple[Any, Any] | None = None,
     settled: HandOver | None = None,
     settled_every: float = 0.0,
 ) -> Matched:
-    """Match on ``device`` ("cuda" by default).
+    """Match on ``device`` ("cuda" by default); ``strategy`` is "screen".
 
-    ``tensors``: X and Y as the caller gave them; where they are tensors on the device,
-    rows are read there. ``strategy`` is "screen".
+    ``x`` and ``y``: arrays, or ``Held`` where they are on a device.
     """
     from gtn_fast.backends._triton import session
 
     del strategy, settled_every  # a block takes long enough
-    session.find_device(device or "cuda")  # before any work
     began = time.perf_counter()
-    engine = native.module()
-    rank = _blocks.ranks_of(engine.norm_order(x, threads=threads))
-    turns = engine.norm_order(y, threads=threads).astype(np.int64)
-    made = session.make(
-        x, y, rank, threads=threads, device=device or "cuda", tensors=tensors or (None, None)
-    )
+    made = session.make(x, y, threads=threads, device=device or "cuda")
     packed = time.perf_counter()
+    turns = made.turns
     state = _blocks.Settled(len(x), len(y))
     count = _blocks.match(
         made.source,
-        rank,
+        made.rank,
         turns,
         state,
         stop=len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads),

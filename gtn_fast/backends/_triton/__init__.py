@@ -4,6 +4,7 @@ kernels.py   what runs on the device, and nothing else
 launch.py    which configuration of a kernel, its grid, its launch
 bounds.py    low-precision codes and what their scores can be off by
 memory.py    what stays on the device: a pure function of sizes
+rows.py      rows of X or Y, on the host or on the device
 classes.py   rows of X of one and the same direction
 columns.py   the packed free x's: codes, masks, compaction, panels from the host
 exact.py     float64 cosines, on the host or on the device

@@ -7,18 +7,14 @@ million candidates for every y.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gtn_fast.backends._triton import bounds
+from gtn_fast.backends._triton.rows import Rows
 
 _HASH_SEED = 20240611
-
-Get = Callable[["NDArray[np.int64] | torch.Tensor | slice"], torch.Tensor]
-"""Rows, by their numbers or as a slice, on the device."""
 
 
 class Classes:
@@ -70,14 +66,15 @@ class Classes:
         return touched[~more], touched[more], self.heads(touched[more])
 
 
-def find(n: int, get: Get, chunk: int) -> NDArray[np.int64] | None:
+def find(get: Rows) -> NDArray[np.int64] | None:
     """The class of every row, int64 (n,), or None if no two rows are of one direction.
 
-    ``get`` gives rows on the device, ``chunk`` at once. Rows are put together by a hash of
-    x / max |x_i| and compared value by value before they count as equal; what only shares a
-    hash gets a class of its own.
+    Rows are put together by a hash of x / max |x_i| and compared value by value before they
+    count as equal; what only shares a hash gets a class of its own.
     """
-    hashes = torch.cat([_hashes(get(slice(i, i + chunk))) for i in range(0, n, chunk)])
+    chunks = get.chunks()
+    n, step = chunks[-1].stop, chunks[0].stop
+    hashes = torch.cat([_hashes(get(part)) for part in chunks])
     distinct, inverse = torch.unique(hashes, return_inverse=True)
     if len(distinct) == n:
         return None
@@ -88,15 +85,11 @@ def find(n: int, get: Get, chunk: int) -> NDArray[np.int64] | None:
     different = [
         rows[(bounds.scaled(get(rows)) != bounds.scaled(get(first[of_row[rows]])))
              .any(dim=1).cpu().numpy()]
-        for rows in _chunks(others, chunk)
+        for rows in (others[i : i + step] for i in range(0, len(others), step))
     ]  # fmt: skip
     alone = np.concatenate(different)
     of_row[alone] = of_row.max() + 1 + np.arange(len(alone))
     return of_row
-
-
-def _chunks(rows: NDArray[np.int64], chunk: int) -> list[NDArray[np.int64]]:
-    return [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
 
 
 def _hashes(rows: torch.Tensor) -> torch.Tensor:

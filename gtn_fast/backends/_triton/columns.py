@@ -1,8 +1,8 @@
 """The packed free x's: codes, offsets, compaction, and panels that come from the host.
 
 A column is a class of x's (classes.py). Columns lie in random order, so that the best for a
-y are spread over the groups whose maxima are taken. One that is exhausted gets offsets of -inf and is no candidate any
-more; when an eighth of them are, the rest is moved together.
+y are spread over the groups whose maxima are taken. One that is exhausted gets offsets of
+-inf and is no candidate any more; when an eighth of them are, the rest is moved together.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from gtn_fast.backends._triton import bounds, launch
-from gtn_fast.backends._triton.classes import Classes, Get
+from gtn_fast.backends._triton.classes import Classes
 from gtn_fast.backends._triton.memory import Residence
+from gtn_fast.backends._triton.rows import Rows
 
 _ORDER_SEED = 7
 _SAMPLE = 65536  # x's from which centre and scale are taken
@@ -33,12 +34,11 @@ class Columns:
 
     def __init__(
         self,
-        get: Get,
+        get: Rows,
         classes: Classes,
         d: int,
         residence: Residence,
         device: torch.device,
-        chunk: int,
     ) -> None:
         self.device = device
         self.residence = residence
@@ -63,8 +63,9 @@ class Columns:
         self.scale = bounds.Scale(bounds.code_scale(sample - self.centre), 0.0, 0.0, d, padded)
         self.low = self._offsets(self.count)
         self.high = self._offsets(self.count)
-        for begin in range(0, self.count, chunk):
-            self._encode(get, begin, min(begin + chunk, self.count))
+        step = get.chunks()[0].stop
+        for begin in range(0, self.count, step):
+            self._encode(get, begin, min(begin + step, self.count))
         if not residence.codes_stay:
             self._start_stream(padded)
 
@@ -88,7 +89,7 @@ class Columns:
             (_whole_tiles(cols),), -torch.inf, dtype=torch.float32, device=self.device
         )
 
-    def _encode(self, get: Get, begin: int, end: int) -> None:
+    def _encode(self, get: Rows, begin: int, end: int) -> None:
         values = bounds.directions(get(self.head[begin:end])) - self.centre
         made = bounds.encode(values, self.scale.scale, self.scale.padded)
         bound = bounds.column_bound(made)

@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-TILE = 128  # columns of x's are padded to it
-ROWS = 256  # and rows of y's to it
+TILE = 128  # columns are padded to it
 GROUPS = (128, 1024)  # columns of one maximum
 _RESIDENT_DIMENSIONS = (16, 32, 64, 128)
 _STEP = 64
@@ -118,8 +117,8 @@ def group_maxima(
 ) -> torch.Tensor:
     """Maxima of score + offset over groups of ``group`` columns, float32 (groups, rows).
 
-    ``y`` (rows, dp) fp16, rows a multiple of ``ROWS``; ``x`` (columns, dp) fp16, whole tiles,
-    ``offset`` float32, one a column; the last group may be smaller.
+    ``y`` (rows, dp) fp16, rows in whole tiles of the configuration; ``x`` (columns, dp) fp16,
+    in tiles of ``TILE``; ``offset`` float32, one a column; the last group may be smaller.
     """
     chosen = configuration(d)
     tile = chosen.maxima

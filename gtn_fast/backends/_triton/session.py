@@ -8,68 +8,45 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gtn_fast._matrices import Held
 from gtn_fast.backends import _blocks
 from gtn_fast.backends._triton import classes, launch, memory
 from gtn_fast.backends._triton.columns import Columns
 from gtn_fast.backends._triton.exact import Checked, Cosines, OnDevice, OnHost
+from gtn_fast.backends._triton.rows import Rows
 from gtn_fast.backends._triton.source import Source
 
-_CHUNK_VALUES = 1 << 22  # of a chunk of rows in float64; a few temporaries of that size
-
-
-class Rows:
-    """Rows of X or Y, on the device when they are asked for.
-
-    ``array`` (n, d) on the host; ``tensor``: the same values as the caller gave them, used
-    where it is on the device (float16 and bfloat16 become float32 there, exactly).
-    """
-
-    def __init__(self, array: NDArray[Any], tensor: Any, device: torch.device) -> None:
-        self._array, self._device = array, device
-        self._dtype = torch.float64 if array.dtype == np.float64 else torch.float32
-        there = isinstance(tensor, torch.Tensor) and tensor.device == device
-        self._tensor: torch.Tensor | None = tensor.detach() if there else None
-        as_read = there and tensor.dtype == self._dtype and tensor.is_contiguous()
-        self.bytes_to_stay = 0 if as_read else array.size * array.dtype.itemsize
-
-    def __call__(self, rows: NDArray[np.int64] | torch.Tensor | slice) -> torch.Tensor:
-        """These rows (n, d), float32 or float64, on the device."""
-        if self._tensor is None:
-            at = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
-            return torch.from_numpy(np.array(self._array[at], order="C")).to(self._device)
-        if isinstance(rows, np.ndarray):
-            rows = torch.from_numpy(rows).to(self._device)
-        return self._tensor[rows].resolve_neg().to(self._dtype)
-
-    def stay(self, chunk: int) -> torch.Tensor:
-        """All of them, columns contiguous; from now on the others are taken from these."""
-        if self._tensor is None:
-            tensor = torch.empty(self._array.shape, dtype=self._dtype, device=self._device)
-            for i in range(0, len(tensor), chunk):
-                tensor[i : i + chunk] = self(slice(i, i + chunk))
-            self._tensor = tensor
-        self._tensor = self._tensor.resolve_neg().to(self._dtype).contiguous()
-        return self._tensor
-
-    def zero(self, chunk: int) -> NDArray[np.bool_]:
-        """Which rows are zero, (n,)."""
-        n = len(self._array)
-        parts = [(self(slice(i, i + chunk)) == 0).all(dim=1).cpu() for i in range(0, n, chunk)]
-        found: NDArray[np.bool_] = torch.cat(parts).numpy()
-        return found
+_CHECKED = 1 << 16  # pairs that are fetched from the device for the last check
 
 
 class Session:
-    """What ``make`` returns: the source of lists, and what is asked of it at the end."""
+    """What ``make`` returns: the source of lists, and what is asked of it at the end.
 
-    def __init__(self, source: Source, columns: Columns, host: OnHost, cosines: Cosines) -> None:
+    ``rank`` (n_x,): places of X's rows in norm order; ``turns`` (n_y,): Y's rows in theirs.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        columns: Columns,
+        host: OnHost,
+        cosines: Cosines,
+        rank: NDArray[np.uint32],
+        turns: NDArray[np.int64],
+    ) -> None:
         self.source, self._columns = source, columns
         self._host, self._cosines = host, cosines
+        self.rank, self.turns = rank, turns
 
     def check(self, settled: _blocks.Settled, y_rows: NDArray[np.int64]) -> None:
-        """Evaluate these y's choices once more on the host, if the device did; RuntimeError."""
+        """Let the host evaluate these y's choices, if the device did; RuntimeError.
+
+        All of them where X and Y are at hand, else 65,536.
+        """
         if self._cosines is self._host:
             return
+        if not self._host.at_hand:
+            y_rows = y_rows[:: -(-len(y_rows) // _CHECKED)]
         again = self._host.evaluate(y_rows, settled.x_index[y_rows, None])[:, 0]
         wrong = int((again != settled.cosine[y_rows]).sum())
         if wrong:
@@ -104,13 +81,11 @@ def find_device(name: str) -> torch.device:
 
 
 def make(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    rank: NDArray[np.uint32],
+    x: NDArray[Any] | Held,
+    y: NDArray[Any] | Held,
     *,
     threads: int,
     device: str = "cuda",
-    tensors: tuple[Any, Any] = (None, None),
     free: int | None = None,
     rescore: str | None = None,
 ) -> Session:
@@ -120,29 +95,30 @@ def make(
     GPU if X is there, and on the host in the interpreter.
     """
     at = find_device(device)
-    x_rows, y_rows = Rows(x, tensors[0], at), Rows(y, tensors[1], at)
-    d = x.shape[1]
+    x_rows, y_rows = Rows(x, at), Rows(y, at)
+    n_x, d = x.shape
     residence = memory.decide(
         _free_bytes(at) if free is None else free,
-        len(x),
+        n_x,
         launch.padded_dimension(d),
         x_rows.bytes_to_stay + y_rows.bytes_to_stay,
         launch.TILE,
     )
-    chunk = max(1, _CHUNK_VALUES // d)
     host = OnHost(x, y, threads)
     cosines: Cosines = host
     if residence.rows_stay and at.type == "cuda":
-        x_rows.stay(chunk)
-        y_rows.stay(chunk)
+        x_rows.stay()
+        y_rows.stay()
     if rescore is None:
         rescore = "device" if at.type == "cuda" and residence.rows_stay else "host"
     if rescore == "device":
-        cosines = Checked(OnDevice(x_rows.stay(chunk)), host)
-    found = classes.Classes(classes.find(len(x), x_rows, chunk), rank)
-    columns = Columns(x_rows, found, d, residence, at, chunk)
-    source = Source(columns, rank, y_rows.zero(chunk), y_rows, cosines, residence.work_bytes)
-    return Session(source, columns, host, cosines)
+        cosines = Checked(OnDevice(x_rows.stay()), host)
+    rank = _blocks.ranks_of(x_rows.norm_order(threads))
+    turns = y_rows.norm_order(threads).astype(np.int64)
+    found = classes.Classes(classes.find(x_rows), rank)
+    columns = Columns(x_rows, found, d, residence, at)
+    source = Source(columns, rank, y_rows.zero(), y_rows, cosines, residence.work_bytes)
+    return Session(source, columns, host, cosines, rank, turns)
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -80,7 +80,12 @@ class Source:
             self._columns.take(x_rows)
 
     def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
-        """Lists for these rows of Y; see ``_blocks.Source``."""
+        """Lists for these rows of Y; see ``_blocks.Source``.
+
+        All that can be above a list's level is in it, with exact cosines, so that one that is
+        asked for ``again`` has a choice: nothing is done otherwise.
+        """
+        del again
         zero = self._zero[y_rows]
         parts: list[tuple[NDArray[np.int64], _blocks.Lists]] = []
         if zero.any():
@@ -89,9 +94,7 @@ class Source:
         step = self._rows_at_once(wanted)
         for begin in range(0, len(others), step):
             at = others[begin : begin + step]
-            parts += [
-                (at[where], lists) for where, lists in self._search(y_rows[at], wanted, again)
-            ]
+            parts += [(at[where], lists) for where, lists in self._search(y_rows[at], wanted)]
         return _joined(len(y_rows), parts)
 
     # ------------------------------------------------------------------ y = 0
@@ -134,13 +137,13 @@ class Source:
         groups = 9 * (panel // self._group(wanted) + 1)  # float32 twice, and whether it matters
         places = _ROW_BYTES * self._capacity(wanted)
         a_row = groups + places + 40 * columns.scale.padded
-        return max(launch.ROWS, self._work // a_row // launch.ROWS * launch.ROWS)
+        return max(1024, int(self._work // a_row))
 
     def _capacity(self, wanted: int) -> int:
         return max(self.capacity, self._places(wanted))
 
     def _search(
-        self, y_rows: NDArray[np.int64], wanted: int, again: bool
+        self, y_rows: NDArray[np.int64], wanted: int
     ) -> Iterator[tuple[NDArray[np.int64], _blocks.Lists]]:
         """Yield (places, their lists) until every one of ``y_rows`` has its list."""
         rows = self._prepare(y_rows)
@@ -150,17 +153,17 @@ class Source:
             rows, slots, count = self._pass(rows, capacity, wanted)
             fits = count <= capacity
             if fits.all():
-                yield at, self._lists(y_rows[at], rows, slots, count, wanted, again)
+                yield at, self._lists(y_rows[at], rows, slots, count, wanted)
                 return
             if fits.any():
                 where = torch.from_numpy(np.flatnonzero(fits)).to(rows.codes.device)
                 found = rows.pick(where), slots.pick(where), count[fits]
-                yield at[fits], self._lists(y_rows[at[fits]], *found, wanted, again)
+                yield at[fits], self._lists(y_rows[at[fits]], *found, wanted)
             self.counters["overflowed"] += float((~fits).sum()) if attempt == 0 else 0.0
             over = torch.from_numpy(np.flatnonzero(~fits)).to(rows.codes.device)
             kth = self._kth_of_kept(rows, slots, over, wanted)
             rows, at, count = rows.pick(over)._replace(kth=kth), at[~fits], count[~fits]
-        yield from self._with_room(y_rows, rows, at, count, wanted, again)
+        yield from self._with_room(y_rows, rows, at, count, wanted)
 
     def _with_room(
         self,
@@ -169,7 +172,6 @@ class Source:
         at: NDArray[np.int64],
         count: NDArray[np.int32],
         wanted: int,
-        again: bool,
     ) -> Iterator[tuple[NDArray[np.int64], _blocks.Lists]]:
         """As many places as are needed, for as few rows at a time as that takes."""
         begin = 0
@@ -181,7 +183,7 @@ class Source:
             # The same thresholds as when these were counted, or higher: there is room.
             capacity = int(count[part].max() + 15) // 16 * 16
             chosen, slots, found = self._pass(rows.pick(part), capacity, wanted)
-            yield at[part], self._lists(y_rows[at[part]], chosen, slots, found, wanted, again)
+            yield at[part], self._lists(y_rows[at[part]], chosen, slots, found, wanted)
             begin += n
 
     def _prepare(self, y_rows: NDArray[np.int64]) -> _Rows:
@@ -205,7 +207,7 @@ class Source:
         The survivors of a row hold every x whose score + bound reaches its threshold for kth.
         """
         columns, n = self._columns, len(rows.codes)
-        codes = _padded(rows.codes, 0)
+        codes = self._padded(rows.codes, 0)
         group, k = self._group(wanted), self._places(wanted)
         slots = launch.Slots.empty(len(codes), capacity, codes.device)
         best = torch.empty((n, 0), device=codes.device, dtype=torch.float32)
@@ -218,7 +220,7 @@ class Source:
                 best = torch.topk(best, k, dim=1).values
                 kth = torch.maximum(rows.kth, best[:, -1].to(torch.float64))
             pairs = self._pairs(rows, kth, maxima, columns.high[part], group)
-            threshold = _padded(bounds.threshold(kth, rows.margin), torch.inf)
+            threshold = self._padded(bounds.threshold(kth, rows.margin), torch.inf)
             launch.survivors(
                 codes, x, columns.high[part], threshold, pairs, slots, first, group,
                 columns.scale.d,
@@ -242,7 +244,14 @@ class Source:
         # A group of which all are exhausted has maxima of -inf, which reach nothing.
         maxima += 2.0 * torch.where(largest > -torch.inf, largest, 0.0)[:, None]
         reach = bounds.group_threshold(kth, rows.margin, self._columns.scale)
-        return launch.Pairs.of(maxima >= _padded(reach, torch.inf)[None, :])
+        return launch.Pairs.of(maxima >= self._padded(reach, torch.inf)[None, :])
+
+    def _padded(self, rows: torch.Tensor, fill: float) -> torch.Tensor:
+        """Rows followed by rows of ``fill`` up to whole tiles."""
+        missing = -len(rows) % launch.configuration(self._columns.scale.d).maxima.rows
+        if not missing:
+            return rows
+        return torch.cat([rows, rows.new_full((missing, *rows.shape[1:]), fill)])
 
     def _kth_of_kept(
         self, rows: _Rows, slots: launch.Slots, over: torch.Tensor, wanted: int
@@ -262,7 +271,6 @@ class Source:
         slots: launch.Slots,
         count: NDArray[np.int32],
         wanted: int,
-        again: bool,
     ) -> _blocks.Lists:
         """Lists with exact cosines of all survivors of ``rows``, none of which overflowed."""
         n, most = len(count), max(1, int(count.max(initial=0)))
@@ -291,14 +299,6 @@ class Source:
             return lists
         best = levels.cut(lists, self._rank, keep)
         return best if classes.single else levels.with_members(best, self._rank, classes, keep)
-
-
-def _padded(rows: torch.Tensor, fill: float) -> torch.Tensor:
-    """Rows followed by rows of ``fill`` up to whole tiles."""
-    missing = -len(rows) % launch.ROWS
-    if not missing:
-        return rows
-    return torch.cat([rows, rows.new_full((missing, *rows.shape[1:]), fill)])
 
 
 def _joined(n: int, parts: list[tuple[NDArray[np.int64], _blocks.Lists]]) -> _blocks.Lists:

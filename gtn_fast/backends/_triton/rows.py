@@ -1,0 +1,79 @@
+"""Rows of X or Y wherever they are: on the host, or on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gtn_fast._matrices import Held
+from gtn_fast.backends import native
+from gtn_fast.backends._triton import launch
+
+_CHUNK_VALUES = 1 << 22  # of a chunk of rows in float64; a few temporaries of that size
+
+
+class Rows:
+    """Rows of X or Y, on the device when they are asked for.
+
+    ``matrix`` (n, d): an array on the host, or ``Held``, which is used where it is.
+    """
+
+    def __init__(self, matrix: NDArray[Any] | Held, device: torch.device) -> None:
+        self._matrix, self._device = matrix, device
+        self._dtype = torch.float64 if matrix.dtype == np.float64 else torch.float32
+        self._tensor: torch.Tensor | None = None
+        if isinstance(matrix, Held) and matrix.tensor.device == device:
+            self._tensor = matrix.tensor
+        # As it is read, it stays there anyway.
+        there = self._tensor is not None and self._as_read(self._tensor)
+        self.bytes_to_stay = 0 if there else matrix.size * matrix.dtype.itemsize
+
+    def _as_read(self, tensor: torch.Tensor) -> bool:
+        return tensor.dtype == self._dtype and tensor.is_contiguous()
+
+    def __call__(self, rows: NDArray[np.int64] | torch.Tensor | slice) -> torch.Tensor:
+        """These rows (n, d), float32 or float64, on the device."""
+        if self._tensor is None:
+            at = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
+            return torch.from_numpy(np.array(self._matrix[at], order="C")).to(self._device)
+        if isinstance(rows, np.ndarray):
+            rows = torch.from_numpy(rows).to(self._device)
+        return self._tensor[rows].to(self._dtype)
+
+    def norm_order(self, threads: int) -> NDArray[np.uint32]:
+        """Rows by norm, equal norms by number: csrc/include/gtn_fast/order.h."""
+        if self._tensor is None:
+            found: NDArray[np.uint32] = native.module().norm_order(
+                np.asarray(self._matrix), threads=threads
+            )
+            return found
+        scales = [launch.row_scales(self(part).contiguous()) for part in self.chunks()]
+        norm = torch.cat([largest * inner for largest, inner in scales])
+        order: NDArray[np.uint32] = (
+            torch.sort(norm, stable=True).indices.cpu().numpy().astype(np.uint32)
+        )
+        return order
+
+    def stay(self) -> torch.Tensor:
+        """All of them, columns contiguous; from now on the others are taken from these."""
+        if self._tensor is None or not self._as_read(self._tensor):
+            tensor = torch.empty(self._matrix.shape, dtype=self._dtype, device=self._device)
+            for part in self.chunks():
+                tensor[part] = self(part)
+            self._tensor = tensor
+        return self._tensor
+
+    def chunks(self) -> list[slice]:
+        """All of them, so many at once as may be worked on in float64."""
+        n, d = self._matrix.shape
+        step = max(1, _CHUNK_VALUES // d)
+        return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+    def zero(self) -> NDArray[np.bool_]:
+        """Which rows are zero, (n,)."""
+        parts = [(self(part) == 0).all(dim=1).cpu() for part in self.chunks()]
+        found: NDArray[np.bool_] = torch.cat(parts).numpy()
+        return found
