@@ -111,7 +111,8 @@ def label(
         Of method "faiss" alone. ``quality``: "fast", "balanced" (default) or "careful" set
         the lists probed for a y (``nprobe``) and the candidates rescored exactly
         (``refine``, at most 512); ``nlist``: lists of the first index (2 sqrt(n_x));
-        ``index``: "ivf-pq" (default), "ivf-sq8" or "ivf-flat"; ``min_cosine_ratio``:
+        ``index``: "ivf-pq" (default), "ivf-sq8" or "ivf-flat" (default on a GPU, which has
+        no "ivf-pq"); ``min_cosine_ratio``:
         raise the effort until a sample of y's gets this share of its best cosines on
         average, or ValueError where that effort is predicted to take longer than the exact
         engine; ``exact_below``: leave the rest to the exact engine, which is then exact,
@@ -119,8 +120,9 @@ def label(
         jobs at once: ``report["engine"]["exact_rows"]``).
     device : None, str or torch.device
         "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
-        answer. None: where X is, if it is a CUDA tensor, d >= 3, n_x * n_y * d >= 10**10,
-        the method is "auto" or "screen" and the GPU backend can run; else "cpu".
+        answer; with method "faiss" for its index. None: where X is, if it is a CUDA tensor,
+        d >= 3, n_x * n_y * d >= 10**10, the method is "auto" or "screen" and the GPU backend
+        can run; else "cpu".
     group : torch.distributed process group, optional
         X is then the shard of this rank (any number of rows, none too), and its rows are
         numbered through in rank order. All ranks of the group call with the same Y (or
@@ -185,11 +187,12 @@ def label(
     plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit, device)
     # Raises before any work if one of them cannot run.
     runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
-    options = backends.check_options(runners, {**given, "group": group})
+    options = backends.check_options(runners, {**given, "group": group}, kind)
     convert = _validate.convert
     if kind != "cpu":
         options["device"] = device
-        if parts is None and checkpoint is None:  # of parts only the engine's copies are cut out
+        # Parts are cut out of copies on the host.
+        if parts is None and checkpoint is None and all(_holds(name, kind) for name in runners):
             convert = _validate.hold_or_convert
     _checkpoint.check(checkpoint, resume, checkpoint_every)
     if checkpoint is not None:
@@ -286,6 +289,10 @@ def label(
         seed=seed if y_in is None else None,
         _drawn_y=y if y_in is None and not drawn_as_needed else None,
     )
+
+
+def _holds(strategy: str, kind: str) -> bool:
+    return registry.find(strategy, kind).holds
 
 
 def _storage(

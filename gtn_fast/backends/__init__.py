@@ -3,7 +3,7 @@
     registry.py   the list: names, strategies, devices, needs; why one cannot run here
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
-    faiss.py      candidates from an index of FAISS: approximate
+    faiss.py      candidates from an index of FAISS: approximate; faiss_gpu.py: on a GPU
     triton.py     a GPU: screen
     distributed.py  X in shards on several processes: screen; _ranks.py, _shards.py
     _blocks.py    blocks, lists and turns, for those who find candidates outside the engine
@@ -79,18 +79,22 @@ class Match(Protocol):
         ...
 
 
-def check_options(strategies: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(
+    strategies: Iterable[str], given: Mapping[str, Any], device: str = "cpu"
+) -> dict[str, Any]:
     """Return the options that were given (are not None); ValueError for one without a taker.
 
-    ``given`` holds all arguments of ``label`` that go to single backends, by name.
+    ``given`` holds all arguments of ``label`` that go to single backends, by name; the
+    strategies run on a ``device`` of that type.
     """
     options = {name: value for name, value in given.items() if value is not None}
-    running = [registry.find(strategy) for strategy in strategies]
+    running = [registry.find(strategy, device) for strategy in strategies]
     for name in options:
         if all(name in backend.options for backend in running):
             continue
         takers = [m for b in registry.BACKENDS if name in b.options for m in b.strategies]
-        raise ValueError(f"{name} goes with method {' or '.join(map(repr, takers))} only")
+        named = " or ".join(map(repr, dict.fromkeys(takers)))
+        raise ValueError(f"{name} goes with method {named} only")
     if options:
         for backend in running:
             options = backend.load().check(options)

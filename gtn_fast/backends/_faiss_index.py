@@ -150,11 +150,26 @@ class FreeIndex:
             index.pq.cp.min_points_per_centroid = 1
         with threads(self._faiss, 1):  # many small steps: a team would wait for itself
             index.train(sample[:: -(-len(sample) // ENCODER_ROWS)])
+        index, self.nlist = self._placed(index), nlist
+        self._fill(index, free)
+        self._index = index
+
+    def _fill(self, index: Any, free: NDArray[np.int64]) -> None:
+        """Add these rows of X."""
         # A chunk is assigned in a fraction of a second, so that Ctrl-C is heard.
-        size = int(np.clip(2e9 / (nlist * columns), 256, _CHUNK_VALUES // columns + 1))
-        for rows in _slices(free, size):
-            index.add_with_ids(unit_rows(self._x[rows], columns), rows)
-        self._index, self.nlist = index, nlist
+        size = int(
+            np.clip(2e9 / (self.nlist * self._columns), 256, _CHUNK_VALUES // self._columns + 1)
+        )
+        for rows in slices(free, size):
+            index.add_with_ids(unit_rows(self._x[rows], self._columns), rows)
+
+    def _assigner(self) -> Any:
+        """Return the index that is to hold the centroids."""
+        return self._faiss.IndexFlatIP(self._columns)
+
+    def _placed(self, index: Any) -> Any:
+        """Return a trained, empty index where it is to be searched."""
+        return index
 
     def _centroids(self, sample: NDArray[np.float32], nlist: int) -> Any:
         """Return a trained flat index of ``nlist`` unit centroids."""
@@ -163,7 +178,7 @@ class FreeIndex:
         clustering.niter, clustering.spherical = TRAIN_ROUNDS, True
         # FAISS says on stderr what it thinks of few points; here they are meant.
         clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, len(sample)
-        centroids = faiss.IndexFlatIP(self._columns)
+        centroids = self._assigner()
         clustering.train(sample, centroids)
         return centroids
 
@@ -192,7 +207,7 @@ class FreeIndex:
         parameters = self._faiss.SearchParametersIVF(sel=selector, nprobe=min(nprobe, self.nlist))
         found = np.empty((len(y_rows), k), np.int64)
         size = int(np.clip(_SLICE_S / max(row_s, 1e-9), 64, 1 << 16))
-        for at in _slices(np.arange(len(y_rows)), size):
+        for at in slices(np.arange(len(y_rows)), size):
             v = unit_rows(self._y[y_rows[at]], self._columns)
             found[at] = self._index.search(v, k, params=parameters)[1]
         return found
@@ -205,17 +220,18 @@ class FreeIndex:
         free = np.flatnonzero(self.free)
         best = np.full((len(v), k), -np.inf, np.float32)
         best_rows = np.full((len(v), k), -1, np.int64)
-        for rows in _slices(free, max(1, _CHUNK_VALUES // self._columns)):
+        for rows in slices(free, max(1, _CHUNK_VALUES // self._columns)):
             u = unit_rows(self._x[rows], self._columns)
-            score, at = self._faiss.knn(
-                v, u, min(k, len(u)), metric=self._faiss.METRIC_INNER_PRODUCT
-            )
+            score, at = self._knn(v, u, min(k, len(u)))
             score = np.concatenate((best, score), axis=1)
             found = np.concatenate((best_rows, rows[at]), axis=1)
             order = np.argsort(-score, axis=1, kind="stable")[:, :k]
             best = np.take_along_axis(score, order, 1)
             best_rows = np.take_along_axis(found, order, 1)
         return best, best_rows
+
+    def _knn(self, v: NDArray[np.float32], u: NDArray[np.float32], k: int) -> Any:
+        return self._faiss.knn(v, u, k, metric=self._faiss.METRIC_INNER_PRODUCT)
 
     def _selector(self) -> Any:
         return self._faiss.IDSelectorBitmap(self._bits)
@@ -232,6 +248,7 @@ def threads(faiss: Any, count: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+def slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    """Cut into pieces of ``size``."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

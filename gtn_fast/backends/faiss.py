@@ -13,7 +13,7 @@ version or machine does.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,9 @@ _FIRST_STEP = 1024  # y's after which it is first asked how it goes
 _DRY_SHARE = 0.3  # of a step's lists: more, and the data are not for an index
 _BRUTE_PASSES = 16  # over all free x's, for one index
 _BRUTE_K = 32
+
+MakeIndex = Callable[[NDArray[Any], NDArray[Any], str], _faiss_index.FreeIndex]
+"""(x, y, kind) -> the index over what is free."""
 
 _COUNTERS = (
     "builds",
@@ -97,15 +100,18 @@ def match(
     index: str | None = None,
     min_cosine_ratio: float | None = None,
     exact_below: int | None = None,
+    make_index: MakeIndex = _faiss_index.FreeIndex,
 ) -> Matched:
     """Match approximately; ``label`` says what the options mean.
+
+    ``make_index``: FreeIndex, or one of its kind on another device.
 
     ValueError where no effort cheaper than the exact engine reaches ``min_cosine_ratio``.
     """
     del strategy
     settings = _faiss_index.settings(quality, nlist, nprobe, refine, index)
     with _faiss_index.threads(_faiss_index.module(), threads):
-        run = _Run(x, y, settings, threads, exact_below)
+        run = _Run(x, y, settings, threads, exact_below, make_index)
         run.serve_zeros()
         if progress is not None:
             progress(run.settled.done, len(y))
@@ -128,6 +134,7 @@ class _Run:
         settings: Settings,
         threads: int,
         exact_below: int | None,
+        make_index: MakeIndex,
     ) -> None:
         self.x, self.y, self.settings, self.threads = x, y, settings, threads
         self.exact_below = exact_below
@@ -136,7 +143,7 @@ class _Run:
         self.x_rank = _blocks.ranks_of(self.x_by_norm)
         self.turns = self._engine.norm_order(for_engine(y), threads=threads).astype(np.int64)
         self.settled = _blocks.Settled(len(x), len(y))
-        self.index = _faiss_index.FreeIndex(x, y, settings.kind)
+        self.index = make_index(x, y, settings.kind)
         self.count = dict.fromkeys(_COUNTERS, 0.0)
         self._brute_passes = 0
 

@@ -21,7 +21,8 @@ class Backend:
     of the module, which has the functions that backends/__init__.py lists; ``options``:
     arguments of ``label`` that go to this backend alone, by their names; ``in_place``: it
     matches row numbers out of X and Y; ``hands_over``: it hands over pairs as they become
-    final.
+    final; ``holds``: X and Y may be tensors on a device (``_matrices.Held``). One that
+    computes on another device than the CPU gets its name as ``device``.
     """
 
     name: str
@@ -34,11 +35,22 @@ class Backend:
     options: tuple[str, ...] = ()
     in_place: bool = False
     hands_over: bool = False
+    holds: bool = False
 
     def load(self) -> ModuleType:
         """Import the module. Light: what it needs is imported when it is used."""
         return importlib.import_module(self.module)
 
+
+_FAISS_OPTIONS = (
+    "quality",
+    "nlist",
+    "nprobe",
+    "refine",
+    "index",
+    "min_cosine_ratio",
+    "exact_below",
+)
 
 BACKENDS = (
     Backend(
@@ -69,15 +81,17 @@ BACKENDS = (
         strategies=("faiss",),
         needs=("faiss", "gtn_fast._native"),
         description="approximate: candidates from an index of FAISS",
-        options=(
-            "quality",
-            "nlist",
-            "nprobe",
-            "refine",
-            "index",
-            "min_cosine_ratio",
-            "exact_below",
-        ),
+        options=_FAISS_OPTIONS,
+    ),
+    Backend(
+        name="faiss-gpu",
+        module="gtn_fast.backends.faiss_gpu",
+        exact=False,
+        devices=("cuda",),
+        strategies=("faiss",),
+        needs=("faiss with GPUs", "gtn_fast._native", "a CUDA GPU"),
+        description="the same with the index on a GPU",
+        options=_FAISS_OPTIONS,
     ),
     Backend(
         name="triton",
@@ -87,8 +101,8 @@ BACKENDS = (
         strategies=("screen",),
         needs=("torch", "triton", "gtn_fast._native", "a CUDA GPU"),
         description="screening on tensor cores",
-        options=("device", "tensors"),
         hands_over=True,
+        holds=True,
     ),
     Backend(
         name="distributed",

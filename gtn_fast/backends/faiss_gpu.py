@@ -1,0 +1,140 @@
+"""Method "faiss" with the index on a GPU (faiss-gpu). As faiss.py, but for what is missing there.
+
+FAISS's indexes on a GPU know no selector and remove nothing. More neighbours are asked for
+than are wanted, what is taken is dropped from the answer, and the lists are filled anew when
+an eighth of what they hold is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtn_fast.backends import Matched, _faiss_index, faiss, native
+
+KINDS = ("ivf-flat", "ivf-sq8")
+EXACT_BELOW = 32768  # free x's that are left to the engine on the host by default
+_MOST = 2048  # neighbours, and lists, that a search on a GPU takes
+_REFILL = 8  # lists are filled anew when one in so many of their x's is taken
+_SLICE = 16384  # y's of a search: Ctrl-C is heard in between
+_REMEDY = "pip install 'gtn-fast[faiss-gpu]' in place of faiss-cpu, or take device='cpu'"
+# Of one H200 (docs/choosing.md): seconds a row and list on each side, a row, an index.
+_ASSIGN_S, _ROW_S, _BUILD_S = 3e-11, 6e-6, 0.3
+
+
+def require() -> None:
+    """Raise ImportError, with reason and remedy, if faiss has no GPU or the engine is missing."""
+    package = _faiss_index.module()
+    if not hasattr(package, "GpuIndexFlatIP"):
+        raise ImportError(f"faiss {package.__version__} is built without GPUs: {_REMEDY}")
+    if package.get_num_gpus() < 1:
+        raise ImportError("faiss finds no GPU: check nvidia-smi, or take device='cpu'")
+    native.require()
+
+
+def instructions() -> str:
+    """Return FAISS's version and the instruction set of the engine, which evaluates."""
+    return f"{faiss.instructions()}, cuda"
+
+
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As for the CPU; ValueError also for a kind of index that FAISS has on the CPU alone."""
+    checked = _faiss_index.check(options)
+    if checked.get("index", KINDS[0]) not in KINDS:
+        raise ValueError(
+            f"index {checked['index']!r} is for device 'cpu'; on a GPU: {', '.join(KINDS)}"
+        )
+    return checked
+
+
+def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
+    """Predict (seconds, bytes of host memory beyond X and Y) with quality="balanced"."""
+    del d, threads
+    lists = _faiss_index.settings().lists(n_x, n_x)
+    # Indexes over n_x, n_x / 2, ... are filled some ten times in all: _REFILL.
+    seconds = _BUILD_S + _ASSIGN_S * lists * (10 * n_x + n_y) + _ROW_S * (n_x + n_y)
+    return seconds, 40 * n_x + 32 * n_y + 2**28
+
+
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    device: str | None = None,
+    index: str | None = None,
+    exact_below: int | None = None,
+    **options: Any,
+) -> Matched:
+    """Match approximately with the index on ``device``; ``label`` says what the options mean."""
+    number = int((device or "cuda").partition(":")[2] or 0)
+    there = _faiss_index.module().get_num_gpus()
+    if number >= there:
+        raise ValueError(f"device {device!r}: faiss finds {there} GPU(s), from cuda:0")
+
+    def make_index(x: NDArray[Any], y: NDArray[Any], kind: str) -> _faiss_index.FreeIndex:
+        return GpuFreeIndex(x, y, kind, number)
+
+    return faiss.match(
+        x,
+        y,
+        index=index or KINDS[0],
+        exact_below=EXACT_BELOW if exact_below is None else exact_below,
+        make_index=make_index,
+        **options,
+    )
+
+
+class GpuFreeIndex(_faiss_index.FreeIndex):
+    """The free rows of ``x`` and an index over them on GPU ``number``."""
+
+    def __init__(self, x: NDArray[Any], y: NDArray[Any], kind: str, number: int) -> None:
+        super().__init__(x, y, kind)
+        self._number = number
+        self._resources = self._faiss.StandardGpuResources()
+        self._filled = 0  # how many were free when the lists were filled
+
+    def build(self, nlist: int) -> None:
+        """Train ``nlist`` centroids and add all that is free."""
+        super().build(nlist)
+        self._filled = int(self.free.sum())
+
+    def _assigner(self) -> Any:
+        config = self._faiss.GpuIndexFlatConfig()
+        config.device = self._number
+        return self._faiss.GpuIndexFlatIP(self._resources, self._columns, config)
+
+    def _centroids(self, sample: NDArray[np.float32], nlist: int) -> Any:
+        return self._faiss.index_gpu_to_cpu(super()._centroids(sample, nlist))
+
+    def _placed(self, index: Any) -> Any:
+        return self._faiss.index_cpu_to_gpu(self._resources, self._number, index)
+
+    def compact(self) -> None:
+        """Fill the lists anew, if much of what they hold is taken."""
+        free = np.flatnonzero(self.free)
+        if len(free) * _REFILL > self._filled * (_REFILL - 1):
+            return
+        self._index.reset()
+        self._fill(self._index, free)
+        self._filled = len(free)
+
+    def search(
+        self, y_rows: NDArray[np.int64], k: int, nprobe: int, row_s: float
+    ) -> NDArray[np.int64]:
+        """Return at least k rows of X for each of these rows of Y, but -1 for what is not free."""
+        del row_s
+        wanted = min(_MOST, k + k // 2 + 8)
+        self._index.nprobe = min(nprobe, self.nlist, _MOST)
+        found = np.empty((len(y_rows), wanted), np.int64)
+        for at in _faiss_index.slices(np.arange(len(y_rows)), _SLICE):
+            v = _faiss_index.unit_rows(self._y[y_rows[at]], self._columns)
+            found[at] = self._index.search(v, wanted)[1]
+        found[(found >= 0) & ~self.free[found]] = -1
+        return found
+
+    def _knn(self, v: NDArray[np.float32], u: NDArray[np.float32], k: int) -> Any:
+        product = self._faiss.METRIC_INNER_PRODUCT
+        return self._faiss.knn_gpu(self._resources, v, u, k, metric=product, device=self._number)
