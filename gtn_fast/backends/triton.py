@@ -22,9 +22,10 @@ from gtn_fast.backends._rest import match_rest
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
-# The model of docs/gpu.md: half of an A100's floor, and the host's work. Never measured.
-_PRODUCTS_PER_S, _SCORES_PER_S, _SHARE = 156e12, 9.7e12, 0.5
-_HOST_S_PER_ROW, _CALL_S = 1e-6, 1.0
+# The model of docs/gpu.md, of an H200 with 16 cores: a call, a y, a value of it; a score, a
+# coordinate of one where the y's of a tile stay on chip, and where they do not.
+_CALL_S, _ROW_S, _VALUE_S = 0.1, 5.5e-7, 1.1e-9
+_SCORE_S, _RESIDENT_S, _STREAMED_S = 1.1e-13, 2.6e-15, 3.7e-15
 _BLOCK_S = 1e-3  # of a small block: launches, and waiting for their results
 _FEWEST_FOR_THE_ENGINE = 2048
 
@@ -67,11 +68,11 @@ def instructions() -> str:
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
-    """Predict seconds and bytes of host memory, by the model of docs/gpu.md (never measured)."""
+    """Predict seconds and bytes of host memory, by the model of docs/gpu.md."""
     del threads
     pairs = n_x * n_y - 0.5 * n_y * n_y
-    floor = pairs * (max(16, d) / _PRODUCTS_PER_S + 1 / _SCORES_PER_S)
-    seconds = _CALL_S + floor / _SHARE + (n_x + n_y) * _HOST_S_PER_ROW
+    coordinate = max(16, d) * (_RESIDENT_S if d <= 128 else _STREAMED_S)
+    seconds = _CALL_S + n_y * (_ROW_S + d * _VALUE_S) + pairs * (_SCORE_S + coordinate)
     return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
 
 
