@@ -91,6 +91,7 @@ def test_no_two_backends_run_one_strategy_on_one_device():
 
 IN_PLACE = ("x_rows", "y_rows", "out_of_core", "scratch")
 HANDS_OVER = ("settled", "settled_every")
+ELSEWHERE = ("device",)  # of a backend that does not compute on the CPU
 
 
 @pytest.mark.parametrize("backend", registry.BACKENDS, ids=lambda backend: backend.name)
@@ -100,6 +101,7 @@ def test_a_module_has_what_the_interface_lists(backend):
     wanted = dict(inspect.signature(backends.Match.__call__).parameters)
     del wanted["self"], wanted["options"]
     parts = (*backend.in_place * IN_PLACE, *backend.hands_over * HANDS_OVER)
+    parts += ELSEWHERE * ("cpu" not in backend.devices)
     own = {name: given[name] for name in (*backend.options, *parts)}
     assert all(not p.default and p.kind is p.KEYWORD_ONLY for p in own.values())
     assert [(p.name, p.kind, p.default) for p in given.values() if p.name not in own] == [

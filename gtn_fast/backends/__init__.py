@@ -16,7 +16,9 @@ A backend is an entry of ``registry.BACKENDS`` and a module with
                     and, if the entry says ``hands_over``, settled and settled_every
                     (seconds); if it says ``in_place``, x_rows, y_rows (the rows that take
                     part, int64, ascending), out_of_core (x is in files larger than memory)
-                    and scratch (a folder for what does not fit beside it)
+                    and scratch (a folder for what does not fit beside it); if it computes
+                    elsewhere than on the CPU, device ("cuda:1"); if it ``holds``, x and y
+                    may be _matrices.Held, rows that lie on a device
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)

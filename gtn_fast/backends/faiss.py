@@ -100,16 +100,40 @@ def match(
     index: str | None = None,
     min_cosine_ratio: float | None = None,
     exact_below: int | None = None,
-    make_index: MakeIndex = _faiss_index.FreeIndex,
 ) -> Matched:
     """Match approximately; ``label`` says what the options mean.
-
-    ``make_index``: FreeIndex, or one of its kind on another device.
 
     ValueError where no effort cheaper than the exact engine reaches ``min_cosine_ratio``.
     """
     del strategy
-    settings = _faiss_index.settings(quality, nlist, nprobe, refine, index)
+    return match_by(
+        _faiss_index.FreeIndex,
+        x,
+        y,
+        _faiss_index.settings(quality, nlist, nprobe, refine, index),
+        threads=threads,
+        block=block,
+        list_length=list_length,
+        progress=progress,
+        min_cosine_ratio=min_cosine_ratio,
+        exact_below=exact_below,
+    )
+
+
+def match_by(
+    make_index: MakeIndex,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    settings: Settings,
+    *,
+    threads: int,
+    block: int,
+    list_length: int,
+    progress: Progress | None,
+    min_cosine_ratio: float | None,
+    exact_below: int | None,
+) -> Matched:
+    """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
     with _faiss_index.threads(_faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below, make_index)
         run.serve_zeros()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Matched, _faiss_index, faiss, native
+from gtn_fast.backends import Matched, Progress, _faiss_index, faiss, native
 
 KINDS = ("ivf-flat", "ivf-sq8")
 EXACT_BELOW = 32768  # free x's that are left to the engine on the host by default
@@ -63,12 +63,22 @@ def match(
     x: NDArray[Any],
     y: NDArray[Any],
     *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
     device: str | None = None,
+    quality: str | None = None,
+    nlist: int | None = None,
+    nprobe: int | None = None,
+    refine: int | None = None,
     index: str | None = None,
+    min_cosine_ratio: float | None = None,
     exact_below: int | None = None,
-    **options: Any,
 ) -> Matched:
     """Match approximately with the index on ``device``; ``label`` says what the options mean."""
+    del strategy
     number = int((device or "cuda").partition(":")[2] or 0)
     there = _faiss_index.module().get_num_gpus()
     if number >= there:
@@ -77,13 +87,17 @@ def match(
     def make_index(x: NDArray[Any], y: NDArray[Any], kind: str) -> _faiss_index.FreeIndex:
         return GpuFreeIndex(x, y, kind, number)
 
-    return faiss.match(
+    return faiss.match_by(
+        make_index,
         x,
         y,
-        index=index or KINDS[0],
+        _faiss_index.settings(quality, nlist, nprobe, refine, index or KINDS[0]),
+        threads=threads,
+        block=block,
+        list_length=list_length,
+        progress=progress,
+        min_cosine_ratio=min_cosine_ratio,
         exact_below=EXACT_BELOW if exact_below is None else exact_below,
-        make_index=make_index,
-        **options,
     )
 
 
