@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 import gtn_fast
 from gtn_fast import _checkpoint
-from gtn_fast.backends import _ranks, native
+from gtn_fast.backends import _pulse, native
 
 # n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
 SHAPES = [
@@ -197,7 +197,7 @@ def dies(rank, size, folder):
 
 def stops(rank, size, folder):
     """The last rank stops without a word, as a machine without power does."""
-    _ranks._PATIENCE_S, _ranks._PATIENCE_FACTOR = 1.0, 0.0
+    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 2.0
     x, y = cases.make("gaussian", 300, 300, 5)
 
     def progress(done, total):
@@ -209,6 +209,22 @@ def stops(rank, size, folder):
     except ConnectionError as error:
         print(error, flush=True)
         os._exit(0)  # without waiting for the one that stopped
+
+
+def slow(rank, size, folder):
+    """The last rank takes longer for its part than a rank may be silent."""
+    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 1.0
+    x, y = cases.make("gaussian", 300, 300, 5)
+    slept = []
+
+    def progress(done, total):
+        if done > 60 and rank == size - 1 and not slept:
+            slept.append(time.sleep(3))
+
+    labels = gtn_fast.label(
+        shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD
+    )
+    keep(folder, rank, "slow", labels)
 
 
 def waits(rank, size, folder):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import pytest
 
 import gtn_fast
 from gtn_fast import reference
-from gtn_fast.backends import registry
+from gtn_fast.backends import _pulse, registry
+from gtn_fast.backends._pulse import Pulse
 
 HERE = Path(__file__).parent
 KILLED = -signal.SIGKILL
@@ -187,6 +189,68 @@ def test_a_rank_that_falls_silent_ends_the_others(native, tmp_path):
     finish_off(last)
     assert code == 0, err
     assert out.startswith("rank 0 of 2 lost the connection to rank 1:")
+
+
+def test_a_rank_may_take_its_time(native, tmp_path):
+    for out, err, code in finish(start("slow", 2, tmp_path)):
+        assert (out, code) == ("", 0), err
+    for rank in range(2):
+        expect(kept(tmp_path, "slow", rank), *cases.make("gaussian", 300, 300, 5))
+
+
+class OneStore:
+    """A store of a torch process group, as far as it is used; ``hangs``: for good."""
+
+    def __init__(self):
+        self.kept, self.hangs = {}, threading.Event()
+        self.goes_on = threading.Event()
+
+    def set(self, key, value):
+        if self.hangs.is_set():
+            self.goes_on.wait()
+        self.kept[key] = value.encode()
+
+    def multi_get(self, keys):
+        return [self.kept[key] for key in keys]
+
+
+def test_signs_of_life(monkeypatch):
+    monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
+    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.4)
+    store = OneStore()
+    for rank in range(3):
+        Pulse.first_sign(store, rank)
+    one, two = Pulse(store, 0, 3), Pulse(store, 1, 3)
+    time.sleep(0.6)  # rank 2 never beats
+    assert one.silent() == two.silent() == [2]
+    assert not one.someone_gave_up()
+    two.end(gave_up=True)
+    time.sleep(0.1)
+    assert one.someone_gave_up()
+    assert one.give_up() == [2]
+    one.end(gave_up=False)
+    store.goes_on.set()
+
+
+def test_a_store_that_no_longer_answers(monkeypatch):
+    """It went with the rank that is gone: nobody waits for it, neither to notice nor to end."""
+    monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
+    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(_pulse, "_ROLL_CALL_S", 0.2)
+    store = OneStore()
+    for rank in range(2):
+        Pulse.first_sign(store, rank)
+    one = Pulse(store, 1, 2)
+    time.sleep(0.1)
+    assert one.silent() == []
+    store.hangs.set()
+    time.sleep(0.4)
+    assert one.silent() == [0]
+    assert one.give_up() is None
+    began = time.monotonic()
+    one.end(gave_up=True)
+    assert time.monotonic() - began < 1
+    store.goes_on.set()
 
 
 @pytest.mark.parametrize("interrupted", [[0], [0, 1]])

@@ -34,7 +34,7 @@ needs_no_gpu = pytest.mark.skipif(GPU, reason="this machine has a GPU")
 
 @pytest.mark.parametrize(
     "interpret",
-    ["1", pytest.param("0", marks=pytest.mark.skipif(not GPU, reason="no GPU: never run on one"))],
+    ["1", pytest.param("0", marks=pytest.mark.skipif(not GPU, reason="no GPU here"))],
 )
 def test_everything_on_the_device(native, interpret):
     """on_triton.py in a process of its own, where triton is imported as that says."""

@@ -18,6 +18,7 @@ MatrixView matrix_view(const py::array& a, const char* name);
 MatrixView any_matrix(const py::object& a, const char* name);
 void check_threads(int threads);
 
+void add_hhat(py::module_& m);
 void add_lists(py::module_& m);
 void add_screener(py::module_& m);
 

@@ -2,12 +2,11 @@
 
 The lists that travel are made on CPUs, so they go through a gloo group of our own beside the
 caller's group, whatever that runs on. Nothing here waits blindly: a rank that is gone ends
-the wait of the others with ``LostRank``, and Ctrl-C ends it at once.
+the wait of the others with ``LostRank`` (_pulse.py), and Ctrl-C ends it at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import datetime
 import json
@@ -22,18 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import _packages
+from gtn_fast.backends._pulse import Pulse
 
 T = TypeVar("T")
 
 _REMEDY = "pip install 'gtn-fast[torch]'"
 _JOIN_S = 1800.0  # ranks may come this much later than the first
-_PATIENCE_S = 40.0  # for a rank that works on the same block, beyond ...
-_PATIENCE_FACTOR = 20.0  # ... that many times what this rank took for its own part
 _CONNECT_S = 50.0  # once all have come
 _SHORTEST_PAUSE_S = 2e-5
 _LONGEST_PAUSE_S = 5e-4
-_LOOK_S = 1.0  # how often a waiting rank looks whether another one gave up
-_ROLL_CALL_S = 2.0
+_LOOK_S = 0.5  # how often a waiting rank looks whether another one is gone
+_FOREVER = datetime.timedelta(days=365)  # a rank may take as long as it likes, if it lives
 _ERRORS: dict[str, type[Exception]] = {
     each.__name__: each for each in (TypeError, ValueError, MemoryError, ImportError, OSError)
 }
@@ -69,13 +67,8 @@ class Ranks:
     def __init__(self) -> None:
         self.calls, self.bytes, self.seconds = 0, 0, 0.0
 
-    def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
-        """Return every rank's ``part`` (all of one shape and dtype), (size, *part.shape).
-
-        ``worked``: the seconds that this rank's own part took, from which follows how long
-        it waits for the others'; None waits for as long as it takes.
-        """
-        del worked
+    def gather(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return every rank's ``part`` (all of one shape and dtype), (size, *part.shape)."""
         return part[None]
 
     def concatenate(self, part: NDArray[Any]) -> NDArray[Any]:
@@ -135,8 +128,10 @@ class _TorchRanks(Ranks):
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         self._store = _store_of(distributed, group)
         self._meet()
+        self._pulse = Pulse(self._store, self.rank, self.size)
         self._under_way = False
         self._options = distributed.distributed_c10d.AllgatherOptions()
+        self._options.timeout = _FOREVER
         # new_group() would give a second group of these ranks the first one's name, and with it
         # the addresses of connections that are closed.
         try:
@@ -148,6 +143,7 @@ class _TorchRanks(Ranks):
 
     def _meet(self) -> None:
         """Until all ranks have come."""
+        Pulse.first_sign(self._store, self.rank)
         self._store.set(f"here {self.rank}", "1")
         start, pause = time.monotonic(), _SHORTEST_PAUSE_S
         missing = list(range(self.size))
@@ -161,25 +157,21 @@ class _TorchRanks(Ranks):
             time.sleep(pause)
             pause = min(1.25 * pause, 20 * _LONGEST_PAUSE_S)
 
-    def gather(self, part: NDArray[Any], worked: float | None = None) -> NDArray[Any]:
+    def gather(self, part: NDArray[Any]) -> NDArray[Any]:
         start = time.monotonic()
         own = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
         if not own.flags.writeable:
             own = own.copy()
         received = np.empty((self.size, own.size), np.uint8)
         if own.size:
-            patience = _JOIN_S
-            if worked is not None:
-                patience = min(_JOIN_S, _PATIENCE_S + _PATIENCE_FACTOR * worked)
             try:
                 self._under_way = True
-                self._options.timeout = datetime.timedelta(seconds=patience)
                 work = self._group.allgather(
                     [list(self._torch.from_numpy(received))],
                     [self._torch.from_numpy(own)],
                     self._options,
                 )
-                self._wait(work, start + patience)
+                self._wait(work)
                 self._under_way = False
             except RuntimeError as error:  # gloo: a connection was closed, or broke
                 self._give_up(error)
@@ -188,16 +180,14 @@ class _TorchRanks(Ranks):
         self.seconds += time.monotonic() - start
         return received.view(part.dtype).reshape(self.size, *part.shape)
 
-    def _wait(self, work: Any, deadline: float) -> None:
+    def _wait(self, work: Any) -> None:
         """Until it is done. torch's own wait() would keep Ctrl-C out."""
         pause, look = _SHORTEST_PAUSE_S, time.monotonic() + _LOOK_S
         while not work.is_completed():
             now = time.monotonic()
-            if now > deadline:
-                self._give_up(None)
             if now > look:
                 look = now + _LOOK_S
-                if self._silent() is not None:
+                if self._pulse.silent() or self._pulse.someone_gave_up():
                     self._give_up(None)
             time.sleep(pause)
             pause = min(1.25 * pause, _LONGEST_PAUSE_S)
@@ -205,33 +195,17 @@ class _TorchRanks(Ranks):
 
     def _give_up(self, cause: BaseException | None) -> NoReturn:
         """Find out who does not answer, and raise."""
-        silent: list[int] | None = None
-        with contextlib.suppress(Exception):  # the store may have gone with the rank
-            self._store.set(f"gave up {self.rank}", "1")
-            end = time.monotonic() + _ROLL_CALL_S
-            while time.monotonic() < end:
-                silent = self._silent()
-                if not silent:
-                    break
-                time.sleep(0.1)
-        who = _named(silent) if silent else "another rank"
+        missing = self._pulse.give_up()
+        who = _named(missing) if missing else "another rank"
         raise LostRank(
             f"rank {self.rank} of {self.size} lost the connection to {who}:"
             " killed, or ended by an error of its own"
         ) from cause
 
-    def _silent(self) -> list[int] | None:
-        """The ranks that did not give up while others did; None if no rank gave up."""
-        gave_up = [self._store.check([f"gave up {rank}"]) for rank in range(self.size)]
-        if not any(gave_up):
-            return None
-        return [rank for rank, each in enumerate(gave_up) if not each and rank != self.rank]
-
     def close(self) -> None:
         """Close the connections, or leave them if a message is still under way."""
+        self._pulse.end(gave_up=self._under_way)
         if self._under_way:
-            with contextlib.suppress(Exception):
-                self._store.set(f"gave up {self.rank}", "1")
             # The group's end would wait for the message, in vain: until the process ends.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
         self._group = None

@@ -124,9 +124,8 @@ class _Shards:
                     self._y.rows(y_rows), wanted=wanted, places=places, again=again
                 )
             )
-        worked = time.monotonic() - start
-        self.seconds_search += worked
-        all_parts = self._ranks.gather(part.bytes, worked)
+        self.seconds_search += time.monotonic() - start
+        all_parts = self._ranks.gather(part.bytes)
         lists, deep_level = _merged([_Message(len(y_rows), places, each) for each in all_parts])
         if self.screener is not None and not again:
             self.screener.learn(deep_level)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import gtn_fast
 from gtn_fast import _files, _validate
+from gtn_fast.backends import native
 from gtn_fast.labels import Labels
 from gtn_fast.learn import _gtn_file, _logs
 from gtn_fast.learn import presets as _presets
@@ -294,4 +295,4 @@ class GTN:
     def _gradient(self) -> FlatMSE | None:
         """For small networks on the CPU: the same gradient as autograd's, sooner."""
         small = self.device.type == "cpu" and is_small(self.model, self.preset.batch_size)
-        return FlatMSE(self.model) if small else None
+        return FlatMSE(self.model) if small and native.available() else None
