@@ -15,9 +15,9 @@ constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kNarrowFrame = 2048;    // where they cannot be told apart
 constexpr int64_t kSample = 2048;         // x's the decision looks at
 constexpr int64_t kSampleLeaf = 64;
-constexpr double kNeighbourShare = 0.15;  // variance left inside frames that makes it worth it
-constexpr size_t kRun = 64;               // rows read together from an X in files
-constexpr int64_t kAxisSample = 96;       // x's the direction of a cut is taken from
+constexpr double kNeighbourShare = 0.1;  // variance left inside frames that makes it worth it
+constexpr size_t kRun = 64;              // rows read together from an X in files
+constexpr int64_t kAxisSample = 96;      // x's the direction of a cut is taken from
 
 constexpr int kBins = 128;
 constexpr int64_t kSmallestShare = 64;  // of a set that a cut may part off

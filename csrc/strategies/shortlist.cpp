@@ -7,7 +7,7 @@
 namespace gtn {
 namespace {
 
-constexpr size_t kFirstFull = 16;     // entries before the first look at the threshold
+constexpr size_t kFirstFull = 8;      // entries before the first look at the threshold
 constexpr size_t kMostEntries = 320;  // that bounds alone may leave
 
 // Complete for all cosines greater than this one.
