@@ -6,15 +6,19 @@
 
 namespace gtn {
 
+// What the files of all instruction sets use is inlined always: the linker would keep one copy.
+
 // Values lie feature by feature, each feature's rows side by side, up to whole vectors; what
 // is behind the rows does not matter.
 constexpr int64_t kHHatPad = 32;
 
-inline int64_t hhat_stride(int64_t rows) { return (rows + kHHatPad - 1) / kHHatPad * kHHatPad; }
+[[gnu::always_inline]] inline int64_t hhat_stride(int64_t rows) {
+  return (rows + kHHatPad - 1) / kHHatPad * kHHatPad;
+}
 
 // Floats of working memory: every layer's input and activation, mean and 1 / deviation, two
 // gradients, a layer's input as rows, a weight's gradient.
-inline int64_t hhat_work(const HHatShape& shape, int64_t rows) {
+[[gnu::always_inline]] inline int64_t hhat_work(const HHatShape& shape, int64_t rows) {
   const int64_t widest = shape.d > shape.width ? shape.d : shape.width;
   return (2 * (shape.layers + 1) + 2) * widest * hhat_stride(rows) + 2 * shape.layers * widest +
          (rows + widest) * hhat_stride(widest + 1);

@@ -17,8 +17,10 @@ struct HHatShape {
   float slope = 0.5F;  // >= 0
   float eps = 1e-5F, momentum = 0.1F;
 
-  int64_t inputs(int64_t layer) const { return layer == 0 ? d : width; }
-  int64_t outputs(int64_t layer) const { return layer == layers ? d : width; }
+  [[gnu::always_inline]] int64_t inputs(int64_t layer) const { return layer == 0 ? d : width; }
+  [[gnu::always_inline]] int64_t outputs(int64_t layer) const {
+    return layer == layers ? d : width;
+  }
   int64_t parameters() const;  // how many numbers
 };
 
