@@ -213,13 +213,13 @@ def stops(rank, size, folder):
 
 def slow(rank, size, folder):
     """The last rank takes longer for its part than a rank may be silent."""
-    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 1.0
+    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 2.0
     x, y = cases.make("gaussian", 300, 300, 5)
     slept = []
 
     def progress(done, total):
         if done > 60 and rank == size - 1 and not slept:
-            slept.append(time.sleep(3))
+            slept.append(time.sleep(4))
 
     labels = gtn_fast.label(
         shard(x, rank, size), y, block=20, progress=progress, group=dist.group.WORLD

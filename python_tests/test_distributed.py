@@ -216,16 +216,16 @@ class OneStore:
 
 def test_signs_of_life(monkeypatch):
     monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.4)
+    monkeypatch.setattr(_pulse, "_SILENCE_S", 1.0)
     store = OneStore()
     for rank in range(3):
         Pulse.first_sign(store, rank)
     one, two = Pulse(store, 0, 3), Pulse(store, 1, 3)
-    time.sleep(0.6)  # rank 2 never beats
+    time.sleep(1.3)  # rank 2 never beats
     assert one.silent() == two.silent() == [2]
     assert not one.someone_gave_up()
     two.end(gave_up=True)
-    time.sleep(0.1)
+    time.sleep(0.3)
     assert one.someone_gave_up()
     assert one.give_up() == [2]
     one.end(gave_up=False)
@@ -235,7 +235,7 @@ def test_signs_of_life(monkeypatch):
 def test_a_store_that_no_longer_answers(monkeypatch):
     """It went with the rank that is gone: nobody waits for it, neither to notice nor to end."""
     monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.6)
     monkeypatch.setattr(_pulse, "_ROLL_CALL_S", 0.2)
     store = OneStore()
     for rank in range(2):
@@ -244,7 +244,7 @@ def test_a_store_that_no_longer_answers(monkeypatch):
     time.sleep(0.1)
     assert one.silent() == []
     store.hangs.set()
-    time.sleep(0.4)
+    time.sleep(0.9)
     assert one.silent() == [0]
     assert one.give_up() is None
     began = time.monotonic()

@@ -130,11 +130,13 @@ def engine(monkeypatch):
 
     class Engine:
         calls = 0
+        dims: ClassVar = []
         rates: ClassVar = {"pairs_per_s": 1e9, "cosines_per_s": 1e7, "rows_per_s": 1e6}
 
         @classmethod
         def calibrate(cls, d):
             cls.calls += 1
+            cls.dims.append(d)
             return cls.rates
 
     monkeypatch.setattr(planner.native, "available", lambda: True)
@@ -149,6 +151,7 @@ def test_calibration_scales_predictions(engine):
     first = gtn_fast.plan(BIG, d=100).seconds
     assert gtn_fast.plan(BIG, d=100).seconds == first
     assert engine.calls == 1  # once a dimension, then remembered
+    assert engine.dims == [104]  # whole vectors: the rate of a remainder is a matter of luck
     gtn_fast.plan(100, d=77)
     assert engine.calls == 1  # small problems are not worth it
     planner._machine_speeds.cache_clear()
