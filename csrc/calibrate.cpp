@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -26,15 +27,32 @@ double rate(const Body& body) {
   return best;
 }
 
+// n values, the first at the start of a cache line: a load across two of them takes twice as
+// long, and where malloc puts a vector is a matter of luck.
+template <class T>
+class Line {
+ public:
+  Line(int64_t n, T value) : values_(static_cast<size_t>(n) + 64 / sizeof(T), value) {
+    void* start = values_.data();
+    size_t room = values_.size() * sizeof(T);
+    data_ = static_cast<T*>(std::align(64, static_cast<size_t>(n) * sizeof(T), start, room));
+  }
+  T* data() { return data_; }
+
+ private:
+  std::vector<T> values_;
+  T* data_;
+};
+
 }  // namespace
 
 std::map<std::string, double> calibrate(int64_t d) {
   const Kernels& k = kernels();
   const int32_t steps = static_cast<int32_t>((d + kStepDims - 1) / kStepDims);
   const int32_t groups = panel_groups(steps);
-  std::vector<uint8_t> codes(static_cast<size_t>(groups) * static_cast<size_t>(steps) * 64, 1);
+  Line<uint8_t> codes(int64_t{groups} * steps * 64, 1);
   std::vector<int32_t> bias(static_cast<size_t>(groups) * kGroup, 0);
-  std::vector<int8_t> y(static_cast<size_t>(steps) * kStepDims, 1);
+  Line<int8_t> y(int64_t{steps} * kStepDims, 1);
   std::vector<Hit> hits(static_cast<size_t>(groups) * kGroup * kMaxTileY);
   const int8_t* ys[kMaxTileY];
   int32_t threshold[kMaxTileY];
@@ -45,9 +63,9 @@ std::map<std::string, double> calibrate(int64_t d) {
   const double screens =
       rate([&] { sink_hits = k.screen(panel, ys, threshold, kMaxTileY, hits.data()); });
 
-  std::vector<float> row(static_cast<size_t>(d), 0.5F);
-  std::vector<double> direction(static_cast<size_t>(d));
-  std::vector<int8_t> code(static_cast<size_t>(d));
+  Line<float> row(d, 0.5F);
+  Line<double> direction(d, 0.0);
+  Line<int8_t> code(d, 0);
   volatile double sink = 0.0;
   const double cosines =
       rate([&] { sink = k.cosine_f32(direction.data(), row.data(), 0.5, 1.0, d); });
