@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "strategies/pages.h"
 
 namespace gtn {
 namespace {
@@ -27,22 +27,15 @@ double rate(const Body& body) {
   return best;
 }
 
-// n values, the first at the start of a cache line: a load across two of them takes twice as
-// long, and where malloc puts a vector is a matter of luck.
+// n equal values at the start of a page, as the codes of a match lie: a load across two cache
+// lines takes twice as long, and where malloc puts a vector is a matter of luck.
 template <class T>
-class Line {
- public:
-  Line(int64_t n, T value) : values_(static_cast<size_t>(n) + 64 / sizeof(T), value) {
-    void* start = values_.data();
-    size_t room = values_.size() * sizeof(T);
-    data_ = static_cast<T*>(std::align(64, static_cast<size_t>(n) * sizeof(T), start, room));
-  }
-  T* data() { return data_; }
-
- private:
-  std::vector<T> values_;
-  T* data_;
-};
+T* filled(Pages& pages, int64_t n, T value) {
+  pages = Pages(static_cast<size_t>(n) * sizeof(T), "");
+  T* const data = reinterpret_cast<T*>(pages.get());
+  std::fill_n(data, n, value);
+  return data;
+}
 
 }  // namespace
 
@@ -50,29 +43,29 @@ std::map<std::string, double> calibrate(int64_t d) {
   const Kernels& k = kernels();
   const int32_t steps = static_cast<int32_t>((d + kStepDims - 1) / kStepDims);
   const int32_t groups = panel_groups(steps);
-  Line<uint8_t> codes(int64_t{groups} * steps * 64, 1);
+  Pages pages[5];
+  const uint8_t* codes = filled<uint8_t>(pages[0], int64_t{groups} * steps * 64, 1);
   std::vector<int32_t> bias(static_cast<size_t>(groups) * kGroup, 0);
-  Line<int8_t> y(int64_t{steps} * kStepDims, 1);
+  const int8_t* y = filled<int8_t>(pages[1], int64_t{steps} * kStepDims, 1);
   std::vector<Hit> hits(static_cast<size_t>(groups) * kGroup * kMaxTileY);
   const int8_t* ys[kMaxTileY];
   int32_t threshold[kMaxTileY];
-  std::fill_n(ys, kMaxTileY, y.data());
+  std::fill_n(ys, kMaxTileY, y);
   std::fill_n(threshold, kMaxTileY, kScoreLimit);
-  const ScreenPanel panel{codes.data(), bias.data(), groups, steps};
+  const ScreenPanel panel{codes, bias.data(), groups, steps};
   volatile int sink_hits = 0;
   const double screens =
       rate([&] { sink_hits = k.screen(panel, ys, threshold, kMaxTileY, hits.data()); });
 
-  Line<float> row(d, 0.5F);
-  Line<double> direction(d, 0.0);
-  Line<int8_t> code(d, 0);
+  const float* row = filled(pages[2], d, 0.5F);
+  double* direction = filled(pages[3], d, 0.0);
+  int8_t* code = filled<int8_t>(pages[4], d, 0);
   volatile double sink = 0.0;
-  const double cosines =
-      rate([&] { sink = k.cosine_f32(direction.data(), row.data(), 0.5, 1.0, d); });
+  const double cosines = rate([&] { sink = k.cosine_f32(direction, row, 0.5, 1.0, d); });
   const double packs = rate([&] {
     double square = 0.0;
-    k.direction_f32(row.data(), 0.5, 1.0, d, direction.data());
-    sink = k.quantise(direction.data(), d, 0.01, k.x_max, code.data(), &square);
+    k.direction_f32(row, 0.5, 1.0, d, direction);
+    sink = k.quantise(direction, d, 0.01, k.x_max, code, &square);
   });
   (void)sink_hits;
   (void)sink;

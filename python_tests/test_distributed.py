@@ -229,7 +229,6 @@ def test_signs_of_life(monkeypatch):
     assert one.someone_gave_up()
     assert one.give_up() == [2]
     one.end(gave_up=False)
-    store.goes_on.set()
 
 
 def test_a_store_that_no_longer_answers(monkeypatch):

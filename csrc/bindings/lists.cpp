@@ -21,11 +21,6 @@ using Uint32s = py::array_t<uint32_t, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Doubles = py::array_t<double, py::array::c_style>;
 
-void expect(const py::array& a, const char* name, std::vector<py::ssize_t> shape) {
-  const std::vector<py::ssize_t> got(a.shape(), a.shape() + a.ndim());
-  if (got != shape) throw py::value_error(std::string(name) + ": unexpected shape");
-}
-
 ListsView view_of(const Int64s& lists) {
   if (lists.ndim() != 2) throw py::value_error("lists: expected 2 dimensions");
   return {lists.shape(0), lists.shape(1), lists.data()};

@@ -74,6 +74,11 @@ void check_threads(int threads) {
   if (threads < 1 || threads > 4096) throw py::value_error("threads out of range");
 }
 
+void expect(const py::array& a, const char* name, const std::vector<py::ssize_t>& shape) {
+  const std::vector<py::ssize_t> got(a.shape(), a.shape() + a.ndim());
+  if (got != shape) throw py::value_error(std::string(name) + ": unexpected shape");
+}
+
 namespace {
 
 Strategy strategy_of(const std::string& name) {

@@ -19,7 +19,7 @@ constexpr int64_t kHHatPad = 32;
 // Floats of working memory: every layer's input and activation, mean and 1 / deviation, two
 // gradients, a layer's input as rows, a weight's gradient.
 [[gnu::always_inline]] inline int64_t hhat_work(const HHatShape& shape, int64_t rows) {
-  const int64_t widest = shape.d > shape.width ? shape.d : shape.width;
+  const int64_t widest = shape.widest();
   return (2 * (shape.layers + 1) + 2) * widest * hhat_stride(rows) + 2 * shape.layers * widest +
          (rows + widest) * hhat_stride(widest + 1);
 }

@@ -56,7 +56,7 @@ def train_pairs(
     """ĥ of the preset ``uniform`` on labeled pairs; a function of y, and the history."""
     import torch
 
-    from gtn_fast.learn._flat import FlatMSE
+    from gtn_fast.learn._flat import gradient_for
     from gtn_fast.learn._seeds import derive
     from gtn_fast.learn.gtn import mse
     from gtn_fast.learn.hhat import HHat
@@ -73,7 +73,7 @@ def train_pairs(
         model,
         mse,
         tensors(y, x),
-        gradient=FlatMSE(model),
+        gradient=gradient_for(model, table_2.batch_size),
         val=tensors(*val),
         epochs=epochs,
         patience=patience,

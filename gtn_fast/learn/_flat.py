@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gtn_fast.backends import native
+from gtn_fast.learn._guards import is_small
 from gtn_fast.learn.hhat import HHat
 
 
@@ -56,6 +57,13 @@ class FlatMSE:
         loss = self._step(*self._arrays, np.ascontiguousarray(y), np.ascontiguousarray(x))
         self._seen += 1
         return torch.tensor(loss)
+
+
+def gradient_for(model: HHat, batch_size: int) -> FlatMSE | None:
+    """A ``FlatMSE`` where it is of use: a small network on the CPU, the engine built."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    use = on_cpu and is_small(model, batch_size) and native.available()
+    return FlatMSE(model) if use else None
 
 
 def _flattened(parameters: list[nn.Parameter]) -> nn.Parameter:

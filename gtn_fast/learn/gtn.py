@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 import gtn_fast
 from gtn_fast import _files, _validate
-from gtn_fast.backends import native
 from gtn_fast.labels import Labels
 from gtn_fast.learn import _gtn_file, _logs
 from gtn_fast.learn import presets as _presets
-from gtn_fast.learn._flat import FlatMSE
-from gtn_fast.learn._guards import is_small, threads_for
+from gtn_fast.learn._flat import gradient_for
+from gtn_fast.learn._guards import threads_for
 from gtn_fast.learn._labeling import Labeled, label_points, nearest
 from gtn_fast.learn._seeds import derive
 from gtn_fast.learn._store import PathLike
@@ -200,7 +199,7 @@ class GTN:
             tensorboard=tensorboard,
             progress=progress,
             title="train ĥ",
-            gradient=self._gradient(),
+            gradient=gradient_for(self.model, self.preset.batch_size),
             identity={
                 "preset": asdict(replace(preset, epochs=1, patience=None)),
                 "components": self.components,
@@ -291,8 +290,3 @@ class GTN:
         if described.cols != self.d:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
         return _validate.convert(described)
-
-    def _gradient(self) -> FlatMSE | None:
-        """For small networks on the CPU: the same gradient as autograd's, sooner."""
-        small = self.device.type == "cpu" and is_small(self.model, self.preset.batch_size)
-        return FlatMSE(self.model) if small and native.available() else None

@@ -21,6 +21,7 @@ struct HHatShape {
   [[gnu::always_inline]] int64_t outputs(int64_t layer) const {
     return layer == layers ? d : width;
   }
+  [[gnu::always_inline]] int64_t widest() const { return d > width ? d : width; }
   int64_t parameters() const;  // how many numbers
 };
 
