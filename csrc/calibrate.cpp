@@ -42,20 +42,18 @@ T* filled(Pages& pages, int64_t n, T value) {
 std::map<std::string, double> calibrate(int64_t d) {
   const Kernels& k = kernels();
   const int32_t steps = static_cast<int32_t>((d + kStepDims - 1) / kStepDims);
-  const int32_t groups = panel_groups(steps);
+  const int32_t groups = k.panel_groups(steps);
   Pages pages[5];
   const uint8_t* codes = filled<uint8_t>(pages[0], int64_t{groups} * steps * 64, 1);
   std::vector<int32_t> bias(static_cast<size_t>(groups) * kGroup, 0);
-  const int8_t* y = filled<int8_t>(pages[1], int64_t{steps} * kStepDims, 1);
-  std::vector<Hit> hits(static_cast<size_t>(groups) * kGroup * kMaxTileY);
-  const int8_t* ys[kMaxTileY];
+  const int8_t* y = filled<int8_t>(pages[1], k.tile_y * code_stride(steps), 0);
+  std::vector<Hit> hits(static_cast<size_t>(groups * kGroup * k.tile_y));
   int32_t threshold[kMaxTileY];
-  std::fill_n(ys, kMaxTileY, y);
   std::fill_n(threshold, kMaxTileY, kScoreLimit);
   const ScreenPanel panel{codes, bias.data(), groups, steps};
   volatile int sink_hits = 0;
   const double screens =
-      rate([&] { sink_hits = k.screen(panel, ys, threshold, kMaxTileY, hits.data()); });
+      rate([&] { sink_hits = k.screen(panel, y, threshold, k.tile_y, hits.data()); });
 
   const float* row = filled(pages[2], d, 0.5F);
   double* direction = filled(pages[3], d, 0.0);
@@ -69,7 +67,7 @@ std::map<std::string, double> calibrate(int64_t d) {
   });
   (void)sink_hits;
   (void)sink;
-  return {{"pairs_per_s", screens * groups * kGroup * kMaxTileY},
+  return {{"pairs_per_s", screens * groups * kGroup * k.tile_y},
           {"cosines_per_s", cosines},
           {"rows_per_s", packs}};
 }

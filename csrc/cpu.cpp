@@ -4,10 +4,48 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if GTN_X86 && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace gtn {
 namespace {
 
 std::atomic<int> g_active{-1};
+
+#if GTN_X86
+
+struct Registers {
+  unsigned a, b, c, d;
+};
+
+Registers cpuid(unsigned leaf, unsigned sub_leaf) {
+  Registers r{};
+  __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub_leaf));
+  return r;
+}
+
+// Whether the CPU has tiles of 8-bit codes and the system keeps their registers for us.
+// Linux does so for processes that ask (and their forks); a signal stack too small for the
+// registers is a reason to refuse.
+bool tiles_granted() {
+#if defined(__linux__)
+  constexpr unsigned kTileAndInt8 = 3U << 24, kStateEnabled = 1U << 27, kTileState = 3U << 17;
+  if (cpuid(0, 0).a < 7 || (cpuid(7, 0).d & kTileAndInt8) != kTileAndInt8) return false;
+  if ((cpuid(1, 0).c & kStateEnabled) == 0) return false;
+  unsigned low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & kTileState) != kTileState) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
+#endif
 
 bool present(Simd level) {
 #if GTN_X86
@@ -23,20 +61,15 @@ bool present(Simd level) {
     case Simd::kAvx2:
       return avx2;
     case Simd::kAvxVnni: {
-      // CPUID leaf 7, sub-leaf 1, EAX bit 4; older compilers lack the name.
-      unsigned a = 0, b = 0, c = 0, d = 0;
-      if (!avx2) return false;
-      __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));
-      if (a < 7) return false;
-      __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
-      if (a < 1) return false;
-      __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(1));
-      return (a >> 4) & 1;
+      // Leaf 7, sub-leaf 1, EAX bit 4; older compilers lack the name.
+      return avx2 && cpuid(0, 0).a >= 7 && cpuid(7, 0).a >= 1 && ((cpuid(7, 1).a >> 4) & 1);
     }
     case Simd::kAvx512:
       return avx512;
     case Simd::kAvx512Vnni:
       return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Simd::kAmx:
+      return present(Simd::kAvx512Vnni) && tiles_granted();
   }
   return false;
 #else
@@ -77,13 +110,15 @@ const char* simd_name(Simd level) {
       return "avx512";
     case Simd::kAvx512Vnni:
       return "avx512vnni";
+    case Simd::kAmx:
+      return "amx";
   }
   return "?";
 }
 
 std::vector<Simd> simd_compiled() {
 #if GTN_X86
-  return {Simd::kAvx512Vnni, Simd::kAvx512, Simd::kAvxVnni, Simd::kAvx2, Simd::kScalar};
+  return {Simd::kAmx, Simd::kAvx512Vnni, Simd::kAvx512, Simd::kAvxVnni, Simd::kAvx2, Simd::kScalar};
 #else
   return {Simd::kScalar};
 #endif

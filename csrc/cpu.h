@@ -7,7 +7,14 @@
 namespace gtn {
 
 // In ascending order of preference.
-enum class Simd : int { kScalar = 0, kAvx2 = 1, kAvxVnni = 2, kAvx512 = 3, kAvx512Vnni = 4 };
+enum class Simd : int {
+  kScalar = 0,
+  kAvx2 = 1,
+  kAvxVnni = 2,
+  kAvx512 = 3,
+  kAvx512Vnni = 4,
+  kAmx = 5,
+};
 
 const char* simd_name(Simd level);
 

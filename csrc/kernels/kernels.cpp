@@ -15,14 +15,16 @@ const Kernels& kernels(Simd level) {
       return kKernelsAvx512;
     case Simd::kAvx512Vnni:
       return kKernelsAvx512Vnni;
+    case Simd::kAmx:
+      return kKernelsAmx;
 #endif
     default:
       return kKernelsScalar;
   }
 }
 
-int32_t panel_groups(int32_t steps) {
-  return std::clamp<int32_t>((48 * 1024) / (steps * 64), 4, 128) & ~3;
+int32_t Kernels::panel_groups(int32_t steps) const {
+  return std::clamp<int32_t>(panel_bytes / (steps * 64), 4, 128) & ~3;
 }
 
 const Kernels& kernels() { return kernels(simd_active()); }

@@ -11,14 +11,14 @@
 
 namespace gtn {
 
-constexpr int kGroup = 16;    // x's side by side in a panel
-constexpr int kStepDims = 4;  // dimensions a step: four bytes make one 32-bit lane
-constexpr int kMaxTileY = 6;  // y's a call of screen() may carry
-constexpr int kMaxDotY = 4;   // of ordered_dot_group()
+constexpr int kGroup = 16;     // x's side by side in a panel
+constexpr int kStepDims = 4;   // dimensions a step: four bytes make one 32-bit lane
+constexpr int kMaxTileY = 32;  // y's a call of screen() may carry, whatever the table
+constexpr int kMaxDotY = 4;    // of ordered_dot_group()
 
 // Quantised x's. codes[((g * steps + s) * kGroup + i) * kStepDims + j] is the
 // code of dimension 4 s + j of x number 16 g + i: an unsigned byte at most
-// 2 * Kernels::x_max. bias[16 g + i] is added to that x's score.
+// 2 * Kernels::x_max. bias[16 g + i] <= 0 is added to that x's score.
 struct ScreenPanel {
   const uint8_t* codes = nullptr;
   const int32_t* bias = nullptr;
@@ -26,9 +26,8 @@ struct ScreenPanel {
   int32_t steps = 0;
 };
 
-// Groups a panel whose codes stay in the nearest caches while the y's of a tile pass: a
-// multiple of four, which kernels take at once.
-int32_t panel_groups(int32_t steps);
+// Bytes from one y's codes to the next one's. What is between 4 * steps codes and there is zero.
+constexpr int64_t code_stride(int32_t steps) { return (int64_t{steps} * kStepDims + 63) & ~63; }
 
 struct Hit {
   uint16_t y;     // index into the call's y's
@@ -41,8 +40,13 @@ constexpr int32_t kScoreLimit = 1 << 28;   // |sum of code products| and |thresh
 
 struct Kernels {
   Simd level;
-  int x_max;  // x codes: -x_max..x_max, stored with x_max added
-  int y_max;  // y codes: -y_max..y_max
+  int x_max;        // x codes: -x_max..x_max, stored with x_max added
+  int y_max;        // y codes: -y_max..y_max
+  int tile_y;       // y's a call of screen() takes at most, and likes best
+  int panel_bytes;  // codes of x's that stay near while a tile of y's passes
+
+  // Groups a panel: a multiple of four, which kernels take at once.
+  int32_t panel_groups(int32_t steps) const;
 
   // The fixed-order dot product of direction.h.
   double (*ordered_dot)(const double* a, const double* b, int64_t d);
@@ -76,9 +80,10 @@ struct Kernels {
   void (*hadamard)(double* v, int64_t n);
 
   // Writes a Hit for every pair with score >= threshold[y]; returns their number.
-  // y[j]: 4 * steps signed codes. 1 <= n_y <= kMaxTileY. `hits` has room for
-  // n_y * groups * kGroup entries.
-  int (*screen)(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold, int n_y,
+  // y: n_y rows of signed codes, code_stride(steps) apart, each at the start of a cache
+  // line for the best speed. 1 <= n_y <= tile_y. `hits` has room for n_y * groups * kGroup
+  // entries.
+  int (*screen)(const ScreenPanel& panel, const int8_t* y, const int32_t* threshold, int n_y,
                 Hit* hits);
 };
 
@@ -91,6 +96,7 @@ extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvxVnni;
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512Vnni;
+extern const Kernels kKernelsAmx;
 #endif
 
 }  // namespace gtn

@@ -55,7 +55,7 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {Simd::kAvx2, kXMax, kYMax, GTN_PORTABLE_KERNELS(dot_group256),
-                              screen256};
+const Kernels kKernelsAvx2 = {
+    Simd::kAvx2, kXMax, kYMax, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group256), screen256};
 
 }  // namespace gtn

@@ -60,7 +60,7 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {Simd::kAvx512, kXMax, kYMax, GTN_PORTABLE_KERNELS(dot_group512),
-                                screen512};
+const Kernels kKernelsAvx512 = {
+    Simd::kAvx512, kXMax, kYMax, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group512), screen512};
 
 }  // namespace gtn

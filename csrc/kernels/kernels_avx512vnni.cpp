@@ -44,7 +44,7 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512Vnni = {Simd::kAvx512Vnni, 127, 127, GTN_PORTABLE_KERNELS(dot_group512),
-                                    screen512};
+const Kernels kKernelsAvx512Vnni = {
+    Simd::kAvx512Vnni, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group512), screen512};
 
 }  // namespace gtn

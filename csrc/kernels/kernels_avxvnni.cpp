@@ -37,7 +37,7 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvxVnni = {Simd::kAvxVnni, 127, 127, GTN_PORTABLE_KERNELS(dot_group256),
-                                 screen256};
+const Kernels kKernelsAvxVnni = {
+    Simd::kAvxVnni, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group256), screen256};
 
 }  // namespace gtn

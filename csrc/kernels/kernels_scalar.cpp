@@ -29,8 +29,8 @@ unsigned dot_group_scalar(const double* const* y, int n_y, const double* x, int6
   return any;
 }
 
-int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_t* threshold,
-                  int n_y, Hit* hits) {
+int screen_scalar(const ScreenPanel& panel, const int8_t* y, const int32_t* threshold, int n_y,
+                  Hit* hits) {
   int n_hits = 0;
   for (int g = 0; g < panel.groups; ++g) {
     const uint8_t* group = panel.codes + static_cast<int64_t>(g) * panel.steps * 64;
@@ -39,7 +39,7 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_
       for (int i = 0; i < kGroup; ++i) score[i] = panel.bias[g * kGroup + i];
       for (int s = 0; s < panel.steps; ++s) {
         const uint8_t* x = group + s * 64;
-        const int8_t* c = y[j] + s * kStepDims;
+        const int8_t* c = y + j * code_stride(panel.steps) + s * kStepDims;
         const int32_t c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];
         for (int i = 0; i < kGroup; ++i)
           score[i] += x[4 * i] * c0 + x[4 * i + 1] * c1 + x[4 * i + 2] * c2 + x[4 * i + 3] * c3;
@@ -55,7 +55,7 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* const* y, const int32_
 
 }  // namespace
 
-const Kernels kKernelsScalar = {Simd::kScalar, 127, 127, GTN_PORTABLE_KERNELS(dot_group_scalar),
-                                screen_scalar};
+const Kernels kKernelsScalar = {
+    Simd::kScalar, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group_scalar), screen_scalar};
 
 }  // namespace gtn

@@ -65,7 +65,8 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool anywh
   const int64_t share = (n + team_.size() - 1) / team_.size();
   const int64_t rounds = (share + kTile - 1) / kTile;
   const int64_t even = (share + rounds - 1) / rounds;
-  const int64_t tile = (even + kMaxTileY - 1) / kMaxTileY * kMaxTileY;
+  const int64_t width = kernels().tile_y;
+  const int64_t tile = (even + width - 1) / width * width;
   team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
     searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
                                                   static_cast<size_t>(end), wanted, certain, floor);

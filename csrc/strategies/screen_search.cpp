@@ -20,11 +20,11 @@ constexpr int32_t kSampleGroups = 8;
 void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   n_ = end - begin;
   const size_t d = static_cast<size_t>(store_.dims());
-  const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
+  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
   direction_.resize(n_ * d);
   rotated_.resize(n_ * d);
   scratch_.resize(d);
-  code_.assign(n_ * width, 0);
+  code_.assign(n_ * lines, CacheLine{});
   query_.resize(n_);
   view_.resize(n_);
   bar_.resize(n_);
@@ -41,7 +41,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
     Query& q = query_[i];
     q.scale = largest > 0.0 ? largest / store_.y_limit() : 1.0;
     double square = 0.0;
-    int8_t* code = code_.data() + i * width;
+    int8_t* code = code_[i * lines].codes;
     const double rest =
         kernels_.quantise(v, store_.dims(), q.scale, store_.y_limit(), code, &square);
     q.code_norm = std::sqrt(square) * (1.0 + 1e-9);
@@ -104,18 +104,15 @@ void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
   const Frame& frame = store_.frames()[0];
   const ScreenPanel panel =
       store_.panel(frame.first_group, std::min(kSampleGroups, frame.groups()));
-  const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
-  hits_.resize(static_cast<size_t>(kMaxTileY) * kSampleGroups * kGroup);
-  for (size_t a = 0; a < n_; a += kMaxTileY) {
-    const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, n_ - a));
-    const int8_t* codes[kMaxTileY];
-    int32_t threshold[kMaxTileY];
+  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
+  const size_t tile = static_cast<size_t>(kernels_.tile_y);
+  hits_.resize(tile * kSampleGroups * kGroup);
+  int32_t threshold[kMaxTileY];
+  std::fill_n(threshold, kMaxTileY, -kScoreLimit);
+  for (size_t a = 0; a < n_; a += tile) {
+    const int n_y = static_cast<int>(std::min(tile, n_ - a));
     double sum[kMaxTileY] = {}, squares[kMaxTileY] = {}, count[kMaxTileY] = {};
-    for (int j = 0; j < n_y; ++j) {
-      codes[j] = code_.data() + (a + static_cast<size_t>(j)) * width;
-      threshold[j] = -kScoreLimit;
-    }
-    const int n_hits = kernels_.screen(panel, codes, threshold, n_y, hits_.data());
+    const int n_hits = kernels_.screen(panel, code_[a * lines].codes, threshold, n_y, hits_.data());
     for (int h = 0; h < n_hits; ++h) {
       const Hit& hit = hits_[static_cast<size_t>(h)];
       const double score = hit.score - query_[a + hit.y].offset;
@@ -202,10 +199,19 @@ int32_t ScreenSearch::integer_threshold(size_t y) const {
   return static_cast<int32_t>(floor);
 }
 
+const int8_t* ScreenSearch::codes_of_active() {
+  if (active_.size() == n_) return code_[0].codes;
+  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
+  active_code_.resize(active_.size() * lines);
+  for (size_t a = 0; a < active_.size(); ++a)
+    std::copy_n(&code_[active_[a] * lines], lines, &active_code_[a * lines]);
+  return active_code_[0].codes;
+}
+
 void ScreenSearch::screen_frame(const Frame& frame) {
-  const size_t width = static_cast<size_t>(store_.steps()) * kStepDims;
-  const int32_t per_panel = panel_groups(store_.steps());
-  hits_.resize(static_cast<size_t>(kMaxTileY) * static_cast<size_t>(per_panel) * kGroup);
+  const int32_t per_panel = kernels_.panel_groups(store_.steps());
+  const size_t tile = static_cast<size_t>(kernels_.tile_y);
+  hits_.resize(tile * static_cast<size_t>(per_panel) * kGroup);
   for (const uint32_t y : active_) threshold_[y] = integer_threshold(y);
   const int32_t groups = frame.groups();
   const bool crowd = store_.neighbours() && active_.size() >= kCrowd;
@@ -216,6 +222,7 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   }
   // The first columns of all, seen without a threshold, come in small portions. So do the
   // next of a frame of neighbours, to see whether its codes tell these y's anything.
+  const int8_t* const codes = codes_of_active();
   const int32_t judged = crowd ? (warm_ ? kPortion : 2 * kPortion) : 0;
   int32_t portion = warm_ && !crowd ? per_panel : kPortion;
   for (int32_t g = 0; g < groups;) {
@@ -225,16 +232,13 @@ void ScreenSearch::screen_frame(const Frame& frame) {
     if (!store_.neighbours())
       seen_ = static_cast<double>(columns_seen_) / static_cast<double>(store_.columns());
     int64_t taken = 0;
-    for (size_t a = 0; a < active_.size(); a += kMaxTileY) {
-      const int n_y = static_cast<int>(std::min<size_t>(kMaxTileY, active_.size() - a));
-      const int8_t* codes[kMaxTileY];
+    for (size_t a = 0; a < active_.size(); a += tile) {
+      const int n_y = static_cast<int>(std::min(tile, active_.size() - a));
       int32_t threshold[kMaxTileY];
-      for (int j = 0; j < n_y; ++j) {
-        const uint32_t y = active_[a + static_cast<size_t>(j)];
-        codes[j] = code_.data() + y * width;
-        threshold[j] = threshold_[y];
-      }
-      const int n_hits = kernels_.screen(panel, codes, threshold, n_y, hits_.data());
+      for (int j = 0; j < n_y; ++j) threshold[j] = threshold_[active_[a + static_cast<size_t>(j)]];
+      const int8_t* const tile_codes =
+          codes + static_cast<int64_t>(a) * code_stride(store_.steps());
+      const int n_hits = kernels_.screen(panel, tile_codes, threshold, n_y, hits_.data());
       if (n_hits != 0) taken += take_hits(hits_.data(), n_hits, active_.data() + a, first * kGroup);
     }
     g += panel.groups;

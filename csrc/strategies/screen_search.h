@@ -81,6 +81,9 @@ class ScreenSearch {
   struct View {
     double base, unit, error;
   };
+  struct alignas(64) CacheLine {
+    int8_t codes[64] = {};
+  };
   // What an exact cosine must reach for the list: `ties` where its head may be small
   // enough to win a tie with the list's level, `beyond` where it cannot be.
   struct Bar {
@@ -99,6 +102,7 @@ class ScreenSearch {
   void compute_bases();
   void visit_nearest();
   void visit(size_t frame, const std::vector<uint32_t>& ys);
+  const int8_t* codes_of_active();
   void screen_frame(const Frame& frame);
   void evaluate_frame(const Frame& frame);
   void evaluate_rest(const Frame& frame, int32_t group);
@@ -120,7 +124,8 @@ class ScreenSearch {
   int flood_ = 0;      // frames of neighbours to evaluate without asking their codes
   bool warm_ = false;  // thresholds were raised by a first look
   std::vector<double> direction_, rotated_, scratch_;
-  std::vector<int8_t> code_;
+  std::vector<CacheLine> code_;         // of the tile's y's, code_stride() apart
+  std::vector<CacheLine> active_code_;  // of those that a frame serves, if not all
   std::vector<Query> query_;
   std::vector<View> view_;
   std::vector<double> base_;       // [frame][y]: rotated direction . centre

@@ -20,7 +20,7 @@ struct ScreenCase {
   int32_t groups, steps;
   Offset<uint8_t> x;
   Offset<int32_t> bias;
-  std::vector<Offset<int8_t>> y;
+  Offset<int8_t> y;
   std::vector<std::vector<int64_t>> score;  // [y][column], without the bias
 
   ScreenCase(const Kernels& kernels, int64_t dims, int32_t n_groups, Codes codes, size_t offset,
@@ -30,7 +30,8 @@ struct ScreenCase {
         groups(n_groups),
         steps(static_cast<int32_t>((dims + 3) / 4)),
         x(int64_t{n_groups} * steps * 64, offset),
-        bias(int64_t{n_groups} * kGroup, offset % 4) {
+        bias(int64_t{n_groups} * kGroup, offset % 4),
+        y(kernels.tile_y * code_stride(steps), offset) {
     for (uint8_t& c : x.all) {
       const bool high = codes == Codes::kLargest || (codes == Codes::kMixed && rng() % 2);
       const int top = 2 * k.x_max;
@@ -39,15 +40,13 @@ struct ScreenCase {
                                                                    : 0);
     }
     for (int64_t c = 0; c < int64_t{groups} * kGroup; ++c)
-      bias[c] = rng() % 9 == 0 ? kDeadBias : static_cast<int32_t>(rng() % 3) * 1000 - 1000;
-    for (size_t j = 0; j < kMaxTileY; ++j) {
-      y.emplace_back(int64_t{steps} * kStepDims, (offset + j) % 5);
-      for (int64_t i = 0; i < d; ++i) y[j][i] = y_code(codes, rng);
-    }
-    for (Offset<int8_t>& code : y) {
+      bias[c] = rng() % 9 == 0 ? kDeadBias : -1000 * static_cast<int32_t>(rng() % 3);
+    for (int j = 0; j < k.tile_y; ++j) {
+      int8_t* const code = y.data() + j * code_stride(steps);
+      for (int64_t i = 0; i < d; ++i) code[i] = y_code(codes, rng);
       score.emplace_back(static_cast<size_t>(groups) * kGroup);
       for (int64_t c = 0; c < int64_t{groups} * kGroup; ++c)
-        for (int64_t i = 0; i < int64_t{steps} * kStepDims; ++i)
+        for (int64_t i = 0; i < d; ++i)
           score.back()[static_cast<size_t>(c)] += code[i] * int64_t{x_code(c, i)};
     }
   }
@@ -69,10 +68,8 @@ struct ScreenCase {
     constexpr int32_t kGuard = 0x5A5A5A5A;
     const size_t room = static_cast<size_t>(n_y) * static_cast<size_t>(groups) * kGroup;
     std::vector<Hit> hits(room + 1, Hit{0xFFFF, 0xFFFF, kGuard});
-    const int8_t* codes[kMaxTileY];
-    for (int j = 0; j < n_y; ++j) codes[j] = y[static_cast<size_t>(j)].data();
     const ScreenPanel panel{x.data(), bias.data(), groups, steps};
-    const int n = k.screen(panel, codes, threshold, n_y, hits.data());
+    const int n = k.screen(panel, y.data(), threshold, n_y, hits.data());
     const std::string where = std::string(what) + " " + simd_name(k.level) +
                               " d=" + std::to_string(d) + " groups=" + std::to_string(groups) +
                               " n_y=" + std::to_string(n_y);
@@ -114,6 +111,14 @@ struct ScreenCase {
   }
 };
 
+// Those that a kernel may treat apart.
+std::vector<int> tile_sizes(const Kernels& k) {
+  std::vector<int> sizes;
+  for (const int n_y : {1, 2, 3, 4, 5, 6, 15, 16, 17, 31, 32})
+    if (n_y <= k.tile_y) sizes.push_back(n_y);
+  return sizes;
+}
+
 void test_hits(const Kernels& k, std::mt19937_64& rng) {
   const std::vector<int32_t> group_counts =
       kReduced ? std::vector<int32_t>{1, 3, 4, 7, 33}
@@ -122,14 +127,14 @@ void test_hits(const Kernels& k, std::mt19937_64& rng) {
     for (const int32_t groups : group_counts) {
       if (kReduced && d > 300 && groups > 8) continue;
       ScreenCase random(k, d, groups, Codes::kRandom, rng() % 67, rng);
-      for (int n_y = 1; n_y <= kMaxTileY; ++n_y) random.check_thresholds(n_y, rng);
+      for (const int n_y : tile_sizes(k)) random.check_thresholds(n_y, rng);
     }
   // Sums as large as codes allow must not wrap in any narrower register.
   for (const int64_t d : {1, 4, 5, 16, 17, 63, 100, 1024})
     for (const Codes codes : {Codes::kLargest, Codes::kSmallest, Codes::kMixed})
       for (const int32_t groups : {1, 2, 5}) {
         ScreenCase extreme(k, d, groups, codes, rng() % 67, rng);
-        for (const int n_y : {1, 2, 3, 5, 6}) extreme.check_thresholds(n_y, rng);
+        for (const int n_y : tile_sizes(k)) extreme.check_thresholds(n_y, rng);
       }
 }
 
@@ -140,8 +145,8 @@ void test_dead_columns(const Kernels& k, std::mt19937_64& rng) {
     ScreenCase wide(k, d, 2, codes, 1, rng);
     for (int64_t c = 0; c < 2 * kGroup; ++c) wide.bias[c] = c % 3 ? kDeadBias : 0;
     for (const int32_t threshold : {-kScoreLimit, kScoreLimit}) {
-      const std::vector<int32_t> all(kMaxTileY, threshold);
-      for (const int n_y : {1, 5, 6}) wide.check(n_y, all.data(), "dead columns");
+      const std::vector<int32_t> all(static_cast<size_t>(k.tile_y), threshold);
+      for (const int n_y : tile_sizes(k)) wide.check(n_y, all.data(), "dead columns");
     }
   }
 }
