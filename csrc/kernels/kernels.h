@@ -38,6 +38,13 @@ struct Hit {
 constexpr int32_t kDeadBias = -(1 << 30);  // a column that can never hit
 constexpr int32_t kScoreLimit = 1 << 28;   // |sum of code products| and |threshold| stay below
 
+constexpr int kFloatLanes = 32;
+
+// A product and d / kFloatLanes sums are rounded to float; one more for rounding above.
+constexpr double float_dot_error(int64_t d) {
+  return static_cast<double>(d / kFloatLanes + 3) * 0x1p-24 * 1.01;
+}
+
 struct Kernels {
   Simd level;
   int x_max;        // x codes: -x_max..x_max, stored with x_max added
@@ -55,6 +62,11 @@ struct Kernels {
   // each element is (row[i] / max_abs) / inner first.
   double (*cosine_f32)(const double* y, const float* row, double max_abs, double inner, int64_t d);
   double (*cosine_f64)(const double* y, const double* row, double max_abs, double inner, int64_t d);
+
+  // Sum of y[i] * row[i] in kFloatLanes running sums of floats: within float_dot_error(d) of
+  // the real one, in units of sum |y_i row_i|, if that is below 2^120 and no product that
+  // matters underflows. The same bits on every instruction set.
+  double (*float_dot)(const float* y, const float* row, int64_t d);
 
   // out[j * kGroup + i] = ordered_dot(y[j], x_i) for kGroup directions kept as
   // x[k * kGroup + i]; bit i of mask[j] is set where that is >= threshold[j] (a NaN is

@@ -11,6 +11,14 @@
 
 namespace gtn {
 
+inline void prefetch_row(const Problem& problem, uint32_t row) {
+  const MatrixView& x = problem.x;
+  __builtin_prefetch(&problem.x_scale[row]);
+  const char* p = x.row(row);
+  const int64_t size = x.cols * x.item_bytes();
+  for (int64_t b = 0; b < std::min<int64_t>(size, 512); b += 64) __builtin_prefetch(p + b);
+}
+
 class RowExact final : public Exact {
  public:
   RowExact(const Problem& problem, const FreeItems& items, const Kernels& kernels,
@@ -28,14 +36,7 @@ class RowExact final : public Exact {
                : kernels_.cosine_f64(y_, x.row_f64(row), scale.max_abs, scale.inner, x.cols);
   }
 
-  void prefetch(uint32_t item) override {
-    const MatrixView& x = problem_.x;
-    const uint32_t row = row_of(item);
-    __builtin_prefetch(&problem_.x_scale[row]);
-    const char* p = x.row(row);
-    const int64_t size = x.cols * x.item_bytes();
-    for (int64_t b = 0; b < std::min<int64_t>(size, 512); b += 64) __builtin_prefetch(p + b);
-  }
+  void prefetch(uint32_t item) override { prefetch_row(problem_, row_of(item)); }
 
   uint32_t head(uint32_t item) const override { return items_.head(item); }
 

@@ -34,7 +34,7 @@ ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team,
       store_(problem, items, kernels(), scratch),
       items_free_(items.count()) {
   for (int t = 0; t < team.size(); ++t)
-    searches_.emplace_back(problem, items, store_, kernels(), team);
+    searches_.emplace_back(problem, items, store_, kernels(), team, out_of_core);
 }
 
 void ScreenBlocks::refresh() {
@@ -111,6 +111,7 @@ void ScreenBlocks::report_counters(Report& report) const {
   report.add("pairs_screened", static_cast<double>(total.screened));
   report.add("pairs_skipped", static_cast<double>(total.skipped));
   report.add("survivors", static_cast<double>(total.survivors));
+  report.add("pairs_estimated", static_cast<double>(total.estimated));
   report.add("pairs_rescored", static_cast<double>(total.rescored));
 }
 

@@ -10,7 +10,7 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kEvenFrame = 2048;      // columns a frame where X is spread evenly
+constexpr int64_t kEvenFrame = 4096;      // columns a frame where X is spread evenly
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kNarrowFrame = 2048;    // where they cannot be told apart
 constexpr int64_t kSample = 2048;         // x's the decision looks at

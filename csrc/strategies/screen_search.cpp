@@ -14,8 +14,21 @@ constexpr size_t kCrowd = 4;        // y's that make exact directions worth maki
 constexpr int64_t kFloodShare = 4;  // 1 / kFloodShare of the pairs come through: too many
 constexpr int kFloodFrames = 8;     // neighbours of such a frame, that are not asked
 constexpr int32_t kSampleGroups = 8;
+constexpr size_t kPending = 64;  // rows on their way to the cache
 
 }  // namespace
+
+ScreenSearch::ScreenSearch(const Problem& problem, const FreeItems& items, const ScreenStore& store,
+                           const Kernels& kernels, const Team& team, bool out_of_core)
+    : problem_(problem),
+      items_(items),
+      store_(store),
+      kernels_(kernels),
+      team_(team),
+      near_(!out_of_core),
+      // One more rounding: of y's direction to float.
+      estimate_error_(problem.x.dtype == DType::kFloat32 ? float_dot_error(store.dims()) + 0x1.1p-24
+                                                         : 0.0) {}
 
 void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   n_ = end - begin;
@@ -23,6 +36,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
   direction_.resize(n_ * d);
   rotated_.resize(n_ * d);
+  direction_f32_.resize(n_ * d);
   scratch_.resize(d);
   code_.assign(n_ * lines, CacheLine{});
   query_.resize(n_);
@@ -33,6 +47,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   for (size_t i = 0; i < n_; ++i) {
     const uint32_t row = problem_.y_by_norm[lists.y_rank[begin + i]];
     row_direction(problem_.y, row, problem_.y_scale[row], direction_.data() + i * d);
+    std::copy_n(direction(i), d, direction_f32_.data() + i * d);
     double* v = rotated_.data() + i * d;
     std::copy_n(direction_.data() + i * d, d, v);
     store_.rotation().apply(v, scratch_.data());
@@ -67,7 +82,6 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
   seen_ = 1.0;
   if (store_.neighbours()) visit_nearest();
   for (size_t f = 0; f < store_.frames().size(); ++f) {
-    team_.check();
     visit(f, all_);
     warm_ = true;
   }
@@ -226,6 +240,7 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   const int32_t judged = crowd ? (warm_ ? kPortion : 2 * kPortion) : 0;
   int32_t portion = warm_ && !crowd ? per_panel : kPortion;
   for (int32_t g = 0; g < groups;) {
+    team_.check();
     const int64_t first = frame.first_group + g;
     const ScreenPanel panel = store_.panel(first, std::min(portion, groups - g));
     columns_seen_ += int64_t{panel.groups} * kGroup;
@@ -239,8 +254,10 @@ void ScreenSearch::screen_frame(const Frame& frame) {
       const int8_t* const tile_codes =
           codes + static_cast<int64_t>(a) * code_stride(store_.steps());
       const int n_hits = kernels_.screen(panel, tile_codes, threshold, n_y, hits_.data());
-      if (n_hits != 0) taken += take_hits(hits_.data(), n_hits, active_.data() + a, first * kGroup);
+      if (n_hits != 0) take_hits(hits_.data(), n_hits, active_.data() + a, first * kGroup);
+      if (pending_.size() >= kPending) taken += take_pending();
     }
+    taken += take_pending();
     g += panel.groups;
     const int64_t pairs = static_cast<int64_t>(active_.size()) * panel.groups * kGroup;
     if (g == judged && taken > pairs / kFloodShare) {
@@ -252,26 +269,63 @@ void ScreenSearch::screen_frame(const Frame& frame) {
   }
 }
 
-// Returns how many of the hits the lists took.
-int ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column) {
+// Sets aside what its list may take, and sends for the rows. A y comes once a panel, so
+// none misses a threshold that its own hits would have raised.
+void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column) {
   counters.survivors += n;
-  int taken = 0;
   for (int h = 0; h < n; ++h) {
     const uint32_t y = tile_y[hits[h].y];
     const View& view = view_[y];
     const double value =
         view.base + view.unit * static_cast<double>(hits[h].score - query_[y].offset);
-    Shortlist& list = shortlist_[y];
-    if (value + view.error < list.threshold()) continue;
+    if (value + view.error < shortlist_[y].threshold()) continue;
+    const uint32_t item = store_.item_at(first_column + hits[h].x);
+    const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+    if (near_) prefetch_row(problem_, row);
+    pending_.push_back({y, item, row, value});
+  }
+}
+
+// Returns how many the codes could not keep from the lists.
+int64_t ScreenSearch::take_pending() {
+  int64_t taken = 0;
+  for (const Pending& p : pending_) {
+    Shortlist& list = shortlist_[p.y];
+    double value = p.value, error = view_[p.y].error;
+    if (value + error < list.threshold()) continue;
     ++taken;
-    list.add(value + view.error, value - view.error, store_.item_at(first_column + hits[h].x));
+    if (near_ && estimate(p, &value)) {
+      ++counters.estimated;
+      error = estimate_error_ + store_.slack();
+      if (value + error < list.threshold()) continue;
+    }
+    list.add(value + error, value - error, p.item);
     if (list.full()) {
-      RowExact values = exact(direction(y));
+      RowExact values = exact(direction(p.y));
       list.shrink(values, seen_);
-      threshold_[y] = integer_threshold(y);
+      threshold_[p.y] = integer_threshold(p.y);
     }
   }
+  pending_.clear();
   return taken;
+}
+
+// The cosine from the row itself, but in float, and scaled after the sum. False where
+// magnitudes might leave float's range.
+bool ScreenSearch::estimate(const Pending& pending, double* cosine) const {
+  const RowScale& scale = problem_.x_scale[pending.row];
+  const int64_t d = store_.dims();
+  double sum = 0.0;
+  if (problem_.x.dtype == DType::kFloat32) {
+    if (!(scale.max_abs > 0x1p-40 && scale.max_abs < 0x1p60)) return false;
+    sum = kernels_.float_dot(direction_f32_.data() + pending.y * static_cast<size_t>(d),
+                             problem_.x.row_f32(pending.row), d);
+  } else {
+    if (!(scale.max_abs > 0x1p-400 && scale.max_abs < 0x1p400)) return false;
+    sum = kernels_.ordered_dot(direction(pending.y), problem_.x.row_f64(pending.row), d);
+  }
+  *cosine = sum / scale.norm();
+  return true;
 }
 
 // A frame whose codes are too coarse for these y's, from group g on: the directions are

@@ -44,11 +44,13 @@ struct ScreenCounters {
   int64_t screened = 0;   // pairs scored in low precision
   int64_t skipped = 0;    // pairs ruled out by their frame alone
   int64_t survivors = 0;  // pairs whose bound reached the threshold
+  int64_t estimated = 0;  // of those, evaluated in float
   int64_t rescored = 0;   // pairs evaluated exactly
   void operator+=(const ScreenCounters& other) {
     screened += other.screened;
     skipped += other.skipped;
     survivors += other.survivors;
+    estimated += other.estimated;
     rescored += other.rescored;
   }
 };
@@ -57,8 +59,7 @@ struct ScreenCounters {
 class ScreenSearch {
  public:
   ScreenSearch(const Problem& problem, const FreeItems& items, const ScreenStore& store,
-               const Kernels& kernels, const Team& team)
-      : problem_(problem), items_(items), store_(store), kernels_(kernels), team_(team) {}
+               const Kernels& kernels, const Team& team, bool out_of_core);
 
   // Fills lists [begin, end). `wanted` candidates a y at least, unless fewer reach
   // the floor, below which a list need not be complete; `certain` of them evaluated and in
@@ -83,6 +84,12 @@ class ScreenSearch {
   };
   struct alignas(64) CacheLine {
     int8_t codes[64] = {};
+  };
+  // A survivor: the codes' value of y's cosine with x's row. It waits for its row to
+  // arrive in the cache.
+  struct Pending {
+    uint32_t y, item, row;
+    double value;
   };
   // What an exact cosine must reach for the list: `ties` where its head may be small
   // enough to win a tie with the list's level, `beyond` where it cannot be.
@@ -110,13 +117,17 @@ class ScreenSearch {
                       uint32_t least_head);
   void set_bar(size_t y);
   int32_t integer_threshold(size_t y) const;
-  int take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column);
+  void take_hits(const Hit* hits, int n, const uint32_t* tile_y, int64_t first_column);
+  int64_t take_pending();
+  bool estimate(const Pending& pending, double* cosine) const;
 
   const Problem& problem_;
   const FreeItems& items_;
   const ScreenStore& store_;
   const Kernels& kernels_;
   const Team& team_;
+  const bool near_;  // rows of X are at hand: estimate survivors
+  const double estimate_error_;
 
   size_t n_ = 0;  // y's in the tile
   int64_t columns_seen_ = 0;
@@ -136,6 +147,8 @@ class ScreenSearch {
   std::vector<Bar> bar_;
   std::vector<uint32_t> all_, active_;
   std::vector<Hit> hits_;
+  std::vector<float> direction_f32_;
+  std::vector<Pending> pending_;
 };
 
 }  // namespace gtn

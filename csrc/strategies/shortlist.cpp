@@ -7,7 +7,7 @@
 namespace gtn {
 namespace {
 
-constexpr size_t kFirstFull = 8;      // entries before the first look at the threshold
+constexpr size_t kMoreEntries = 1;    // between two looks at the threshold, at least
 constexpr size_t kMostEntries = 320;  // that bounds alone may leave
 
 // Complete for all cosines greater than this one.
@@ -44,7 +44,7 @@ void deepen(Exact& exact, Candidate* list, ListState& state) {
 void Shortlist::reset(int wanted, double floor) {
   entries_.clear();
   wanted_ = static_cast<size_t>(wanted);
-  full_ = std::max(kFirstFull, 2 * wanted_);
+  full_ = kMoreEntries;
   level_ = Level{floor, kNoRank};
 }
 
@@ -90,7 +90,7 @@ void Shortlist::keep_best(size_t n) {
 void Shortlist::shrink(Exact& exact, double seen) {
   if (all_exact()) {
     keep_best(wanted_);
-    full_ = 2 * entries_.size() + kFirstFull;
+    full_ = 2 * entries_.size() + kMoreEntries;
     return;
   }
   const double rank = std::ceil(seen * static_cast<double>(wanted_));
@@ -99,7 +99,7 @@ void Shortlist::shrink(Exact& exact, double seen) {
     evaluate(exact);
     keep_best(wanted_);
   }
-  full_ = entries_.size() + entries_.size() / 2 + kFirstFull;
+  full_ = entries_.size() + entries_.size() / 4 + kMoreEntries;
 }
 
 ListState Shortlist::finish(Exact& exact, int least, int most, Candidate* out) {
