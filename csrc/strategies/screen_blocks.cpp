@@ -16,7 +16,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int kTile = 768;                  // y's a thread searches at once
+constexpr int kTile = 384;                  // y's a thread searches at once
 constexpr int64_t kFlood = 90;              // survivors a y that are worth a closer look
 constexpr int kFloods = 4;                  // blocks in a row
 constexpr double kCompactShare = 0.05;      // of the columns dead

@@ -16,7 +16,7 @@
 namespace gtn {
 
 constexpr int kScreenPilot = 256;     // y's of the first block
-constexpr int kScreenListLength = 3;  // candidates wanted a y
+constexpr int kScreenListLength = 4;  // candidates wanted a y
 constexpr int kScreenLongestList = 160;
 
 class ScreenBlocks {

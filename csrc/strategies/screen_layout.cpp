@@ -310,6 +310,7 @@ Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, b
   } else {
     if (in_runs) sort_by_row(points, problem, items);
     spread_out(points, in_runs ? kRun : 1);
+    layout.one_center = !in_runs;
     for (int64_t begin = 0; begin < n; begin += kEvenFrame) layout.frame_begin.push_back(begin);
   }
   layout.frame_begin.push_back(n);

@@ -149,10 +149,15 @@ void ScreenSearch::compute_bases() {
   const size_t frames = store_.frames().size();
   const size_t d = static_cast<size_t>(store_.dims());
   base_.resize(frames * n_);
-  for (size_t f = 0; f < frames; ++f)
+  for (size_t f = 0; f < frames; ++f) {
+    if (f > 0 && store_.center(f) == store_.center(f - 1)) {
+      std::copy_n(base_.data() + (f - 1) * n_, n_, base_.data() + f * n_);
+      continue;
+    }
     for (size_t i = 0; i < n_; ++i)
       base_[f * n_ + i] =
           kernels_.ordered_dot(rotated_.data() + i * d, store_.center(f), store_.dims());
+  }
 }
 
 // Looking first where the best is likely raises the thresholds for all the rest. Among

@@ -17,6 +17,8 @@ constexpr double kEps = 0x1p-53;
 // be told apart by codes: it is evaluated exactly.
 constexpr double kNarrow = 64.0;
 
+constexpr size_t kMeanSample = 4096;  // columns that the one centre of all is the mean of
+
 }  // namespace
 
 ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
@@ -64,6 +66,7 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     if (packed.size() == first) continue;
     Frame frame;
     frame.first_group = groups;
+    frame.center = layout.one_center ? 0 : static_cast<int32_t>(frames_.size());
     frame.columns = static_cast<int32_t>(packed.size() - first);
     groups += frame.groups();
     frames_.push_back(frame);
@@ -81,13 +84,20 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     exact_at_.resize(static_cast<size_t>(groups));
     least_head_.resize(static_cast<size_t>(groups));
   }
-  centers_.assign(frames_.size() * static_cast<size_t>(d_), 0.0);
+  one_center_ = layout.one_center;
+  if (one_center_) {
+    find_mean(packed);
+    centers_ = mean_;
+  } else {
+    centers_.assign(frames_.size() * static_cast<size_t>(d_), 0.0);
+  }
   std::vector<Scratch> scratch(static_cast<size_t>(team.size()));
   team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {
     pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
                scratch[static_cast<size_t>(thread)]);
   });
   store_directions(team);
+  if (one_center_) return;
   mean_.assign(static_cast<size_t>(d_), 0.0);
   for (size_t f = 0; f < frames_.size(); ++f) {
     const double share = frames_[f].columns / static_cast<double>(columns_);
@@ -152,6 +162,22 @@ void ScreenStore::sort_by_head(uint32_t* items, size_t n) const {
             [&](uint32_t a, uint32_t b) { return items_.head(a) < items_.head(b); });
 }
 
+void ScreenStore::find_mean(const std::vector<uint32_t>& packed) {
+  const size_t n = std::min(packed.size(), kMeanSample);
+  mean_.assign(static_cast<size_t>(d_), 0.0);
+  std::vector<double> v(mean_.size()), scratch(mean_.size());
+  for (size_t i = 0; i < n; ++i) {
+    rotated_direction(packed[i], v.data(), scratch.data());
+    for (size_t k = 0; k < v.size(); ++k) mean_[k] += v[k] / static_cast<double>(n);
+  }
+}
+
+void ScreenStore::rotated_direction(uint32_t item, double* v, double* scratch) const {
+  const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+  row_direction(problem_.x, row, problem_.x_scale[row], v);
+  rotation_.apply(v, scratch);
+}
+
 void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   Frame& frame = frames_[f];
   const size_t d = static_cast<size_t>(d_);
@@ -159,17 +185,17 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   scratch.v.resize(n * d);
   scratch.rotated.resize(d);
   scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
-  double* center = centers_.data() + f * d;
+  double* center = centers_.data() + static_cast<size_t>(frame.center) * d;
   for (size_t i = 0; i < n; ++i) {
     if (i + 4 < n)
       __builtin_prefetch(&problem_.x_scale[problem_.x_by_norm[items_.any_rank(items[i + 4])]]);
-    const uint32_t row = problem_.x_by_norm[items_.any_rank(items[i])];
     double* v = scratch.v.data() + i * d;
-    row_direction(problem_.x, row, problem_.x_scale[row], v);
-    rotation_.apply(v, scratch.rotated.data());
-    for (size_t k = 0; k < d; ++k) center[k] += v[k];
+    rotated_direction(items[i], v, scratch.rotated.data());
+    if (!one_center_)
+      for (size_t k = 0; k < d; ++k) center[k] += v[k];
   }
-  for (size_t k = 0; k < d; ++k) center[k] /= static_cast<double>(n);
+  if (!one_center_)
+    for (size_t k = 0; k < d; ++k) center[k] /= static_cast<double>(n);
   double largest = 0.0, radius2 = 0.0;
   for (size_t i = 0; i < n; ++i) {
     double top = 0.0;
@@ -219,6 +245,20 @@ void ScreenStore::compact(Team& team) {
 void ScreenStore::compact_frame(Frame& frame) {
   const int64_t first = frame.first_group * kGroup;
   int64_t to = first;
+  if (frame.scale != 0.0) {
+    // Any order will do: the last columns fill the gaps.
+    for (int64_t end = first + frame.columns; to < end;) {
+      if (!dead(to))
+        ++to;
+      else if (dead(--end))
+        continue;
+      else
+        move_column(frame, end, to++);
+    }
+    frame.columns = static_cast<int32_t>(to - first);
+    pad(frame);
+    return;
+  }
   for (int64_t from = first; from < first + frame.columns; ++from) {
     if (dead(from)) continue;
     if (from != to) move_column(frame, from, to);
@@ -226,7 +266,6 @@ void ScreenStore::compact_frame(Frame& frame) {
   }
   frame.columns = static_cast<int32_t>(to - first);
   pad(frame);
-  if (frame.scale != 0.0) return;
   for (int64_t column = to; column < first + int64_t{frame.groups()} * kGroup; ++column)
     bar_exact(column);
   note_heads(frame);

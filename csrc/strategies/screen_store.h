@@ -19,6 +19,7 @@ namespace gtn {
 
 struct Frame {
   int64_t first_group = 0;
+  int32_t center = 0;     // which one
   int32_t columns = 0;    // used; the rest of the last group can never hit
   double scale = 0.0;     // 0: narrow, see ScreenStore::exact_group
   double radius = 0.0;    // >= |direction - centre| of every column
@@ -31,6 +32,7 @@ struct Layout {
   std::vector<uint32_t> items;
   std::vector<int64_t> frame_begin;  // frames + 1 offsets into items
   bool neighbours = false;           // frames hold neighbours: most are far from a given y
+  bool one_center = false;           // for all frames: each holds a fair sample
 };
 
 class ScreenStore {
@@ -54,9 +56,10 @@ class ScreenStore {
   bool neighbours() const { return neighbours_; }
   const std::vector<Frame>& frames() const { return frames_; }
   const double* center(size_t frame) const {
-    return centers_.data() + frame * static_cast<size_t>(d_);
+    return centers_.data() + static_cast<size_t>(frames_[frame].center) * static_cast<size_t>(d_);
   }
-  const double* mean() const { return mean_.data(); }  // of all columns when packed
+  // About the mean of all columns when packed.
+  const double* mean() const { return mean_.data(); }
   ScreenPanel panel(int64_t first_group, int32_t groups) const {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
             steps_};
@@ -87,6 +90,8 @@ class ScreenStore {
     std::vector<double> v, rotated;
     std::vector<int8_t> code;
   };
+  void rotated_direction(uint32_t item, double* v, double* scratch) const;
+  void find_mean(const std::vector<uint32_t>& packed);
   void pack_frame(size_t frame, uint32_t* items, Scratch& scratch);
   void sort_by_head(uint32_t* items, size_t n) const;
   void write_column(int64_t column, const int8_t* code);
@@ -109,7 +114,7 @@ class ScreenStore {
   const int64_t d_;
   const int32_t steps_;
   int x_limit_, y_limit_;
-  bool neighbours_ = false;
+  bool neighbours_ = false, one_center_ = false;
   double slack_;
   int64_t columns_ = 0, groups_capacity_ = 0;
   std::vector<Frame> frames_;

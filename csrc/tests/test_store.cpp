@@ -166,6 +166,7 @@ Layout random_layout(int64_t items, std::mt19937_64& rng) {
   for (int64_t at = 0; at < items; at += 1 + static_cast<int64_t>(rng() % 90))
     layout.frame_begin.push_back(at);
   layout.frame_begin.push_back(items);
+  layout.one_center = rng() % 2;
   return layout;
 }
 
