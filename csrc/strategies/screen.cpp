@@ -199,7 +199,7 @@ class ScreenMatcher {
     const int64_t dry = searched_again_ - searched_before_;
     searched_before_ = searched_again_;
     if (options_.block > 0) return;
-    const int64_t largest = (problem_.n_x() - done) / 32;
+    const int64_t largest = (problem_.n_x() - done) / 64;
     if (dry * 10 > n) {
       if (options_.list_length == 0 && wanted_ < kScreenLongestList)
         wanted_ = std::min(kScreenLongestList, 2 * wanted_);

@@ -270,7 +270,7 @@ void ScreenSearch::screen_frame(const Frame& frame) {
       evaluate_rest(frame, g);
       return;
     }
-    if (g >= judged) portion = warm_ ? per_panel : std::min(per_panel, 4 * portion);
+    if (g >= judged) portion = warm_ ? per_panel : std::min(per_panel, 2 * portion);
   }
 }
 
