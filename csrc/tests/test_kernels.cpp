@@ -36,6 +36,30 @@ void test_dot(const Where& w, std::mt19937_64& rng) {
   GTN_CHECK(got == static_cast<double>(sum) / 4096.0, "%s", w.text("exact ordered_dot").c_str());
 }
 
+// The same bits as the plain loop, and within its bound.
+void test_float_dot(const Where& w, std::mt19937_64& rng) {
+  const Values kind = static_cast<Values>(w.kind);
+  Offset<float> a = random_values<float>(w.d, w.offset, kNormal, rng);
+  Offset<float> b = random_values<float>(w.d, w.offset / 2, kind, rng);
+  float lane[kFloatLanes] = {};
+  long double real = 0.0L, size = 0.0L;
+  for (int64_t i = 0; i < w.d; ++i) {
+    lane[i % kFloatLanes] += a[i] * b[i];
+    real += static_cast<long double>(a[i]) * b[i];
+    size += std::abs(static_cast<long double>(a[i]) * b[i]);
+  }
+  double s[8];
+  for (int j = 0; j < 8; ++j)
+    s[j] = (static_cast<double>(lane[j]) + lane[j + 8]) +
+           (static_cast<double>(lane[j + 16]) + lane[j + 24]);
+  const double want = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+  const double got = w.k.float_dot(a.data(), b.data(), w.d);
+  GTN_CHECK(same(got, want), "%s: %.17g, not %.17g", w.text("float_dot").c_str(), got, want);
+  GTN_CHECK(std::abs(got - real) <= float_dot_error(w.d) * size, "%s: off by %g of %g",
+            w.text("float_dot").c_str(), static_cast<double>(std::abs(got - real)),
+            static_cast<double>(size));
+}
+
 template <class T, class Cosine, class Direction, class MaxAbs>
 void test_row(const Where& w, Cosine cosine, Direction direction, MaxAbs max_abs,
               std::mt19937_64& rng) {
@@ -236,6 +260,7 @@ void test_kernels() {
         for (int kind = 0; kind < kValueKinds; ++kind) {
           const Where w{k, d, offset, kind};
           test_dot(w, rng);
+          test_float_dot(w, rng);
           test_row<float>(w, k.cosine_f32, k.direction_f32, k.max_abs_f32, rng);
           test_row<double>(w, k.cosine_f64, k.direction_f64, k.max_abs_f64, rng);
           test_group(w, rng);
