@@ -33,12 +33,11 @@ ScreenSearch::ScreenSearch(const Problem& problem, const FreeItems& items, const
 void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   n_ = end - begin;
   const size_t d = static_cast<size_t>(store_.dims());
-  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
   direction_.resize(n_ * d);
   rotated_.resize(n_ * d);
   direction_f32_.resize(n_ * d);
   scratch_.resize(d);
-  code_.assign(n_ * lines, CacheLine{});
+  code_.assign(n_ * lines(), CacheLine{});
   query_.resize(n_);
   view_.resize(n_);
   bar_.resize(n_);
@@ -56,7 +55,7 @@ void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
     Query& q = query_[i];
     q.scale = largest > 0.0 ? largest / store_.y_limit() : 1.0;
     double square = 0.0;
-    int8_t* code = code_[i * lines].codes;
+    int8_t* code = code_[i * lines()].codes;
     const double rest =
         kernels_.quantise(v, store_.dims(), q.scale, store_.y_limit(), code, &square);
     q.code_norm = std::sqrt(square) * (1.0 + 1e-9);
@@ -118,7 +117,6 @@ void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
   const Frame& frame = store_.frames()[0];
   const ScreenPanel panel =
       store_.panel(frame.first_group, std::min(kSampleGroups, frame.groups()));
-  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
   const size_t tile = static_cast<size_t>(kernels_.tile_y);
   hits_.resize(tile * kSampleGroups * kGroup);
   int32_t threshold[kMaxTileY];
@@ -126,7 +124,8 @@ void ScreenSearch::sample_scores(BlockLists& lists, size_t begin) {
   for (size_t a = 0; a < n_; a += tile) {
     const int n_y = static_cast<int>(std::min(tile, n_ - a));
     double sum[kMaxTileY] = {}, squares[kMaxTileY] = {}, count[kMaxTileY] = {};
-    const int n_hits = kernels_.screen(panel, code_[a * lines].codes, threshold, n_y, hits_.data());
+    const int n_hits =
+        kernels_.screen(panel, code_[a * lines()].codes, threshold, n_y, hits_.data());
     for (int h = 0; h < n_hits; ++h) {
       const Hit& hit = hits_[static_cast<size_t>(h)];
       const double score = hit.score - query_[a + hit.y].offset;
@@ -220,10 +219,9 @@ int32_t ScreenSearch::integer_threshold(size_t y) const {
 
 const int8_t* ScreenSearch::codes_of_active() {
   if (active_.size() == n_) return code_[0].codes;
-  const size_t lines = static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
-  active_code_.resize(active_.size() * lines);
+  active_code_.resize(active_.size() * lines());
   for (size_t a = 0; a < active_.size(); ++a)
-    std::copy_n(&code_[active_[a] * lines], lines, &active_code_[a * lines]);
+    std::copy_n(&code_[active_[a] * lines()], lines(), &active_code_[a * lines()]);
   return active_code_[0].codes;
 }
 

@@ -109,6 +109,10 @@ class ScreenSearch {
   void compute_bases();
   void visit_nearest();
   void visit(size_t frame, const std::vector<uint32_t>& ys);
+  // Cache lines that the codes of a y fill.
+  size_t lines() const {
+    return static_cast<size_t>(code_stride(store_.steps())) / sizeof(CacheLine);
+  }
   const int8_t* codes_of_active();
   void screen_frame(const Frame& frame);
   void evaluate_frame(const Frame& frame);
