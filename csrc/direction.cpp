@@ -60,7 +60,7 @@ std::vector<RowScale> row_scales(const MatrixView& a, const Rows& rows, Team& te
   std::vector<RowScale> scales(static_cast<size_t>(a.rows));
   std::vector<std::vector<double>> scratch(static_cast<size_t>(team.size()));
   for (auto& u : scratch) u.resize(static_cast<size_t>(a.cols));
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 18) / a.cols);
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / a.cols);
   const int64_t n = rows.all() ? a.rows : rows.n;
   team.for_chunks(n, grain, [&](int64_t begin, int64_t end, int thread) {
     double* const u = scratch[static_cast<size_t>(thread)].data();

@@ -11,7 +11,7 @@ std::vector<uint32_t> norm_order(const std::vector<RowScale>& scales, const Rows
                                  Team& team) {
   const int64_t n = rows.all() ? static_cast<int64_t>(scales.size()) : rows.n;
   std::unique_ptr<uint64_t[]> keys = uninitialized<uint64_t>(n);
-  team.for_chunks(n, 1 << 16, [&](int64_t begin, int64_t end, int) {
+  team.for_chunks(n, 1 << 14, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i)
       keys[i] = std::bit_cast<uint64_t>(scales[static_cast<size_t>(rows.row(i))].norm());
   });

@@ -74,7 +74,7 @@ uint64_t* radix_sort_high32(uint64_t* items, uint64_t* other, int64_t n, Team& t
 }
 
 std::vector<uint32_t> stable_order(const uint64_t* keys, int64_t n, Team& team) {
-  constexpr int64_t kGrain = 1 << 16;
+  constexpr int64_t kGrain = 1 << 14;
   const int64_t n_chunks = (n + kGrain - 1) / kGrain;
   std::vector<uint64_t> low(static_cast<size_t>(n_chunks)), high(static_cast<size_t>(n_chunks));
   team.for_chunks(n, kGrain, [&](int64_t begin, int64_t end, int) {

@@ -10,12 +10,30 @@ namespace gtn {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
+constexpr int64_t kGrainValues = 1 << 16;  // where rows are read
 
 uint64_t mix(uint64_t h) {
   h ^= h >> 32;
   h *= 0xD6E8FEB86659FD93;
   h ^= h >> 32;
   return h;
+}
+
+// Of a direction, -0.0 like +0.0. Several chains side by side: one alone would wait for
+// its multiplications.
+uint32_t hash_of(const std::vector<double>& u) {
+  constexpr size_t kChains = 4;
+  uint64_t h[kChains] = {};
+  const auto take = [&](size_t chain, double v) {
+    h[chain] = mix(h[chain] + 0x9E3779B97F4A7C15 + std::bit_cast<uint64_t>(v + 0.0));
+  };
+  size_t i = 0;
+  for (; i + kChains <= u.size(); i += kChains)
+    for (size_t c = 0; c < kChains; ++c) take(c, u[i + c]);
+  for (size_t c = 0; i + c < u.size(); ++c) take(c, u[i + c]);
+  uint64_t all = 0;
+  for (const uint64_t chain : h) all = mix(all + chain);
+  return static_cast<uint32_t>(all >> 16);
 }
 
 class Builder {
@@ -47,14 +65,13 @@ class Builder {
       takes_part.resize(hash.size());
       for (const uint32_t row : by_norm) takes_part[row] = 1;
     }
-    team_.for_chunks(problem_.x.rows, kGrain, [&](int64_t begin, int64_t end, int) {
+    const int64_t grain = std::max<int64_t>(1, kGrainValues / problem_.x.cols);
+    team_.for_chunks(problem_.x.rows, grain, [&](int64_t begin, int64_t end, int) {
       std::vector<double> u(static_cast<size_t>(problem_.x.cols));
       for (int64_t row = begin; row < end; ++row) {
         if (!takes_part.empty() && !takes_part[static_cast<size_t>(row)]) continue;
         row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], u.data());
-        uint64_t h = 0;
-        for (double v : u) h = mix(h + 0x9E3779B97F4A7C15 + std::bit_cast<uint64_t>(v + 0.0));
-        hash[static_cast<size_t>(row)] = static_cast<uint32_t>(h >> 16);
+        hash[static_cast<size_t>(row)] = hash_of(u);
       }
     });
     team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {

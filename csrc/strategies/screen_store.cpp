@@ -17,7 +17,7 @@ constexpr double kEps = 0x1p-53;
 // be told apart by codes: it is evaluated exactly.
 constexpr double kNarrow = 64.0;
 
-constexpr size_t kMeanSample = 4096;  // columns that the one centre of all is the mean of
+constexpr size_t kMeanSample = 1024;  // columns that the one centre of all is the mean of
 
 }  // namespace
 
