@@ -3,10 +3,12 @@
     python -m benchmarks.measure_thresholds            prints the table and how well it fits
     python -m benchmarks.measure_thresholds --write    writes gtn_fast/_thresholds.py as well
 
-About four minutes on an idle machine. Strategies are timed against one another over d
+About six minutes on an idle machine. Strategies are timed against one another over d
 and n, the best of three runs each (what others did to the machine is not theirs);
-constants are fitted to relative errors. Bytes are not measured here but kept: the tests
-compare them with peaks of memory.
+constants are fitted to relative errors. The screen is timed at a second instruction set
+too, in a process of its own: one kernel alone cannot tell what a pair costs in it from
+what it costs beside it. Bytes are not measured here but kept: the tests compare them with
+peaks of memory.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import datetime
 import json
 import math
 import os
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,22 +30,28 @@ import numpy as np
 
 import gtn_fast
 from benchmarks import machine, workloads
-from gtn_fast import _thresholds, planner
+from gtn_fast import _calibration, _thresholds, planner
 from gtn_fast.backends import native
 
 TARGET = Path(__file__).absolute().parent.parent / "gtn_fast" / "_thresholds.py"
-RATE_DIMS = (1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1024)
+DIMS = (1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1024)
 SMALL, MIDDLE = (20_000, 40_000), (25_000, 100_000)
 TREE_SIZES = {
     **dict.fromkeys((2, 3, 4, 5, 6, 8), (100_000, 400_000)),
     **dict.fromkeys((10, 12, 16), MIDDLE),
 }
 SCREEN_SIZES = {
-    **dict.fromkeys((8, 16, 32, 64, 100, 128), MIDDLE),
-    **dict.fromkeys((256, 512), SMALL),
+    **dict.fromkeys((4, 8, 16, 32, 64, 100, 128), (5000, *MIDDLE)),
+    **dict.fromkeys((256, 512), (5000, *SMALL)),
 }
+SECOND_LEVEL = "avx2"
 LINEAR_N = 500_000
-CROWDED = (("orthant", 100_000, 4), ("orthant", 100_000, 6), ("orthant", 50_000, 8))
+CROWDED = (
+    ("orthant", 100_000, 4),
+    ("orthant", 200_000, 5),
+    ("orthant", 100_000, 6),
+    ("orthant", 50_000, 8),
+)
 DECAYING = (("mnist", 60_000, 64), ("fashion", 60_000, 100), ("mnist", 60_000, 128))
 TEAMS = (("tree", 400_000, 5), ("screen", 100_000, 100))
 
@@ -66,14 +76,20 @@ def timed(name: str, n: int, d: int, method: str, **options: Any) -> float:
 # ------------------------------------------------------------------ the constants
 
 
-def measure_rates() -> tuple[dict[int, float], dict[int, float]]:
-    """Seconds of a screened pair and of an exact cosine by dimension, as calibrate sees them."""
-    pairs, cosines = {}, {}
-    for d in RATE_DIMS:
-        rates = [native.module().calibrate(d) for _ in range(3)]
-        pairs[d] = 1 / max(rate["pairs_per_s"] for rate in rates)
-        cosines[d] = 1 / max(rate["cosines_per_s"] for rate in rates)
-    return pairs, cosines
+def measure_kernel() -> dict[int, float]:
+    """Seconds of a screened pair by dimension."""
+    rate = native.module().screening_rate
+    return {d: 1 / max(rate(d) for _ in range(3)) for d in DIMS}
+
+
+def measure_trials() -> dict[str, dict[int, float]]:
+    """Seconds of the trials that speeds are measured by: by strategy and dimension."""
+    dims = {"ray": (1,), "circle": (2,), "tree": tuple(TREE_SIZES), "screen": DIMS}
+    trial = _calibration.trial
+    return {
+        strategy: {d: min(trial(strategy, d) for _ in range(3)) for d in dims[strategy]}
+        for strategy in _calibration.TRIAL_ROWS
+    }
 
 
 def measure_tree() -> dict[int, tuple[float, float]]:
@@ -86,23 +102,40 @@ def measure_tree() -> dict[int, tuple[float, float]]:
     return table
 
 
-def measure_screen(kernel: dict[int, float]) -> tuple[float, float, float]:
-    """Load on the kernel, seconds for one row of Y, for one value of X or Y."""
+def measure_screen(trials: dict[int, float]) -> tuple[float, float, float, float]:
+    """Load on the kernel; seconds for one pair beside it, one row of Y, one value of X or Y."""
     from scipy.optimize import nnls
 
     rows, times = [], []
+    own = native.instructions()
+    for level in {own, SECOND_LEVEL if SECOND_LEVEL in native.module().simd_levels() else own}:
+        for d, n, took, pair, trial in screen_times(level):
+            slower = trial / _calibration.by_dimension(trials, d)
+            pairs = 0.5 * n * n
+            rows.append([pairs * pair, pairs * slower, n * slower, 2.0 * n * d * slower])
+            times.append(took)
+    weights = 1 / np.array(times)
+    fitted, misfit = nnls(np.array(rows) * weights[:, None], np.ones(len(times)))
+    print(f"screen fits to {misfit / math.sqrt(len(times)):.0%}", file=sys.stderr)
+    load, per_pair, per_row, per_value = (float(value) for value in fitted)
+    return load, per_pair, per_row, per_value
+
+
+def screen_times(level: str) -> list[tuple[int, int, float, float, float]]:
+    """At an instruction set: d, n, seconds of a screen, of a pair in its kernel, of a trial."""
+    command = [sys.executable, "-m", "benchmarks.measure_thresholds", "--screens"]
+    environment = {**os.environ, "GTN_FAST_SIMD": level}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return [tuple(row) for row in json.loads(done.stdout)]
+
+
+def own_screen_times() -> Iterator[tuple[int, int, float, float, float]]:
+    """The rows of screen_times() for this process."""
+    kernel, trials = measure_kernel(), measure_trials()["screen"]
     for d, sizes in SCREEN_SIZES.items():
         for n in sizes:
-            times.append(timed("gaussian", n, d, "screen"))
-            rows.append([0.5 * n * n * kernel_at(kernel, d), n, 2.0 * n * d])
-    weights = 1 / np.array(times)
-    fitted = nnls(np.array(rows) * weights[:, None], np.ones(len(times)))[0]
-    load, per_row, per_value = (float(value) for value in fitted)
-    return load, per_row, per_value
-
-
-def kernel_at(table: dict[int, float], d: int) -> float:
-    return planner.by_dimension(table, d)
+            took = timed("gaussian", n, d, "screen")
+            yield d, n, took, *(_calibration.by_dimension(of, d) for of in (kernel, trials))
 
 
 def measure_exponent(cases: Sequence[tuple[str, int, int]], method: str, which: str) -> float:
@@ -148,13 +181,13 @@ def measure_all(threads: int) -> dict[str, Any]:
     seconds(workloads.make("gaussian", 1000, 1000, 3), "tree")  # warm up
     now = datetime.datetime.now(datetime.timezone.utc)
     about = machine.describe()
-    kernel, cosine = measure_rates()
+    kernel, trials = measure_kernel(), measure_trials()
     per_row = {
         method: timed("gaussian", LINEAR_N, d, method, threads=threads) / (2 * LINEAR_N)
         for method, d in (("ray", 1), ("circle", 2), ("rank", 1))
     }
     tree = measure_tree()
-    load, screen_row, screen_value = measure_screen(kernel)
+    load, screen_pair, screen_row, screen_value = measure_screen(trials["screen"])
     reference_value, reference_row = measure_reference()
     small = workloads.make("gaussian", 2, 2, 3)
     return {
@@ -162,11 +195,12 @@ def measure_all(threads: int) -> dict[str, Any]:
         "MEASURED_AT": f"{now:%Y-%m-%d}, commit {machine.commit()}"
         + (", on a busy machine" if busy() else ""),
         "KERNEL_S_PER_PAIR": kernel,
-        "COSINE_S": cosine,
+        "TRIAL_S": trials,
         "LINEAR_S_PER_ROW": per_row,
         "TREE": tree,
         "TREE_CROWDING": measure_exponent(CROWDED, "tree", "crowding"),
         "SCREEN_LOAD": load,
+        "SCREEN_S_PER_PAIR": screen_pair,
         "SCREEN_S_PER_ROW": screen_row,
         "SCREEN_S_PER_VALUE": screen_value,
         "SCREEN_DECAY": measure_exponent(DECAYING, "screen", "decay"),
@@ -185,17 +219,17 @@ HEADER = '''"""What the planner knows about cost: measured constants, nothing el
 
 Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
 machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
-formulas; the engine's rates (``_native.calibrate``) say how much faster or slower
-another machine is.
+formulas; _calibration.py says how much faster or slower another machine is.
 """
 '''
 COMMENTS = {
-    "KERNEL_S_PER_PAIR": "Seconds of one screened pair, by dimension: 1 / calibrate's pairs_per_s.",
-    "COSINE_S": "Seconds of one exact cosine, by dimension: 1 / calibrate's cosines_per_s.",
+    "KERNEL_S_PER_PAIR": "Seconds of one screened pair, by dimension: 1 / screening_rate.",
+    "TRIAL_S": "Seconds of _calibration.trial(), by strategy and dimension.",
     "LINEAR_S_PER_ROW": "Seconds for one row of X or Y.",
     "TREE": "By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).",
     "TREE_CROWDING": "Exponent of Spread.crowding in the tree's time.",
     "SCREEN_LOAD": "The screen's passes over the pairs, against the bare kernel.",
+    "SCREEN_S_PER_PAIR": "What a pair costs beside the kernel: survivors, thresholds.",
     "SCREEN_S_PER_ROW": "Exact scores and lists for one row of Y.",
     "SCREEN_S_PER_VALUE": "Reading, normalising, quantising one value of X or Y.",
     "SCREEN_DECAY": "Exponent of Spread.decay in the screen's time.",
@@ -220,8 +254,8 @@ def text(constants: dict[str, Any]) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, dict):
-        lines = [f"    {_literal(k)}: {_literal(v)},\n" for k, v in value.items()]
-        return "{\n" + "".join(lines) + "}"
+        lines = [f"{_literal(k)}: {_literal(v)}," for k, v in value.items()]
+        return "{\n" + textwrap.indent("\n".join(lines), "    ") + "\n}"
     if isinstance(value, tuple):
         return f"({', '.join(_literal(each) for each in value)})"
     if isinstance(value, float):
@@ -233,7 +267,7 @@ def use(constants: dict[str, Any]) -> None:
     """Let the planner of this process go by ``constants``."""
     for name, value in constants.items():
         setattr(_thresholds, name, value)
-    planner._machine_speeds.cache_clear()
+    _calibration.speeds.cache_clear()
 
 
 CHECKS = (
@@ -276,8 +310,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure_thresholds")
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.name}")
     parser.add_argument("--check", action="store_true", help="only compare predictions with times")
+    parser.add_argument("--screens", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args(argv)
+    if arguments.screens:  # the child of screen_times()
+        print(json.dumps(list(own_screen_times())))
+        return 0
     if busy():
         print("warning: the machine is not idle; THREAD_EXPONENT is kept, the rest may be high")
     if not arguments.check:

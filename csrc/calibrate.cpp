@@ -43,42 +43,26 @@ constexpr int kPanels = 8, kTiles = 12;
 
 }  // namespace
 
-std::map<std::string, double> calibrate(int64_t d) {
+double screening_rate(int64_t d) {
   const Kernels& k = kernels();
   const int32_t steps = static_cast<int32_t>((d + kStepDims - 1) / kStepDims);
   const int32_t groups = k.panel_groups(steps);
-  Pages pages[5];
+  Pages pages[2];
   const uint8_t* codes = filled<uint8_t>(pages[0], int64_t{kPanels} * groups * steps * 64, 1);
   std::vector<int32_t> bias(static_cast<size_t>(groups) * kGroup, 0);
   const int8_t* y = filled<int8_t>(pages[1], kTiles * k.tile_y * code_stride(steps), 0);
   std::vector<Hit> hits(static_cast<size_t>(groups * kGroup * k.tile_y));
   int32_t threshold[kMaxTileY];
   std::fill_n(threshold, kMaxTileY, kScoreLimit);
-  volatile int sink_hits = 0;
-  const double screens =
-      kPanels * kTiles * rate([&] {
-        for (int64_t p = 0; p < kPanels; ++p)
-          for (int64_t t = 0; t < kTiles; ++t)
-            sink_hits =
-                k.screen({codes + p * groups * steps * 64, bias.data(), groups, steps},
-                         y + t * k.tile_y * code_stride(steps), threshold, k.tile_y, hits.data());
-      });
-
-  const float* row = filled(pages[2], d, 0.5F);
-  double* direction = filled(pages[3], d, 0.0);
-  int8_t* code = filled<int8_t>(pages[4], d, 0);
-  volatile double sink = 0.0;
-  const double cosines = rate([&] { sink = k.cosine_f32(direction, row, 0.5, 1.0, d); });
-  const double packs = rate([&] {
-    double square = 0.0;
-    k.direction_f32(row, 0.5, 1.0, d, direction);
-    sink = k.quantise(direction, d, 0.01, k.x_max, code, &square);
+  volatile int sink = 0;
+  const double walks = rate([&] {
+    for (int64_t p = 0; p < kPanels; ++p)
+      for (int64_t t = 0; t < kTiles; ++t)
+        sink = k.screen({codes + p * groups * steps * 64, bias.data(), groups, steps},
+                        y + t * k.tile_y * code_stride(steps), threshold, k.tile_y, hits.data());
   });
-  (void)sink_hits;
   (void)sink;
-  return {{"pairs_per_s", screens * groups * kGroup * k.tile_y},
-          {"cosines_per_s", cosines},
-          {"rows_per_s", packs}};
+  return walks * kPanels * kTiles * groups * kGroup * k.tile_y;
 }
 
 }  // namespace gtn

@@ -2,93 +2,113 @@
 
 Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
 machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
-formulas; the engine's rates (``_native.calibrate``) say how much faster or slower
-another machine is.
+formulas; _calibration.py says how much faster or slower another machine is.
 """
 
-MEASURED_ON = "Intel(R) Xeon(R) Processor family 6 model 207, avx512vnni, 2 cores"
+MEASURED_ON = "AMD EPYC family 26 model 2, avx512vnni, 2 cores"
 
-MEASURED_AT = "2026-11-26, commit d2ce4a2"
+MEASURED_AT = "2026-11-27, commit af1fb38+"
 
-# Seconds of one screened pair, by dimension: 1 / calibrate's pairs_per_s.
+# Seconds of one screened pair, by dimension: 1 / screening_rate.
 KERNEL_S_PER_PAIR = {
-    1: 3.82e-11,
-    2: 3.66e-11,
-    4: 3.75e-11,
-    8: 5.28e-11,
-    16: 7.87e-11,
-    32: 1.36e-10,
-    64: 2.44e-10,
-    100: 4.83e-10,
-    128: 5.81e-10,
-    256: 1.1e-09,
-    512: 2.02e-09,
-    1024: 3.26e-09,
+    1: 1.87e-11,
+    2: 1.87e-11,
+    4: 1.87e-11,
+    8: 2.29e-11,
+    16: 3.48e-11,
+    32: 6.49e-11,
+    64: 1.27e-10,
+    100: 1.96e-10,
+    128: 2.54e-10,
+    256: 5.01e-10,
+    512: 9.81e-10,
+    1024: 1.97e-09,
 }
 
-# Seconds of one exact cosine, by dimension: 1 / calibrate's cosines_per_s.
-COSINE_S = {
-    1: 1.6e-08,
-    2: 1.69e-08,
-    4: 1.67e-08,
-    8: 1.28e-08,
-    16: 2.5e-08,
-    32: 4.99e-08,
-    64: 1.02e-07,
-    100: 1.67e-07,
-    128: 1.97e-07,
-    256: 3.96e-07,
-    512: 7.95e-07,
-    1024: 1.64e-06,
+# Seconds of _calibration.trial(), by strategy and dimension.
+TRIAL_S = {
+    "ray": {
+        1: 0.00111,
+    },
+    "circle": {
+        2: 0.00174,
+    },
+    "tree": {
+        2: 0.00239,
+        3: 0.00303,
+        4: 0.00333,
+        5: 0.00384,
+        6: 0.00448,
+        8: 0.00647,
+        10: 0.00983,
+        12: 0.0137,
+        16: 0.0195,
+    },
+    "screen": {
+        1: 0.000356,
+        2: 0.00207,
+        4: 0.00123,
+        8: 0.00117,
+        16: 0.00129,
+        32: 0.00162,
+        64: 0.00222,
+        100: 0.00304,
+        128: 0.00351,
+        256: 0.00627,
+        512: 0.0114,
+        1024: 0.0227,
+    },
 }
 
 # Seconds for one row of X or Y.
 LINEAR_S_PER_ROW = {
-    "ray": 1.51e-07,
-    "circle": 2.63e-07,
-    "rank": 2.11e-07,
+    "ray": 9.36e-08,
+    "circle": 1.27e-07,
+    "rank": 9.68e-08,
 }
 
 # By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).
 TREE = {
-    2: (1.44e-06, 0.17),
-    3: (1.8e-06, 0.155),
-    4: (2.39e-06, 0.0692),
-    5: (2.67e-06, 0.177),
-    6: (3.67e-06, 0.152),
-    8: (7.56e-06, 0.198),
-    10: (1.82e-05, 0.378),
-    12: (4.74e-05, 0.559),
-    16: (0.00025, 1.04),
+    2: (6.58e-07, 0.116),
+    3: (8.92e-07, 0.143),
+    4: (1.02e-06, 0.192),
+    5: (1.26e-06, 0.176),
+    6: (1.63e-06, 0.154),
+    8: (3.32e-06, 0.293),
+    10: (8.79e-06, 0.398),
+    12: (2.01e-05, 0.453),
+    16: (7.17e-05, 0.702),
 }
 
 # Exponent of Spread.crowding in the tree's time.
-TREE_CROWDING = 0.784
+TREE_CROWDING = 0.869
 
 # The screen's passes over the pairs, against the bare kernel.
-SCREEN_LOAD = 1.41
+SCREEN_LOAD = 1.1
+
+# What a pair costs beside the kernel: survivors, thresholds.
+SCREEN_S_PER_PAIR = 1.97e-11
 
 # Exact scores and lists for one row of Y.
-SCREEN_S_PER_ROW = 2.89e-06
+SCREEN_S_PER_ROW = 9.73e-07
 
 # Reading, normalising, quantising one value of X or Y.
-SCREEN_S_PER_VALUE = 2.18e-08
+SCREEN_S_PER_VALUE = 1.12e-08
 
 # Exponent of Spread.decay in the screen's time.
-SCREEN_DECAY = 0.0597
+SCREEN_DECAY = 0.0646
 
 # NumPy: seconds for one pair and coordinate.
-REFERENCE_S_PER_VALUE = 3.11e-09
+REFERENCE_S_PER_VALUE = 9.29e-10
 
 # NumPy: seconds for one row of Y.
-REFERENCE_S_PER_ROW = 2.94e-05
+REFERENCE_S_PER_ROW = 2.09e-05
 
 # Start of a call, threads included.
-CALL_S = 0.000934
+CALL_S = 0.000745
 
-# Speed-up of t threads: t ** THREAD_EXPONENT. Kept from the AMD machine of 2026-11-21: the
-# second core of the present one is shared with others (0.73).
-THREAD_EXPONENT = 0.9
+# Speed-up of t threads: t ** THREAD_EXPONENT.
+THREAD_EXPONENT = 0.871
 
 # Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of
 # Y, per value of X, per value of Y). From growths of the peak resident set.

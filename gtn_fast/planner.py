@@ -2,15 +2,15 @@
 
 ``plan`` is what ``label(method="auto")`` follows. Every strategy is exact, so a bad
 guess costs time, never the answer. Costs are formulas over the measured constants of
-_thresholds.py, with the engine's rate measured on this machine (``_native.calibrate``).
+_thresholds.py, at the speeds measured on this machine (_calibration.py).
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from gtn_fast import _memory, _validate, backends
 from gtn_fast import _thresholds as t
-from gtn_fast.backends import native, registry
+from gtn_fast._calibration import SAME, Speeds, by_dimension, same, speeds
+from gtn_fast.backends import registry
 
-# Below this many predicted seconds a calibration would cost more than it tells.
-_CALIBRATE_FROM_S = 1.0
+# Predicted seconds from which this machine's speeds are measured: a match should not wait
+# for them longer than it takes, whoever asks for a prediction may.
+_MATCH_CALIBRATES_FROM_S = 0.5
+_PLAN_CALIBRATES_FROM_S = 0.01
 _SAMPLE_ROWS = 160
 # Pairs times dimension from which a look at the data (milliseconds) is nothing.
 _LOOK_FROM_VALUES = 10**9
-_VECTOR = 8  # coordinates that the engine's float64 code takes at once
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,16 @@ def plan(
     threads = _validate.check_threads(threads)
     if memory is not None and where != "cpu":
         raise ValueError(f"memory goes with device 'cpu', not {where!r}")
-    made = make_plan(n_x, rows, cols, method, threads, data=data, device=where)
+    made = make_plan(
+        n_x,
+        rows,
+        cols,
+        method,
+        threads,
+        data=data,
+        device=where,
+        calibrate_from=_PLAN_CALIBRATES_FROM_S,
+    )
     return made if memory is None else within(made, _memory.parse(memory), forced=method != "auto")
 
 
@@ -137,11 +148,12 @@ def make_plan(
     *,
     data: Any = None,
     device: str = "cpu",
-    calibrated: bool = True,
+    calibrate_from: float = _MATCH_CALIBRATES_FROM_S,
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
 
-    ``calibrated`` False: by the table's machine, without measuring this one.
+    ``calibrate_from``: seconds predicted for the table's machine from which this one's
+    speeds are measured; ``math.inf``: never.
     """
     if device != "cpu":
         return _on_device(n_x, n_y, d, method, threads, device)
@@ -156,8 +168,10 @@ def make_plan(
         seconds, needed = backend.load().predict(n_x, n_y, d, threads)
         return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
     seconds = _seconds(strategy, n_x, n_y, d, threads, spread)
-    if calibrated and seconds > _CALIBRATE_FROM_S and backend.name == "native":
-        seconds = _seconds(strategy, n_x, n_y, d, threads, spread, _machine_speeds(d))
+    if seconds >= calibrate_from and backend.name == "native":
+        if method == "auto" and seconds >= _MATCH_CALIBRATES_FROM_S:  # as a match would
+            strategy, why = choose(n_x, n_y, d, threads, spread, speeds)
+        seconds = _seconds(strategy, n_x, n_y, d, threads, spread, speeds(strategy, d))
     return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
 
 
@@ -204,17 +218,25 @@ def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: st
 
 
 def choose(
-    n_x: int, n_y: int, d: int, threads: int = 1, spread: Spread = ISOTROPIC
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int = 1,
+    spread: Spread = ISOTROPIC,
+    machine: Callable[[str, int], Speeds] = same,
 ) -> tuple[str, str]:
-    """Return the strategy of ``auto`` and the reason. Always an exact one."""
+    """Return the strategy of ``auto`` and the reason. Always an exact one.
+
+    ``machine``: the speeds of this one for a strategy and d; by default the table's.
+    """
     if d == 1:
         return "ray", "d = 1: two queues in norm order"
     if d == 2:
         return "circle", "d = 2: nearest free angle on a circle"
     if d > _validate.TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"
-    tree = _seconds("tree", n_x, n_y, d, threads, spread)
-    screen = _seconds("screen", n_x, n_y, d, threads, spread)
+    tree = _seconds("tree", n_x, n_y, d, threads, spread, machine("tree", d))
+    screen = _seconds("screen", n_x, n_y, d, threads, spread, machine("screen", d))
     if tree <= screen:
         return (
             "tree",
@@ -269,34 +291,27 @@ def _seconds(
     d: int,
     threads: int,
     spread: Spread = ISOTROPIC,
-    speeds: tuple[float, float] = (1.0, 1.0),
+    machine: Speeds = SAME,
 ) -> float:
-    """Predict wall seconds; ``speeds``: this machine's kernel and other code over the table's."""
-    kernel_speed, speed = speeds
+    """Predict wall seconds on a machine of these speeds."""
+    kernel, rest = machine
     rows = n_x + n_y
     if strategy == "reference":
         return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
     if strategy in t.LINEAR_S_PER_ROW:
-        return t.CALL_S + rows * t.LINEAR_S_PER_ROW[strategy] / speed
+        return t.CALL_S + rows * t.LINEAR_S_PER_ROW[strategy] / rest
     if strategy == "tree":
         row_s, exponent = _tree_row(d)
         growth = math.pow(max(n_x, 1000) / 1e5, exponent)
-        work = rows / 2 * row_s * growth * math.pow(spread.crowding, t.TREE_CROWDING) / speed
+        work = rows / 2 * row_s * growth * math.pow(spread.crowding, t.TREE_CROWDING) / rest
     else:
         pairs = n_x * n_y - 0.5 * n_y * n_y
-        work = pairs * t.SCREEN_LOAD * by_dimension(t.KERNEL_S_PER_PAIR, d) / kernel_speed
-        work += (n_y * t.SCREEN_S_PER_ROW + rows * d * t.SCREEN_S_PER_VALUE) / speed
+        work = pairs * t.SCREEN_LOAD * by_dimension(t.KERNEL_S_PER_PAIR, d) / kernel
+        beside = pairs * t.SCREEN_S_PER_PAIR + n_y * t.SCREEN_S_PER_ROW
+        work += (beside + rows * d * t.SCREEN_S_PER_VALUE) / rest
         work *= math.pow(spread.decay, t.SCREEN_DECAY)
     team = min(threads, _validate.available_cpus())
     return t.CALL_S + work / math.pow(team, t.THREAD_EXPONENT)
-
-
-def by_dimension(table: dict[int, float], d: int) -> float:
-    """Interpolate seconds by dimension (log-log); beyond the table they grow like d."""
-    dims = sorted(table)
-    inside = min(d, dims[-1])
-    logs = np.interp(math.log(inside), np.log(dims), np.log([table[k] for k in dims]))
-    return math.exp(float(logs)) * d / inside
 
 
 def _tree_row(d: int) -> tuple[float, float]:
@@ -312,23 +327,6 @@ def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
     work = n_x * (x_row + d * x_value) + n_y * (y_row + d * y_value) + results
     # Small problems do not fill the fixed buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
-
-
-@lru_cache(maxsize=64)
-def _machine_speeds(d: int) -> tuple[float, float]:
-    """Return this machine's speed over the table's: the screening kernel, exact cosines.
-
-    Measured at whole vectors: what is left over of one costs now this, now twice as much,
-    by where it lies in memory.
-    """
-    if not native.available():
-        return 1.0, 1.0
-    d = -(-d // _VECTOR) * _VECTOR
-    rates = native.module().calibrate(d)
-    return (
-        float(rates["pairs_per_s"]) * by_dimension(t.KERNEL_S_PER_PAIR, d),
-        float(rates["cosines_per_s"]) * by_dimension(t.COSINE_S, d),
-    )
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import _thresholds, bench, planner
+from gtn_fast import _calibration, _thresholds, bench
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import (
@@ -389,10 +389,10 @@ def test_targets_are_those_of_the_issue():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_fresh_process():
-    answer = fresh.measure("orthant", 2000, 3, n_y=500, threads=1, sample=50)
+    answer = fresh.measure("orthant", 4000, 3, n_y=2000, threads=1, sample=50)
     assert answer["verified"] == 50
     assert answer["strategy"] == "tree"
-    assert answer["report"]["n_y"] == 500
+    assert answer["report"]["n_y"] == 2000
     assert 0 <= answer["peak_bytes"] < 1e9
     assert fresh.measure("orthant", 2000, 3, threads=1, sample=50, limit=0.01) is None
 
@@ -446,7 +446,7 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     for name, value in before.items():
         monkeypatch.setattr(_thresholds, name, value)
     changes = {
-        "RATE_DIMS": (2, 8),
+        "DIMS": (2, 8),
         "TREE_SIZES": {2: (200, 800), 4: (200, 800)},
         "SCREEN_SIZES": {8: (200, 800), 16: (200, 800)},
         "LINEAR_N": 500,
@@ -455,6 +455,7 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
         "TEAMS": (("tree", 400, 3),),
         "CHECKS": (("gaussian", 300, 3),),
         "TARGET": tmp_path / "_thresholds.py",
+        "screen_times": lambda level: list(measure_thresholds.own_screen_times()),
     }
     for name, value in changes.items():
         monkeypatch.setattr(measure_thresholds, name, value)
@@ -466,4 +467,4 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     assert list(_thresholds.TREE) == [2, 4]
     assert gtn_fast.plan(1000, d=3).seconds > 0
     assert "gaussian, n = 300, d = 3: " in capsys.readouterr().out
-    planner._machine_speeds.cache_clear()
+    _calibration.speeds.cache_clear()

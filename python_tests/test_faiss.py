@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -432,7 +433,7 @@ def test_ctrl_c_is_heard(native, wait):
 def test_plan_and_report(native):
     planned = gtn_fast.plan(10**6, d=64, method="faiss")
     assert (planned.strategy, planned.why) == ("faiss", "asked for")
-    exact = planner.make_plan(10**6, 10**6, 64, "auto", planned.threads, calibrated=False)
+    exact = planner.make_plan(10**6, 10**6, 64, "auto", planned.threads, calibrate_from=math.inf)
     assert 0 < planned.seconds < exact.seconds
     assert gtn_fast.plan(10**6, d=64).strategy == "screen"  # never by itself
     more = gtn_fast.plan(2 * 10**6, d=64, method="faiss")

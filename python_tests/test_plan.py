@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import planner
+from gtn_fast import _calibration, planner
 
 BIG = 10**6
 
@@ -101,7 +102,7 @@ def test_a_look_at_hardly_anything():
 
 def test_a_look_at_the_data_changes_the_prediction(monkeypatch):
     """By the measured exponents; whatever they are, isotropic data do not care."""
-    monkeypatch.setattr(planner, "_CALIBRATE_FROM_S", 1e9)
+    monkeypatch.setattr(planner, "_PLAN_CALIBRATES_FROM_S", 1e9)
     constants = planner.t
     for name, which, method, d in [
         ("one_orthant", "TREE_CROWDING", "tree", 8),
@@ -120,53 +121,113 @@ def test_a_look_at_the_data_changes_the_prediction(monkeypatch):
 
 def test_tables_by_dimension():
     table = {2: 1.0, 8: 4.0}
-    assert [planner.by_dimension(table, d) for d in (1, 2, 8, 16)] == pytest.approx([1, 1, 4, 8])
-    assert planner.by_dimension(table, 4) == pytest.approx(2)  # log-log
+    seconds = [_calibration.by_dimension(table, d) for d in (1, 2, 8, 16)]
+    assert seconds == pytest.approx([1, 1, 4, 8])
+    assert _calibration.by_dimension(table, 4) == pytest.approx(2)  # log-log
 
 
 @pytest.fixture
-def engine(monkeypatch):
-    """An engine that only calibrates, at rates the test sets."""
+def machine(monkeypatch):
+    """A machine whose speeds the test sets; it counts how often each was measured."""
 
-    class Engine:
-        calls = 0
-        dims: ClassVar = []
-        rates: ClassVar = {"pairs_per_s": 1e9, "cosines_per_s": 1e7, "rows_per_s": 1e6}
+    class Machine:
+        pairs_per_s = 1e9
+        trial_s: ClassVar = {"ray": 0.01, "circle": 0.01, "tree": 0.01, "screen": 0.01}
+        measured: ClassVar = []
 
         @classmethod
-        def calibrate(cls, d):
-            cls.calls += 1
-            cls.dims.append(d)
-            return cls.rates
+        def screening_rate(cls, d):
+            cls.measured.append(("kernel", d))
+            return cls.pairs_per_s
 
-    monkeypatch.setattr(planner.native, "available", lambda: True)
-    monkeypatch.setattr(planner.native, "module", lambda: Engine)
-    planner._machine_speeds.cache_clear()
-    yield Engine
-    planner._machine_speeds.cache_clear()
+        @classmethod
+        def trial(cls, strategy, d):
+            cls.measured.append((strategy, d))
+            return cls.trial_s[strategy]
+
+    Machine.measured.clear()
+    monkeypatch.setattr(_calibration.native, "available", lambda: True)
+    monkeypatch.setattr(_calibration.native, "module", lambda: Machine)
+    monkeypatch.setattr(_calibration, "trial", Machine.trial)
+    _calibration.speeds.cache_clear()
+    yield Machine
+    _calibration.speeds.cache_clear()
 
 
-def test_calibration_scales_predictions(engine):
+def test_calibration_scales_predictions(machine):
     """A machine half as fast needs twice as long."""
     first = gtn_fast.plan(BIG, d=100).seconds
     assert gtn_fast.plan(BIG, d=100).seconds == first
-    assert engine.calls == 1  # once a dimension, then remembered
-    assert engine.dims == [104]  # whole vectors: the rate of a remainder is a matter of luck
+    # Once, then remembered; the kernel at whole vectors, a remainder is a matter of luck.
+    assert machine.measured == [("screen", 100), ("kernel", 104)]
     gtn_fast.plan(100, d=77)
-    assert engine.calls == 1  # small problems are not worth it
-    planner._machine_speeds.cache_clear()
-    engine.rates = {name: rate / 2 for name, rate in engine.rates.items()}
+    assert len(machine.measured) == 2  # small problems are not worth it
+    _calibration.speeds.cache_clear()
+    machine.pairs_per_s /= 2
+    machine.trial_s = {name: 2 * seconds for name, seconds in machine.trial_s.items()}
     assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * first, rel=0.01)
 
 
-def test_native_calibration(native):
-    """The rates the planner asks for are there, and quick to get."""
-    started = time.perf_counter()
-    for d in (1, 3, 100, 1024):
-        rates = native.calibrate(d)
-        assert rates["pairs_per_s"] > 1e5
-        assert rates["cosines_per_s"] > 1e4
-    assert time.perf_counter() - started < 4 * 0.5
+def test_kernel_and_rest_count_apart(machine):
+    """A kernel without end of speed leaves what lies beside it."""
+    first = gtn_fast.plan(BIG, d=100).seconds
+    _calibration.speeds.cache_clear()
+    machine.pairs_per_s = 1e30
+    beside = gtn_fast.plan(BIG, d=100).seconds
+    assert 0 < beside < first
+    _calibration.speeds.cache_clear()
+    machine.trial_s = {**machine.trial_s, "screen": 0.02}
+    assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * beside, rel=0.01)
+
+
+@pytest.mark.parametrize(("method", "d"), [("ray", 1), ("circle", 2), ("tree", 5)])
+def test_each_strategy_is_measured_by_itself(machine, method, d):
+    first = gtn_fast.plan(BIG, d=d, method=method).seconds
+    assert machine.measured == [(method, d)]
+    _calibration.speeds.cache_clear()
+    machine.trial_s = {method: machine.trial_s[method] / 2}
+    assert gtn_fast.plan(BIG, d=d, method=method).seconds == pytest.approx(first / 2, rel=0.02)
+
+
+def test_the_choice_is_this_machines(machine):
+    """Where a tree and a screen both fit, what is fast here decides."""
+    machine.trial_s = {**machine.trial_s, "tree": 1e-9}
+    assert gtn_fast.plan(BIG, d=10).strategy == "tree"
+    _calibration.speeds.cache_clear()
+    machine.trial_s = {**machine.trial_s, "tree": 1e9}
+    assert gtn_fast.plan(BIG, d=10).strategy == "screen"
+    assert gtn_fast.plan(BIG, d=10, method="tree").strategy == "tree"
+    # Not for a match that would not measure.
+    small = gtn_fast.plan(20_000, d=5)
+    assert small.strategy == planner.make_plan(20_000, 20_000, 5, "auto", small.threads).strategy
+
+
+def test_a_match_waits_for_no_measurement_that_it_cannot_repay(machine):
+    planner.make_plan(20_000, 20_000, 3, "auto", 1)
+    assert machine.measured == []
+    planner.make_plan(BIG, BIG, 100, "auto", 1, calibrate_from=math.inf)
+    assert machine.measured == []
+    planner.make_plan(BIG, BIG, 100, "auto", 1)
+    assert machine.measured != []
+
+
+def test_without_the_engine_the_table_stands(monkeypatch):
+    monkeypatch.setattr(_calibration.native, "available", lambda: False)
+    _calibration.speeds.cache_clear()
+    assert _calibration.speeds("screen", 100) == _calibration.SAME
+    _calibration.speeds.cache_clear()
+
+
+def test_measuring_takes_no_time_and_any_dimension(native):
+    """Well under a second, also where X would be huge."""
+    _calibration.speeds.cache_clear()
+    for strategy, d in [("ray", 1), ("circle", 2), ("tree", 16), ("screen", 9), ("screen", 2**31)]:
+        started = time.perf_counter()
+        kernel, rest = _calibration.speeds(strategy, d)
+        assert time.perf_counter() - started < 1
+        assert 0 < kernel < math.inf
+        assert 0 < rest < math.inf
+    assert native.screening_rate(3) > 1e5
 
 
 def test_words():

@@ -269,11 +269,12 @@ PYBIND11_MODULE(_native, m) {
   m.def("simd_compiled", [] { return names(simd_compiled()); });
   m.def("simd_active", [] { return std::string(simd_name(simd_active())); });
   m.def(
-      "calibrate",
+      "screening_rate",
       [](int64_t d) {
-        if (d < 1 || d > (int64_t{1} << 20)) throw py::value_error("calibrate: d out of range");
+        if (d < 1 || d > (int64_t{1} << 20))
+          throw py::value_error("screening_rate: d out of range");
         py::gil_scoped_release release;
-        return calibrate(d);
+        return screening_rate(d);
       },
       py::arg("d"));
 }

@@ -64,7 +64,7 @@ def _at(line: tuple[float, float], d: int) -> float:
 
 def exact_seconds(free: int, left: int, d: int, threads: int) -> float:
     """Predict the exact engine's seconds for ``left`` y's with ``free`` x's; no calibration."""
-    return planner.make_plan(free, left, d, "auto", threads, calibrated=False).seconds
+    return planner.make_plan(free, left, d, "auto", threads, calibrate_from=math.inf).seconds
 
 
 @lru_cache(maxsize=4096)

@@ -352,12 +352,12 @@ def _left_for_the_end(
 
 def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: float) -> bool:
     """Whether gathering n_x rows and ending alone is faster than rounds, and they fit."""
-    alone = planner.make_plan(n_x, n_y, d, "auto", threads, calibrated=False)
+    alone = planner.make_plan(n_x, n_y, d, "auto", threads, calibrate_from=math.inf)
     gathered = 8.0 * n_x * d
     if size > 1 and 2 * gathered + alone.bytes > room / _MEMORY_SHARE:
         return False
     rounds = 32 * math.log((n_x + 32) / (n_x - n_y + 32)) * _ROUND_S
-    screen = planner.make_plan(n_x, n_y, d, "screen", threads, calibrated=False)
+    screen = planner.make_plan(n_x, n_y, d, "screen", threads, calibrate_from=math.inf)
     return alone.seconds + gathered * _BYTE_S <= screen.seconds / size + rounds
 
 

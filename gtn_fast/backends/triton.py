@@ -88,7 +88,7 @@ def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
         # Of a 32nd of what is free, which shrinks to free - rest, and not below 32 (_blocks).
         last = max(1024, free - rest)
         blocks = 32 * math.log(max(free, last) / last) + (32 if free - rest < last else 0)
-        on_host = planner.make_plan(free, rest, d, "auto", threads, calibrated=False)
+        on_host = planner.make_plan(free, rest, d, "auto", threads, calibrate_from=math.inf)
         if on_host.seconds < blocks * _BLOCK_S:
             return rest
         rest //= 2

@@ -1,0 +1,78 @@
+"""How fast this machine is beside the one of _thresholds.py: for predictions alone.
+
+Measured once a process for every strategy and dimension, in less than a tenth of a second:
+the screening kernel by itself, all else by a small match of the strategy.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from gtn_fast import _thresholds as t
+from gtn_fast.backends import native
+
+# Rows of X and of Y in a trial: milliseconds, and little of a screen's is in its pairs.
+TRIAL_ROWS = {"ray": 10_000, "circle": 10_000, "tree": 4000, "screen": 1000}
+_TRIALS = 3
+_TRIALS_S = 0.03  # no further trial after this
+_VECTOR = 8  # coordinates that the kernels take at once
+_WIDEST = 1024  # where the tables end; from there on both machines' times grow like d
+
+
+class Speeds(NamedTuple):
+    """Speed of this machine over the table's: of the screening kernel, of everything else."""
+
+    kernel: float
+    rest: float
+
+
+SAME = Speeds(1.0, 1.0)
+
+
+def same(strategy: str, d: int) -> Speeds:  # noqa: ARG001 - as speeds()
+    """Return what ``speeds`` would on the table's machine."""
+    return SAME
+
+
+@lru_cache(maxsize=64)
+def speeds(strategy: str, d: int) -> Speeds:
+    """Measure what ``strategy`` does for a living; as fast as the table where it cannot."""
+    if strategy not in TRIAL_ROWS or not native.available():
+        return SAME
+    d = min(d, _WIDEST)
+    rest = by_dimension(t.TRIAL_S[strategy], d) / trial(strategy, d)
+    if strategy != "screen":
+        return Speeds(1.0, rest)
+    # At whole vectors: what is left over of one costs now this, now twice as much, by
+    # where it lies in memory.
+    whole = -(-d // _VECTOR) * _VECTOR
+    rate = float(native.module().screening_rate(whole))
+    return Speeds(rate * by_dimension(t.KERNEL_S_PER_PAIR, whole), rest)
+
+
+def trial(strategy: str, d: int) -> float:
+    """Seconds of a small match on one thread, the best of a few."""
+    n = TRIAL_ROWS[strategy]
+    x, y = np.random.default_rng(0).standard_normal((2, n, d), dtype=np.float32)
+    best, stop = math.inf, time.perf_counter() + _TRIALS_S
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        native.match(x, y, strategy=strategy, threads=1)
+        now = time.perf_counter()
+        best = min(best, now - start)
+        if now > stop:
+            break
+    return best
+
+
+def by_dimension(table: dict[int, float], d: int) -> float:
+    """Interpolate seconds by dimension (log-log); beyond the table they grow like d."""
+    dims = sorted(table)
+    inside = min(d, dims[-1])
+    logs = np.interp(math.log(inside), np.log(dims), np.log([table[k] for k in dims]))
+    return math.exp(float(logs)) * d / inside
