@@ -31,12 +31,24 @@ def test_exact_on_rays(native, both, dtype):
     """Enough points for frames of neighbours, whose cosines tie or differ in the last bits."""
     rng = np.random.default_rng(4)
     rays = rng.standard_normal((4, 32))
+    x = on_rays(rng, rays, 2200, dtype)
+    y = rng.standard_normal((1500, 32)).astype(dtype)
+    check(x, on_rays(rng, rays, 1500, dtype) if both else y, threads=2)
 
-    def on_rays(n):
-        return (rays[rng.integers(4, size=n)] * rng.uniform(0.1, 10, (n, 1))).astype(dtype)
 
-    x = on_rays(2200)
-    check(x, on_rays(1500) if both else rng.standard_normal((1500, 32)).astype(dtype), threads=2)
+def on_rays(rng, rays, n, dtype):
+    return (rays[rng.integers(len(rays), size=n)] * rng.uniform(0.1, 10, (n, 1))).astype(dtype)
+
+
+def test_codes_of_a_small_frame_are_not_asked_to_wait_for_coarser_estimates(native):
+    """Along a ray in float32 they tell apart what a float product would mix up."""
+    n, d = 20_000, 32
+    rng = np.random.default_rng(5)
+    x = on_rays(rng, rng.standard_normal((10, d)), n, np.float32)
+    y = rng.standard_normal((n, d), dtype=np.float32)
+    labels = gtn_fast.label(x, y, method="screen")
+    gtn_fast.verify(x, y, labels, sample=500)
+    assert labels.report["engine"]["pairs_rescored"] < 100 * n
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 20])

@@ -27,8 +27,9 @@ ScreenSearch::ScreenSearch(const Problem& problem, const FreeItems& items, const
       team_(team),
       near_(!out_of_core),
       // One more rounding: of y's direction to float.
-      estimate_error_(problem.x.dtype == DType::kFloat32 ? float_dot_error(store.dims()) + 0x1.1p-24
-                                                         : 0.0) {}
+      estimate_error_(store.slack() + (problem.x.dtype == DType::kFloat32
+                                           ? float_dot_error(store.dims()) + 0x1.1p-24
+                                           : 0.0)) {}
 
 void ScreenSearch::prepare(const BlockLists& lists, size_t begin, size_t end) {
   n_ = end - begin;
@@ -164,12 +165,16 @@ void ScreenSearch::compute_bases() {
 void ScreenSearch::visit_nearest() {
   const double near = 2.0 * store_.slack();
   std::vector<std::pair<uint32_t, uint32_t>> first;  // frame, y
-  for (uint32_t i = 0; i < n_; ++i) {
-    uint32_t best = 0;
-    for (uint32_t f = 1; f < store_.frames().size(); ++f)
-      if (base_[f * n_ + i] > base_[best * n_ + i] + near) best = f;
-    first.emplace_back(best, i);
-  }
+  std::vector<double> top(base_.begin(), base_.begin() + static_cast<int64_t>(n_));
+  std::vector<uint32_t> best(n_, 0);
+  for (uint32_t f = 1; f < store_.frames().size(); ++f)
+    for (size_t i = 0; i < n_; ++i) {
+      const double base = base_[f * n_ + i];
+      const bool better = base > top[i] + near;
+      best[i] = better ? f : best[i];
+      top[i] = better ? base : top[i];
+    }
+  for (uint32_t i = 0; i < n_; ++i) first.emplace_back(best[i], i);
   std::sort(first.begin(), first.end());
   for (size_t begin = 0, end = 0; begin < n_; begin = end) {
     std::vector<uint32_t> ys;
@@ -283,8 +288,11 @@ void ScreenSearch::take_hits(const Hit* hits, int n, const uint32_t* tile_y, int
         view.base + view.unit * static_cast<double>(hits[h].score - query_[y].offset);
     if (value + view.error < shortlist_[y].threshold()) continue;
     const uint32_t item = store_.item_at(first_column + hits[h].x);
-    const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
-    if (near_) prefetch_row(problem_, row);
+    uint32_t row = kNoRank;
+    if (near_ && estimate_error_ < view.error) {
+      row = problem_.x_by_norm[items_.any_rank(item)];
+      prefetch_row(problem_, row);
+    }
     pending_.push_back({y, item, row, value});
   }
 }
@@ -297,9 +305,9 @@ int64_t ScreenSearch::take_pending() {
     double value = p.value, error = view_[p.y].error;
     if (value + error < list.threshold()) continue;
     ++taken;
-    if (near_ && estimate(p, &value)) {
+    if (p.row != kNoRank && estimate(p, &value)) {
       ++counters.estimated;
-      error = estimate_error_ + store_.slack();
+      error = estimate_error_;
       if (value + error < list.threshold()) continue;
     }
     list.add(value + error, value - error, p.item);

@@ -86,7 +86,8 @@ class ScreenSearch {
     int8_t codes[64] = {};
   };
   // A survivor: the codes' value of y's cosine with x's row. It waits for its row to
-  // arrive in the cache.
+  // arrive in the cache; kNoRank where none is sent for, since the codes of a small frame
+  // say more than an estimate would.
   struct Pending {
     uint32_t y, item, row;
     double value;
@@ -130,8 +131,8 @@ class ScreenSearch {
   const ScreenStore& store_;
   const Kernels& kernels_;
   const Team& team_;
-  const bool near_;  // rows of X are at hand: estimate survivors
-  const double estimate_error_;
+  const bool near_;              // rows of X are at hand: estimate survivors
+  const double estimate_error_;  // of estimate(), at most
 
   size_t n_ = 0;  // y's in the tile
   int64_t columns_seen_ = 0;
