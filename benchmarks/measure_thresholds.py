@@ -210,6 +210,7 @@ def measure_all(threads: int) -> dict[str, Any]:
         "THREAD_EXPONENT": measure_team(threads),
         "BYTES": _thresholds.BYTES,
         "FIXED_BYTES": _thresholds.FIXED_BYTES,
+        "SCREEN_BYTES_PER_DIMENSION": _thresholds.SCREEN_BYTES_PER_DIMENSION,
     }
 
 
@@ -240,6 +241,8 @@ COMMENTS = {
     "BYTES": "Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of"
     "\n# Y, per value of X, per value of Y). From growths of the peak resident set.",
     "FIXED_BYTES": "Buffers that do not grow with the problem.",
+    "SCREEN_BYTES_PER_DIMENSION": "Of a thread of the screen, per dimension: directions of a frame"
+    " and of a tile of y's.",
 }
 
 

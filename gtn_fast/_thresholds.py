@@ -116,10 +116,13 @@ BYTES = {
     "ray": (32.0, 32.0, 0.0, 0.0),
     "circle": (68.0, 68.0, 0.0, 0.0),
     "tree": (40.0, 32.0, 19.0, 0.0),
-    "screen": (68.0, 56.0, 3.2, 0.2),
+    "screen": (68.0, 56.0, 1.6, 0.0),
     "rank": (20.0, 20.0, 0.0, 0.0),
     "reference": (160.0, 160.0, 22.0, 16.0),
 }
 
 # Buffers that do not grow with the problem.
 FIXED_BYTES = 4000000.0
+
+# Of a thread of the screen, per dimension: directions of a frame and of a tile of y's.
+SCREEN_BYTES_PER_DIMENSION = 40000.0

@@ -26,6 +26,7 @@ from gtn_fast.backends import registry
 _MATCH_CALIBRATES_FROM_S = 0.5
 _PLAN_CALIBRATES_FROM_S = 0.01
 _SAMPLE_ROWS = 160
+_FRAME_ROWS = 4096  # of X that a thread of the screen packs at once
 # Pairs times dimension from which a look at the data (milliseconds) is nothing.
 _LOOK_FROM_VALUES = 10**9
 
@@ -172,7 +173,8 @@ def make_plan(
         if method == "auto" and seconds >= _MATCH_CALIBRATES_FROM_S:  # as a match would
             strategy, why = choose(n_x, n_y, d, threads, spread, speeds)
         seconds = _seconds(strategy, n_x, n_y, d, threads, spread, speeds(strategy, d))
-    return Plan(strategy, seconds, _bytes(strategy, n_x, n_y, d), why, n_x, n_y, d, threads)
+    needed = _bytes(strategy, n_x, n_y, d, threads)
+    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
 
 
 def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
@@ -189,7 +191,7 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
             f"method {plan.strategy!r} needs about {_memory.text(plan.bytes)} beyond X and Y,"
             f" memory allows {_memory.text(memory)}"
         )
-    needed = _bytes("screen", plan.n_x, plan.n_y, d)
+    needed = _bytes("screen", plan.n_x, plan.n_y, d, plan.threads)
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
     seconds = plan.seconds
     if plan.strategy != "screen":
@@ -197,7 +199,7 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     scratch = 0
     if needed > memory:
         scratch = plan.n_x * ((d + 3) // 4 * 4)
-        needed = _bytes("screen", plan.n_x, plan.n_y, 0)
+        needed = _bytes("screen", plan.n_x, plan.n_y, d, plan.threads, codes=False)
         why += "; its codes in a scratch file"
     if needed > memory:
         raise MemoryError(
@@ -321,11 +323,16 @@ def _tree_row(d: int) -> tuple[float, float]:
     return by_dimension({k: t.TREE[k][0] for k in dims}, d), float(np.interp(d, dims, exponents))
 
 
-def _bytes(strategy: str, n_x: int, n_y: int, d: int) -> int:
+def _bytes(strategy: str, n_x: int, n_y: int, d: int, threads: int, *, codes: bool = True) -> int:
+    """Predict bytes beyond X and Y; ``codes`` False: what grows with their values is in a file."""
     x_row, y_row, x_value, y_value = t.BYTES[strategy]
     results = 28.0 * n_y  # x_index, cosine (float64, then float32), order
-    work = n_x * (x_row + d * x_value) + n_y * (y_row + d * y_value) + results
-    # Small problems do not fill the fixed buffers.
+    work = n_x * x_row + n_y * y_row + results
+    if codes:
+        work += n_x * d * x_value + n_y * d * y_value
+    if strategy == "screen":  # small problems do not fill a frame
+        work += threads * d * t.SCREEN_BYTES_PER_DIMENSION * min(1.0, n_x / _FRAME_ROWS)
+    # Nor the other buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
 
 

@@ -164,13 +164,13 @@ def test_a_scratch_folder_without_room_or_that_is_none(native, tmp_path, monkeyp
     (tmp_path / "file").touch()
     for folder, error in ((tmp_path / "none", FileNotFoundError), (tmp_path / "file", OSError)):
         with pytest.raises((error, RuntimeError), match=r"No such file|Not a directory"):
-            gtn_fast.label(x, y, memory=limit, scratch=folder)
-    labels = gtn_fast.label(x, y, memory=limit, scratch=tmp_path)
+            gtn_fast.label(x, y, memory=limit, threads=1, scratch=folder)
+    labels = gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
     assert labels.report["scratch"] == str(tmp_path)
     usage = gtn_fast.api.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(gtn_fast.api.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OSError, match=r"a scratch file of .* does not fit: 1000 bytes free"):
-        gtn_fast.label(x, y, memory=limit, scratch=tmp_path)
+        gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
 
 
 LIMITED = """
@@ -202,7 +202,7 @@ LIMITED = """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA is Linux's")
-@pytest.mark.parametrize(("limit", "scratch"), [(210 << 20, 0), (30 << 20, 1)])
+@pytest.mark.parametrize(("limit", "scratch"), [(210 << 20, 0), (70 << 20, 1)])
 def test_x_larger_than_the_memory_allowed(native, tmp_path, limit, scratch):
     """600 bytes of codes, 2,400 bytes of X a row: under a limit that the system enforces."""
     n, d = 100_000, 600
@@ -266,11 +266,11 @@ def test_command_line(native, tmp_path, monkeypatch, capsys):
     write_parts(tmp_path, x, [100, 300])
     expected = gtn_fast.label(x).x_index
     limit = planner.make_plan(400, 400, 300, "screen", 1).bytes - 1
-    common = ("label", "part-*.npy", "--out", "o.npz")
+    common = ("label", "part-*.npy", "--out", "o.npz", "--threads", 1)
     assert run(*common, "--memory", limit, "--scratch", ".", "--verify", 50) == 0
     assert (gtn_fast.Labels.load("o.npz").x_index == expected).all()
     assert run("verify", "part-*.npy", "o.npz") == 0
-    assert run("plan", "part-*.npy", "--memory", limit) == 0
+    assert run("plan", "part-*.npy", "--threads", 1, "--memory", limit) == 0
     assert "scratch" in capsys.readouterr().out
     assert run(*common, "--memory", "lots") == 2
     one_line(capsys, "memory must be bytes or a text like '8GB', got 'lots'")
