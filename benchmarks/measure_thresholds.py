@@ -107,8 +107,7 @@ def measure_screen(trials: dict[int, float]) -> tuple[float, float, float, float
     from scipy.optimize import nnls
 
     rows, times = [], []
-    own = native.instructions()
-    for level in {own, SECOND_LEVEL if SECOND_LEVEL in native.module().simd_levels() else own}:
+    for level in {native.instructions(), SECOND_LEVEL} & set(native.module().simd_levels()):
         for d, n, took, pair, trial in screen_times(level):
             slower = trial / _calibration.by_dimension(trials, d)
             pairs = 0.5 * n * n

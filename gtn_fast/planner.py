@@ -330,9 +330,9 @@ def _bytes(strategy: str, n_x: int, n_y: int, d: int, threads: int, *, codes: bo
     work = n_x * x_row + n_y * y_row + results
     if codes:
         work += n_x * d * x_value + n_y * d * y_value
-    if strategy == "screen":  # small problems do not fill a frame
-        work += threads * d * t.SCREEN_BYTES_PER_DIMENSION * min(1.0, n_x / _FRAME_ROWS)
-    # Nor the other buffers.
+    if strategy == "screen":  # a thread at most a frame, and no more frames than there are
+        work += min(threads, n_x / _FRAME_ROWS) * d * t.SCREEN_BYTES_PER_DIMENSION
+    # Small problems do not fill the other buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
 
 

@@ -123,6 +123,9 @@ def test_every_thread_of_a_screen_has_buffers():
     alone, many = (gtn_fast.plan(BIG, d=1000, threads=n).bytes for n in (1, 65))
     assert many - alone > 64 * 4096 * 1000 * 8  # a frame's directions, in double
     assert gtn_fast.plan(40, d=1000, threads=64).bytes < 10**8
+    # Fewer frames than threads: most have none.
+    few, fewer = (gtn_fast.plan(8192, d=1000, threads=n).bytes for n in (64, 2))
+    assert few == fewer
 
 
 def test_tables_by_dimension():
