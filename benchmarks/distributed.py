@@ -39,7 +39,7 @@ def rank_process(rank: int, size: int, store: str, name: str, n: int, d: int) ->
     """A rank: labels whenever it is told to, then times messages."""
     import torch.distributed as dist
 
-    from gtn_fast.backends import _ranks
+    from gtn_fast.backends.distributed.ranks import joined
 
     dist.init_process_group(
         "gloo",
@@ -61,7 +61,7 @@ def rank_process(rank: int, size: int, store: str, name: str, n: int, d: int) ->
                 "check": int(np.dot(labels.x_index % 1009, np.arange(len(labels.x_index)) % 997)),
             }
         else:
-            with _ranks.joined(dist.group.WORLD) as ranks:
+            with joined(dist.group.WORLD) as ranks:
                 answer = {str(block): gathered(ranks, block) for block in BLOCKS}
         print(json.dumps(answer), flush=True)
     dist.destroy_process_group()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fresh, machine, report
-from gtn_fast import bench
+from gtn_fast.tools import bench
 
 RESULTS = Path(__file__).absolute().parent / "results"
 FULL_N = 1_000_000

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import bench
 from gtn_fast.backends import native
+from gtn_fast.tools import bench
 
 ROOT = Path(__file__).absolute().parent.parent
 BUSY_FROM = 0.05  # share of the machine's time that others may take before we warn

@@ -1,7 +1,7 @@
-"""Measures what gtn_fast/planner.py needs to know, and writes gtn_fast/_thresholds.py.
+"""Measures what the planner needs to know, and writes gtn_fast/planning/constants.py.
 
     python -m benchmarks.measure_thresholds            prints the table and how well it fits
-    python -m benchmarks.measure_thresholds --write    writes gtn_fast/_thresholds.py as well
+    python -m benchmarks.measure_thresholds --write    writes gtn_fast/planning/constants.py as well
 
 About six minutes on an idle machine. Strategies are timed against one another over d
 and n, the best of three runs each (what others did to the machine is not theirs);
@@ -30,10 +30,13 @@ import numpy as np
 
 import gtn_fast
 from benchmarks import machine, workloads
-from gtn_fast import _calibration, _thresholds, planner
 from gtn_fast.backends import native
+from gtn_fast.planning import calibration
+from gtn_fast.planning import constants as constants_module
+from gtn_fast.planning.calibration import TRIAL_ROWS, by_dimension, speeds
+from gtn_fast.planning.look import look
 
-TARGET = Path(__file__).absolute().parent.parent / "gtn_fast" / "_thresholds.py"
+TARGET = Path(__file__).absolute().parent.parent / "gtn_fast" / "planning" / "constants.py"
 DIMS = (1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1024)
 SMALL, MIDDLE = (20_000, 40_000), (25_000, 100_000)
 TREE_SIZES = {
@@ -85,10 +88,10 @@ def measure_kernel() -> dict[int, float]:
 def measure_trials() -> dict[str, dict[int, float]]:
     """Seconds of the trials that speeds are measured by: by strategy and dimension."""
     dims = {"ray": (1,), "circle": (2,), "tree": tuple(TREE_SIZES), "screen": DIMS}
-    trial = _calibration.trial
+    trial = calibration.trial
     return {
         strategy: {d: min(trial(strategy, d) for _ in range(3)) for d in dims[strategy]}
-        for strategy in _calibration.TRIAL_ROWS
+        for strategy in TRIAL_ROWS
     }
 
 
@@ -109,7 +112,7 @@ def measure_screen(trials: dict[int, float]) -> tuple[float, float, float, float
     rows, times = [], []
     for level in {native.instructions(), SECOND_LEVEL} & set(native.module().simd_levels()):
         for d, n, took, pair, trial in screen_times(level):
-            slower = trial / _calibration.by_dimension(trials, d)
+            slower = trial / by_dimension(trials, d)
             pairs = 0.5 * n * n
             rows.append([pairs * pair, pairs * slower, n * slower, 2.0 * n * d * slower])
             times.append(took)
@@ -134,14 +137,14 @@ def own_screen_times() -> Iterator[tuple[int, int, float, float, float]]:
     for d, sizes in SCREEN_SIZES.items():
         for n in sizes:
             took = timed("gaussian", n, d, "screen")
-            yield d, n, took, *(_calibration.by_dimension(of, d) for of in (kernel, trials))
+            yield d, n, took, *(by_dimension(of, d) for of in (kernel, trials))
 
 
 def measure_exponent(cases: Sequence[tuple[str, int, int]], method: str, which: str) -> float:
     """How time grows with the crowding or decay of directions: the exponent, least squares."""
     logs, growths = [], []
     for name, n, d in cases:
-        spread = planner.look(workloads.make(name, n, n, d).x)
+        spread = look(workloads.make(name, n, n, d).x)
         logs.append(math.log(getattr(spread, which)))
         isotropic = timed("gaussian", n, d, method)
         growths.append(math.log(timed(name, n, d, method) / isotropic))
@@ -151,7 +154,7 @@ def measure_exponent(cases: Sequence[tuple[str, int, int]], method: str, which: 
 def measure_team(threads: int) -> float:
     """The exponent of the number of threads in the speed-up; kept on a busy machine."""
     if threads == 1 or busy():
-        return _thresholds.THREAD_EXPONENT
+        return constants_module.THREAD_EXPONENT
     exponents = []
     for method, n, d in TEAMS:
         work = workloads.make("gaussian", n, n, d)
@@ -176,7 +179,7 @@ def measure_reference() -> tuple[float, float]:
 
 
 def measure_all(threads: int) -> dict[str, Any]:
-    """All constants of _thresholds.py by name."""
+    """All constants of constants.py by name."""
     seconds(workloads.make("gaussian", 1000, 1000, 3), "tree")  # warm up
     now = datetime.datetime.now(datetime.timezone.utc)
     about = machine.describe()
@@ -207,9 +210,9 @@ def measure_all(threads: int) -> dict[str, Any]:
         "REFERENCE_S_PER_ROW": reference_row,
         "CALL_S": seconds(small, "tree", threads, repeats=20),
         "THREAD_EXPONENT": measure_team(threads),
-        "BYTES": _thresholds.BYTES,
-        "FIXED_BYTES": _thresholds.FIXED_BYTES,
-        "SCREEN_BYTES_PER_DIMENSION": _thresholds.SCREEN_BYTES_PER_DIMENSION,
+        "BYTES": constants_module.BYTES,
+        "FIXED_BYTES": constants_module.FIXED_BYTES,
+        "SCREEN_BYTES_PER_DIMENSION": constants_module.SCREEN_BYTES_PER_DIMENSION,
     }
 
 
@@ -218,13 +221,13 @@ def measure_all(threads: int) -> dict[str, Any]:
 HEADER = '''"""What the planner knows about cost: measured constants, nothing else.
 
 Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
-machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
-formulas; _calibration.py says how much faster or slower another machine is.
+machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). costs.py holds the
+formulas; calibration.py says how much faster or slower another machine is.
 """
 '''
 COMMENTS = {
     "KERNEL_S_PER_PAIR": "Seconds of one screened pair, by dimension: 1 / screening_rate.",
-    "TRIAL_S": "Seconds of _calibration.trial(), by strategy and dimension.",
+    "TRIAL_S": "Seconds of calibration.trial(), by strategy and dimension.",
     "LINEAR_S_PER_ROW": "Seconds for one row of X or Y.",
     "TREE": "By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).",
     "TREE_CROWDING": "Exponent of Spread.crowding in the tree's time.",
@@ -268,8 +271,8 @@ def _literal(value: Any) -> str:
 def use(constants: dict[str, Any]) -> None:
     """Let the planner of this process go by ``constants``."""
     for name, value in constants.items():
-        setattr(_thresholds, name, value)
-    _calibration.speeds.cache_clear()
+        setattr(constants_module, name, value)
+    speeds.cache_clear()
 
 
 CHECKS = (

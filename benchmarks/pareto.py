@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fresh, machine, report
-from gtn_fast import _memory, bench
-from gtn_fast.backends import _faiss_index
+from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.planning.memory import size_text
 from gtn_fast.plots import base
+from gtn_fast.tools import bench
 
 RESULTS = Path(__file__).absolute().parent / "results"
 FULL_N = 1_000_000
 WORKLOADS = ("gaussian", "mnist", "fashion")
 DIMENSIONS = (16, 64, 128)
 EXACT = "exact"
-SETTINGS = (EXACT, *_faiss_index.QUALITIES)
+SETTINGS = (EXACT, *faiss_index.QUALITIES)
 SAMPLE = 200  # y's of the independent check
 
 COLUMNS = (
@@ -102,8 +103,8 @@ def cells(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
         "-" if against is None else f"{against / row['seconds']:.2f}",
         f"{row['mean_cosine']:.4f}",
         *shown,
-        _memory.text(row["peak_bytes"]),
-        _memory.text(row["peak_total_bytes"]),
+        size_text(row["peak_bytes"]),
+        size_text(row["peak_total_bytes"]),
     ]
 
 

@@ -5,7 +5,7 @@
     KDTree         SciPy's cKDTree with the constructor options that suit it
     sgemm_rate     what torch's float32 matrix product reaches on this machine
 
-What is run is gtn_fast/bench.py, which `gtn-fast bench` runs too; here it is given the
+What is run is gtn_fast/tools/bench.py, which `gtn-fast bench` runs too; here it is given the
 best of its settings, found by short trials, and its answers are compared with brute force.
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
-from gtn_fast import bench
+from gtn_fast.tools import bench
 
 Array = NDArray[Any]
 ROOT = Path(__file__).absolute().parent.parent

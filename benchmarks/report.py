@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gtn_fast import bench
+from gtn_fast.tools import bench
 
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 PLAN_FACTOR = 2.0  # point 7: a prediction may be off by this

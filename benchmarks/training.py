@@ -1,4 +1,4 @@
-"""Point 18: an epoch of the mnist preset against the usual loop, sampling, labeling's share.
+"""An epoch of the mnist preset against the usual loop, sampling, labeling's share.
 
     python -m benchmarks.training [--rounds 7] [--n 60000] [--out FILE]
 
@@ -27,13 +27,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks import machine, workloads
-from gtn_fast.learn._flat import FlatMSE
 from gtn_fast.learn.gtn import GTN, mse
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.pairs import LabeledPairs
 from gtn_fast.learn.presets import PRESETS
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import train
+from gtn_fast.learn.training.loop import train
 
 RESULTS = Path(__file__).absolute().parent / "results" / "training.json"
 PRESET = PRESETS["mnist"]
@@ -50,17 +49,15 @@ def fresh() -> HHat:
     return HHat.of(D, PRESET, seed=1)
 
 
-def ours(pairs: LabeledPairs, *, by_hand: bool) -> float:
-    """train() as GTN calls it, or with autograd."""
-    model = fresh()
+def ours(pairs: LabeledPairs) -> float:
+    """train() as GTN calls it."""
     history = train(
-        model,
+        fresh(),
         mse,
         (pairs.y, pairs.x),
         epochs=1,
         batch_size=PRESET.batch_size,
         lr=PRESET.lr,
-        gradient=FlatMSE(model) if by_hand else None,
     )
     return history.epochs[0]["loss"]
 
@@ -108,8 +105,7 @@ def race(pairs: LabeledPairs, rounds: int) -> dict[str, Any]:
     """All loops in turns; medians, and the ratios to ours."""
     plain, fused = (best_usual(pairs, fused=each) for each in (False, True))
     loops: dict[str, Epoch] = {
-        "gtn_fast": lambda: ours(pairs, by_hand=True),
-        "gtn_fast, autograd": lambda: ours(pairs, by_hand=False),
+        "gtn_fast": lambda: ours(pairs),
         "DataLoader": lambda: usual(pairs, **plain),
         "DataLoader, fused Adam": lambda: usual(pairs, **fused),
     }

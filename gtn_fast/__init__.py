@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from gtn_fast._version import __version__
 from gtn_fast.api import label
+from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
 from gtn_fast.compat import create_labels
 from gtn_fast.labels import Labels
-from gtn_fast.planner import Plan, plan
-from gtn_fast.random import normal
-from gtn_fast.verify import VerifyReport, WrongMatching, verify
+from gtn_fast.planning.planner import Plan, plan
+from gtn_fast.sample import normal
 
 if TYPE_CHECKING:
     from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs

@@ -1,6 +1,6 @@
 # The compiled engine (csrc/bindings/): arrays in, arrays out. Arrays are 2-D,
 # float32 or float64, last axis contiguous, positive row stride, finite; the Python
-# layer (gtn_fast._validate) sees to that.
+# layer (gtn_fast.inputs) sees to that.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 

@@ -12,23 +12,43 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast import (
-    _checkpoint,
-    _execution,
-    _groups,
-    _matrices,
-    _memory,
-    _progress,
-    _quality,
-    _sharded,
-    _validate,
-    backends,
-    planner,
-)
 from gtn_fast._version import __version__
 from gtn_fast.backends import registry
+from gtn_fast.backends.selection import check_options, for_strategy, pick_device
+from gtn_fast.check.quality import estimate_quality
+from gtn_fast.inputs.arguments import (
+    check_device,
+    check_integer,
+    check_method,
+    check_seed,
+    check_threads,
+)
+from gtn_fast.inputs.arrays import (
+    Described,
+    check_pair,
+    convert,
+    describe,
+    hold_or_convert,
+    uncopied,
+)
+from gtn_fast.inputs.groups import group_pair, split_groups
+from gtn_fast.inputs.matrices import Stacked
 from gtn_fast.labels import Labels
-from gtn_fast.random import normal
+from gtn_fast.planning.memory import check_memory, parse_size, peak_bytes, size_text
+from gtn_fast.planning.planner import Plan
+from gtn_fast.run import local, sharded
+from gtn_fast.run.checkpoint import (
+    CHECKPOINT_BYTES_PER_ROW,
+    CHECKPOINT_EVERY_S,
+    Checkpoint,
+    check_checkpoint,
+    checksum,
+    fingerprint,
+    saved_on_exit,
+)
+from gtn_fast.run.groups import Group
+from gtn_fast.run.progress import check_progress, progress_reporter
+from gtn_fast.sample import Drawn, normal
 
 
 def label(
@@ -44,7 +64,7 @@ def label(
     scratch: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    checkpoint_every: float = _checkpoint.EVERY_S,
+    checkpoint_every: float = CHECKPOINT_EVERY_S,
     block: int = 0,
     list_length: int = 0,
     quality: str | None = None,
@@ -156,69 +176,69 @@ def label(
         "exact_below": exact_below,
     }
     if method == "distributed" or (method == "auto" and group is not None):
-        return _sharded.label(
+        return sharded.label(
             X, Y, seed=seed, groups=groups, threads=threads, progress=progress,
             block=block, list_length=list_length, group=group, device=device,
             checkpoint=checkpoint, resume=resume, checkpoint_every=checkpoint_every,
             others={"memory": memory, **given},
         )  # fmt: skip
     started = time.perf_counter()
-    x_in = _validate.describe(X, "X")
-    y_in = None if Y is None else _validate.describe(Y, "Y")
+    x_in = describe(X, "X")
+    y_in = None if Y is None else describe(Y, "Y")
     if y_in is not None:
-        _validate.check_pair(x_in, y_in)
+        check_pair(x_in, y_in)
     n_x, d = x_in.rows, x_in.cols
     n_y = n_x if y_in is None else y_in.rows
-    method = _validate.check_method(method, d)
-    threads = _validate.check_threads(threads)
-    seed = _validate.check_seed(seed)
-    block = _validate.check_integer(block, "block", 0, 2**31 - 1)
-    list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
-    _progress.check(progress)
-    device = backends.pick_device(_validate.check_device(device), x_in.value, method, n_x, n_y, d)
+    method = check_method(method, d)
+    threads = check_threads(threads)
+    seed = check_seed(seed)
+    block = check_integer(block, "block", 0, 2**31 - 1)
+    list_length = check_integer(list_length, "list_length", 0, 2**31 - 1)
+    check_progress(progress)
+    device = pick_device(check_device(device), x_in.value, method, n_x, n_y, d)
     kind = device.partition(":")[0]
-    parts: list[_groups.Group] | None = None
+    parts: list[Group] | None = None
     group_labels = None
     if groups is not None:
-        group_labels = _validate.group_pair(groups, n_x, n_y)
-        parts = list(_validate.split_groups(*group_labels))
+        group_labels = group_pair(groups, n_x, n_y)
+        parts = list(split_groups(*group_labels))
 
-    limit = None if memory is None else _memory.parse(memory)
-    plans = _execution.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit, device)
+    limit = None if memory is None else parse_size(memory)
+    plans = local.make_plans(parts, n_x, n_y, d, method, threads, x_in.value, limit, device)
     # Raises before any work if one of them cannot run.
-    runners = {each.strategy: backends.for_strategy(each.strategy, kind) for _, each in plans}
-    options = backends.check_options(runners, {**given, "group": group}, kind)
-    convert = _validate.convert
+    runners = {each.strategy: for_strategy(each.strategy, kind) for _, each in plans}
+    options = check_options(runners, {**given, "group": group}, kind)
+    convert_x = convert
     if kind != "cpu":
         options["device"] = device
         # Parts are cut out of copies on the host.
         if parts is None and checkpoint is None and all(_holds(name, kind) for name in runners):
-            convert = _validate.hold_or_convert
-    _checkpoint.check(checkpoint, resume, checkpoint_every)
+            convert_x = hold_or_convert
+    check_checkpoint(checkpoint, resume, checkpoint_every)
     if checkpoint is not None:
         _check_resumable(runners)
     seconds = sum(count * each.seconds for count, each in plans)
     drawn_as_needed = y_in is None and limit is not None and parts is None
     if limit is not None and kind != "cpu":
         raise ValueError(f"memory goes with device 'cpu', not {device!r}")
-    if convert is _validate.hold_or_convert:
-        x_in, y_in = _validate.uncopied(x_in), y_in and _validate.uncopied(y_in)
+    if convert_x is hold_or_convert:
+        x_in, y_in = uncopied(x_in), y_in and uncopied(y_in)
     needed = _needed_bytes([each for _, each in plans], x_in, y_in, grouped=parts is not None)
     if drawn_as_needed:
         needed -= 4 * n_x * d
     if checkpoint is not None:
-        needed += _checkpoint.BYTES_A_ROW * n_y
-    _memory.check(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
+        needed += CHECKPOINT_BYTES_PER_ROW * n_y
+    check_memory(needed, f"labeling {n_y} x {n_x} rows of dimension {d}")
 
-    x: Any = convert(x_in)
-    if isinstance(x, _matrices.Stacked) and kind != "cpu":
+    x: Any = convert_x(x_in)
+    if isinstance(x, Stacked) and kind != "cpu":
         x = np.asarray(x)
     prepared = time.perf_counter()
     y: Any
     if y_in is not None:
-        y = convert(y_in)
+        y = convert_x(y_in)
     elif drawn_as_needed:
-        y = _matrices.Drawn(seed, n_x, d)
+        y = Drawn(seed, n_x, d)
     else:
         y = normal(seed, 0, n_x, d, threads=threads)
     drawn = time.perf_counter()
@@ -226,25 +246,21 @@ def label(
         prepared = drawn
 
     storage = {} if limit is None else _storage(plans, x_in, limit, scratch)
-    settings = _execution.Settings(
-        method, threads, block, list_length, options, limit, storage, device
-    )
+    settings = local.Settings(method, threads, block, list_length, options, limit, storage, device)
     state = None
     if checkpoint is not None:
-        sums = _checkpoint.checksum
-        digest = _checkpoint.fingerprint(
+        sums = checksum
+        digest = fingerprint(
             *(n_x, n_y, d, sums(x), seed if y_in is None else sums(y)),
             groups=None if group_labels is None else [sums(each) for each in group_labels],
         )
-        state = _checkpoint.Checkpoint.start(
-            checkpoint, digest, resume=resume, every=checkpoint_every
-        )
+        state = Checkpoint.start(checkpoint, digest, resume=resume, every=checkpoint_every)
     resumed = 0 if state is None else len(state.pairs().y_rows)
     with (
-        _progress.reporter(progress, n_y, seconds) as call,
-        _checkpoint.saved_on_exit(state),
+        progress_reporter(progress, n_y, seconds) as call,
+        saved_on_exit(state),
     ):
-        matched = _execution.match(x, y, parts, plans, settings, call, state)
+        matched = local.match(x, y, parts, plans, settings, call, state)
     ended = time.perf_counter()
 
     report: dict[str, Any] = {
@@ -272,11 +288,11 @@ def label(
         "engine": {name: float(value) for name, value in matched.report.items()},
         "predicted_seconds": seconds,
         "predicted_bytes": needed,
-        "peak_memory_bytes": _memory.peak_bytes(),
+        "peak_memory_bytes": peak_bytes(),
     }
     if not report["exact"]:
         report["options"] = options
-        report["quality"] = _quality.estimate(x, y, matched.x_index, parts)
+        report["quality"] = estimate_quality(x, y, matched.x_index, parts)
         report["seconds"]["quality"] = time.perf_counter() - ended
     return Labels(
         x_index=matched.x_index,
@@ -296,8 +312,8 @@ def _holds(strategy: str, kind: str) -> bool:
 
 
 def _storage(
-    plans: _execution.Plans,
-    x: _validate.Described,
+    plans: local.Plans,
+    x: Described,
     memory: int,
     scratch: str | os.PathLike[str] | None,
 ) -> dict[str, Any]:
@@ -310,7 +326,7 @@ def _storage(
         if room < needed:
             raise OSError(
                 errno.ENOSPC,
-                f"a scratch file of {_memory.text(needed)} does not fit: {_memory.text(room)} free",
+                f"a scratch file of {size_text(needed)} does not fit: {size_text(room)} free",
                 folder,
             )
         storage["scratch"] = folder
@@ -324,9 +340,9 @@ def _check_resumable(strategies: Iterable[str]) -> None:
 
 
 def _needed_bytes(
-    plans: Sequence[planner.Plan],
-    x: _validate.Described,
-    y: _validate.Described | None,
+    plans: Sequence[Plan],
+    x: Described,
+    y: Described | None,
     *,
     grouped: bool,
 ) -> int:
@@ -341,7 +357,7 @@ def _needed_bytes(
     return needed
 
 
-def _chosen(plans: Sequence[tuple[int, planner.Plan]], device: str) -> dict[str, Any]:
+def _chosen(plans: Sequence[tuple[int, Plan]], device: str) -> dict[str, Any]:
     """Say which strategy ran, why, and on which instructions."""
     strategies = sorted({each.strategy for _, each in plans})
     # A method, "auto" too, stays with one backend, whatever the sizes of the groups.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from gtn_fast import _validate
 from gtn_fast.api import label
+from gtn_fast.inputs.arrays import is_tensor
 
 _TYPES = ("cosine", "angular_dist")
 
@@ -52,7 +52,7 @@ def create_labels(
     if not isinstance(type, str) or type not in _TYPES:
         raise ValueError(f"unknown type {type!r}; valid: {', '.join(_TYPES)}")
     for name, value in (("s", s), ("t", t)):
-        if not _validate.is_tensor(value):
+        if not is_tensor(value):
             raise TypeError(
                 f"{name} must be a torch tensor, got {value.__class__.__name__};"
                 " gtn_fast.label takes numpy arrays"

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _files, _validate
-from gtn_fast._matrices import Drawn, Held, RowMatrix
-from gtn_fast.random import normal
+from gtn_fast.inputs.arrays import describe, is_tensor
+from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.sample import Drawn, normal
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
@@ -82,13 +83,13 @@ class Labels:
         The labels have X's type and dtype; Y is a tensor on X's device if X is a tensor.
         ValueError if X has not the shape of the X that was labeled.
         """
-        described = _validate.describe(X, "X")
+        described = describe(X, "X")
         if (described.rows, described.cols) != (self.n_x, self.d):
             raise ValueError(
                 f"the labels are for X of shape {(self.n_x, self.d)},"
                 f" got {(described.rows, described.cols)}"
             )
-        if not _validate.is_tensor(X):
+        if not is_tensor(X):
             x = described.value if isinstance(described.value, RowMatrix) else np.asarray(X)
             return self.y, x[self.x_index]
         import torch
@@ -117,7 +118,7 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
-        with _files.replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())

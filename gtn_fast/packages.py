@@ -24,7 +24,9 @@ class Absent(ImportError):
     """The module is not installed, as opposed to installed and broken."""
 
 
-def load(module: str, name: str, remedy: str, absent: str = "is not installed") -> ModuleType:
+def load_package(
+    module: str, name: str, remedy: str, absent: str = "is not installed"
+) -> ModuleType:
     """Import ``module``, called ``name`` in messages; its failure in one line with ``remedy``.
 
     Raises Absent where it is not there, and ImportError where importing it raised
@@ -35,10 +37,10 @@ def load(module: str, name: str, remedy: str, absent: str = "is not installed") 
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and _is_part(error.name or "", module):
             raise Absent(f"{name} {absent}: {remedy}") from error
-        raise ImportError(f"{name} does not load ({reason(error)}): {remedy}") from error
+        raise ImportError(f"{name} does not load ({failure_reason(error)}): {remedy}") from error
 
 
-def reason(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """What somebody else's code raised, as part of one line of ours."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", _LONGEST_REASON, placeholder=" ...")
 
@@ -72,7 +74,7 @@ class Found:
     problem: str | None
 
 
-def probe(package: Package) -> Found:
+def probe_package(package: Package) -> Found:
     """Import the package and look at it; whatever is wrong with it is in ``problem``."""
     version = _version(package.distributions)
     remedy = f"pip install {package.install}"
@@ -80,14 +82,16 @@ def probe(package: Package) -> Found:
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         try:
-            module = load(package.module, package.name, remedy)
+            module = load_package(package.module, package.name, remedy)
             if version is None:  # on the path without having been installed
                 version = str(getattr(module, "__version__", "unknown"))
             return Found(version, package.detail(module) if package.detail else None, None)
         except ImportError as error:
             return Found(version, None, str(error))
         except Exception as error:
-            return Found(version, None, f"{package.name} does not work ({reason(error)}): {remedy}")
+            return Found(
+                version, None, f"{package.name} does not work ({failure_reason(error)}): {remedy}"
+            )
 
 
 def _version(distributions: tuple[str, ...]) -> str | None:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _validate, reference
+from gtn_fast import reference
 from gtn_fast.backends import native, registry
+from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.inputs.matrices import RowMatrix
 
 _CHUNK = 1 << 16  # values made together without the engine
 
@@ -24,11 +26,11 @@ def normal(
 
     Raises TypeError or ValueError for arguments that are no integers in range.
     """
-    seed = _validate.check_seed(seed)
-    first_row = _validate.check_integer(first_row, "first_row", 0, 2**48)
-    rows = _validate.check_integer(rows, "rows", 0, 2**48)
-    d = _validate.check_integer(d, "d", 1, 2**31 - 1)
-    workers = _validate.check_threads(threads)
+    seed = check_seed(seed)
+    first_row = check_integer(first_row, "first_row", 0, 2**48)
+    rows = check_integer(rows, "rows", 0, 2**48)
+    d = check_integer(d, "d", 1, 2**31 - 1)
+    workers = check_threads(threads)
     if registry.why_not("native") is None:
         made: Any = native.module().normal(seed, first_row, rows, d, workers)
         return np.asarray(made)
@@ -38,3 +40,23 @@ def normal(
         count = min(step, rows - start)
         out[start : start + count] = reference.normal(seed, first_row + start, count, d)
     return out
+
+
+class Drawn(RowMatrix):
+    """The N(0, I) sample of a seed, which is stored nowhere: ``gtn_fast.normal``, float32."""
+
+    def __init__(self, seed: int, rows: int, d: int, threads: int = 1) -> None:
+        self.seed, self._threads = seed, threads
+        self.shape = (rows, d)
+        self.dtype = np.dtype(np.float32)
+
+    def for_engine(self) -> tuple[int, int, int]:
+        """(seed, rows, d): the engine makes the rows as it needs them."""
+        return (self.seed, *self.shape)
+
+    def _range(self, start: int, stop: int) -> NDArray[Any]:
+        return normal(self.seed, start, stop - start, self.shape[1], threads=self._threads)
+
+    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        made = native.module().normal_rows(self.seed, numbers, self.shape[1], threads=self._threads)
+        return np.asarray(made)

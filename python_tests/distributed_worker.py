@@ -15,8 +15,9 @@ import numpy as np
 import torch.distributed as dist
 
 import gtn_fast
-from gtn_fast import _checkpoint
-from gtn_fast.backends import _pulse, native
+from gtn_fast.backends import native
+from gtn_fast.backends.distributed import pulse
+from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, load_checkpoint
 
 # n_x, n_y, d, block, list_length: many rounds, few rounds, all gathered at once, one column.
 SHAPES = [
@@ -164,11 +165,11 @@ def write_checkpoint(path, x, y, which):
     """A checkpoint with the pairs of these rows of Y alone."""
     path.unlink(missing_ok=True)
     whole = gtn_fast.label(x, y, checkpoint=path)
-    sums = _checkpoint.checksum
-    digest = _checkpoint.fingerprint(len(x), len(y), x.shape[1], sums(x), sums(y))
-    cosine = _checkpoint.load(path, digest).cosine[np.argsort(whole.order)]
+    sums = checksum
+    digest = fingerprint(len(x), len(y), x.shape[1], sums(x), sums(y))
+    cosine = load_checkpoint(path, digest).cosine[np.argsort(whole.order)]
     path.unlink()
-    part = _checkpoint.Checkpoint.start(path, digest, resume=False, every=0)
+    part = Checkpoint.start(path, digest, resume=False, every=0)
     part.add(which, whole.x_index[which], cosine[which])
     part.save()
 
@@ -197,7 +198,7 @@ def dies(rank, size, folder):
 
 def stops(rank, size, folder):
     """The last rank stops without a word, as a machine without power does."""
-    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 2.0
+    pulse._BEAT_S, pulse._SILENCE_S = 0.1, 2.0
     x, y = cases.make("gaussian", 300, 300, 5)
 
     def progress(done, total):
@@ -213,7 +214,7 @@ def stops(rank, size, folder):
 
 def slow(rank, size, folder):
     """The last rank takes longer for its part than a rank may be silent."""
-    _pulse._BEAT_S, _pulse._SILENCE_S = 0.1, 2.0
+    pulse._BEAT_S, pulse._SILENCE_S = 0.1, 2.0
     x, y = cases.make("gaussian", 300, 300, 5)
     slept = []
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import _matrices, _validate, bench_gpu, reference
-from gtn_fast.backends import _blocks, registry
-from gtn_fast.backends import triton as backend
-from gtn_fast.backends._triton import (
+from gtn_fast.backends import registry
+from gtn_fast.backends.lists.blocks import Assignment, Lists, choose_in_blocks
+from gtn_fast.backends.triton import backend as triton_backend
+from gtn_fast.backends.triton import (
     bounds,
     classes,
     columns,
@@ -27,7 +27,11 @@ from gtn_fast.backends._triton import (
     memory,
     session,
 )
-from gtn_fast.backends._triton.rows import Rows
+from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.inputs.arrays import convert, describe, hold_or_convert, uncopied
+from gtn_fast.inputs.matrices import Held
+from gtn_fast.reference import match
+from gtn_fast.tools import bench_gpu
 
 DEVICE = session.find_device("cuda")
 PLENTY = 1 << 34
@@ -35,7 +39,7 @@ PLENTY = 1 << 34
 
 def held(array):
     """As a tensor on the device."""
-    return _matrices.Held(torch.from_numpy(array).to(DEVICE), array.dtype)
+    return Held(torch.from_numpy(array).to(DEVICE), array.dtype)
 
 
 def run(x, y, *, block=64, list_length=0, prepare=None, **options):
@@ -43,14 +47,16 @@ def run(x, y, *, block=64, list_length=0, prepare=None, **options):
     made = session.make(x, y, threads=2, **options)
     if prepare is not None:
         prepare(made.source)
-    settled = _blocks.Settled(len(x), len(y))
-    _blocks.match(made.source, made.rank, made.turns, settled, block=block, list_length=list_length)
+    settled = Assignment(len(x), len(y))
+    choose_in_blocks(
+        made.source, made.rank, made.turns, settled, block=block, list_length=list_length
+    )
     made.check(settled, made.turns)
     return made, settled
 
 
 def assert_exact(settled, x, y):
-    expected, cosine, _ = reference.match(x, y)
+    expected, cosine, _ = match(x, y)
     assert (settled.x_index == expected).all()
     assert (settled.cosine == cosine).all()
 
@@ -217,8 +223,8 @@ def test_exact_cosines_are_the_engines_bits(native, rng, d, types):
 @pytest.mark.parametrize("name", sorted(cases.ALL))
 def test_equals_the_reference(name):
     x, y = cases.make(name, 131, 126, 5)
-    matched = backend.match(x, y, strategy="screen", threads=2, block=42)
-    expected, cosine, order = reference.match(x, y)
+    matched = triton_backend.match(x, y, strategy="screen", threads=2, block=42)
+    expected, cosine, order = match(x, y)
     assert (matched.x_index == expected).all()
     assert (matched.cosine == cosine).all()
     assert (matched.order == order).all()
@@ -296,7 +302,7 @@ def test_lists_are_complete_down_to_their_levels(native, name, kind):
     made = session.make(x, y, threads=1)
     source, rank, turns = made.source, made.rank, made.turns
     again = kind == "again"
-    first, _, _ = reference.match(x, y)
+    first, _, _ = match(x, y)
     source.take(first[turns[:20]])  # as the sequential loop would have
     free = np.setdiff1d(np.arange(n), first[turns[:20]])
     rows = turns[20:]
@@ -384,7 +390,7 @@ def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypa
 
 
 def test_classes_are_rows_of_one_direction(monkeypatch):
-    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 6)
+    monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 6)
     x = np.array([[1.0, 2], [2, 4], [0, 0], [-0.0, 0], [3, 6], [-1, -2], [0, 5], [-0.0, 7]])
     of = classes.find(Rows(x, DEVICE))
     assert len({of[0], of[1], of[4]}) == 1
@@ -395,7 +401,7 @@ def test_classes_are_rows_of_one_direction(monkeypatch):
 
 def test_rows_that_only_share_a_hash_stay_apart(monkeypatch):
     monkeypatch.setattr(classes, "_hashes", lambda of: torch.zeros(len(of), dtype=torch.int64))
-    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 4)
+    monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 4)
     x = np.array([[1.0, 2], [2, 4], [5, 1]])
     of = classes.find(Rows(x, DEVICE))
     assert of[0] == of[1] != of[2]
@@ -411,7 +417,7 @@ def test_hashes_of_signs_differ(rng):
 def test_members_of_classes_and_the_level_they_leave():
     rank = np.arange(6, dtype=np.uint32)
     found = classes.Classes(np.array([0, 0, 0, 0, 1, 2]), rank)
-    lists = _blocks.Lists(
+    lists = Lists(
         np.array([[0, 4, -1], [4, 0, 5]]),
         np.array([[0.9, 0.5, -np.inf], [0.8, 0.7, 0.1]]),
         np.array([0.2, 0.75]),
@@ -462,13 +468,13 @@ def test_pairs_are_evaluated_again_at_the_end(native):
 @pytest.mark.parametrize("n_x", [126, 300])
 def test_the_engine_does_the_last_stretch(native, monkeypatch, n_x):
     x, y = cases.make("clustered", n_x, 126, 5)
-    monkeypatch.setattr(backend, "rows_for_the_engine", lambda *_: 50)
+    monkeypatch.setattr(triton_backend, "rows_for_the_engine", lambda *_: 50)
     done, handed = [], []
-    matched = backend.match(
+    matched = triton_backend.match(
         x, y, strategy="screen", threads=2, block=30,
         progress=lambda *at: done.append(at), settled=lambda *pairs: handed.append(pairs),
     )  # fmt: skip
-    expected, cosine, order = reference.match(x, y)
+    expected, cosine, order = match(x, y)
     assert (matched.x_index == expected).all()
     assert (matched.cosine == cosine).all()
     assert (matched.order == order).all()
@@ -482,18 +488,18 @@ def test_the_engine_does_the_last_stretch(native, monkeypatch, n_x):
 
 def test_what_is_left_for_the_engine():
     """Small last stretches; nothing of a small whole; less, the more dimensions."""
-    assert backend.rows_for_the_engine(3000, 3000, 100, 2) == 0
-    some = backend.rows_for_the_engine(10**6, 10**6, 100, 2)
+    assert triton_backend.rows_for_the_engine(3000, 3000, 100, 2) == 0
+    some = triton_backend.rows_for_the_engine(10**6, 10**6, 100, 2)
     assert 2048 <= some <= 2**17
-    assert backend.rows_for_the_engine(10**6, 10**6, 1000, 2) < some
-    assert backend.rows_for_the_engine(10**6, 10**6, 100, 1) <= some
-    assert backend.rows_for_the_engine(10**7, 10**5, 100, 2) == 0  # it would look at all x's
+    assert triton_backend.rows_for_the_engine(10**6, 10**6, 1000, 2) < some
+    assert triton_backend.rows_for_the_engine(10**6, 10**6, 100, 1) <= some
+    assert triton_backend.rows_for_the_engine(10**7, 10**5, 100, 2) == 0  # it would look at all x's
 
 
 def test_label_on_the_device(native):
     x, y = cases.make("clustered", 150, 120, 6)
     labels = gtn_fast.label(x, y, device="cuda", threads=2)
-    assert (labels.x_index == reference.match(x, y)[0]).all()
+    assert (labels.x_index == match(x, y)[0]).all()
     shown = {name: labels.report[name] for name in ("strategy", "backend", "device", "exact")}
     assert shown == {"strategy": "screen", "backend": "triton", "device": "cuda", "exact": True}
     assert labels.report["simd"].startswith("triton ")
@@ -551,7 +557,7 @@ def test_defaults_of_torch_change_nothing(native):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_from_a_tensor_are_those_of_the_array(native, rng, monkeypatch, dtype):
-    monkeypatch.setattr("gtn_fast.backends._triton.rows._CHUNK_VALUES", 28)
+    monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 28)
     array = rng.integers(-2, 3, (30, 4)).astype(dtype)  # many norms are equal
     array[[4, 9]] = 0
     some = np.array([7, 0, 29])
@@ -571,14 +577,14 @@ def test_what_is_held_by_the_device_is_labeled_there(monkeypatch, name, both):
     """The host gets the rows of the last stretch, and those of the last check."""
     x, y = cases.make(name, 170, 126, 5)
     fetched = []
-    whole = _matrices.Held._range
-    monkeypatch.setattr(_matrices.Held, "_range", lambda *of: fetched.append(of[1:]) or whole(*of))
-    monkeypatch.setattr(backend, "rows_for_the_engine", lambda *_: 50)
+    whole = Held._range
+    monkeypatch.setattr(Held, "_range", lambda *of: fetched.append(of[1:]) or whole(*of))
+    monkeypatch.setattr(triton_backend, "rows_for_the_engine", lambda *_: 50)
     monkeypatch.setattr(session, "_CHECKED", 40)
     monkeypatch.setattr(exact, "_COMPARED", 10)
     given = held(x), held(y) if both else y
-    matched = backend.match(*given, strategy="screen", threads=2, block=30)
-    expected, cosine, order = reference.match(x, y)
+    matched = triton_backend.match(*given, strategy="screen", threads=2, block=30)
+    expected, cosine, order = match(x, y)
     assert (matched.x_index == expected).all()
     assert (matched.cosine == cosine).all()
     assert (matched.order == order).all()
@@ -596,19 +602,19 @@ def test_pairs_that_are_held_are_evaluated_again_at_the_end():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
 def test_holding_a_tensor(dtype):
     tensor = (torch.arange(12, device=DEVICE).reshape(4, 3) * 1.5).to(dtype)
-    described = _validate.describe(tensor, "X")
-    kept = _validate.hold_or_convert(described, where=DEVICE.type)
-    assert isinstance(kept, _matrices.Held)
-    plain = _validate.convert(described)
+    described = describe(tensor, "X")
+    kept = hold_or_convert(described, where=DEVICE.type)
+    assert isinstance(kept, Held)
+    plain = convert(described)
     assert (np.asarray(kept) == plain).all()
     assert np.asarray(kept).dtype == kept.dtype == plain.dtype
     assert (kept[np.array([3, 1])] == plain[[3, 1]]).all()
     if DEVICE.type == "cuda":
-        assert _validate.uncopied(described).copy_bytes == 0
+        assert uncopied(described).copy_bytes == 0
     if dtype.is_floating_point:
         tensor[2, 1] = torch.nan
         with pytest.raises(ValueError, match="X must be finite: row 2, column 1 is nan"):
-            _validate.hold_or_convert(described, where=DEVICE.type)
+            hold_or_convert(described, where=DEVICE.type)
 
 
 def test_a_block_is_interrupted(native):
@@ -618,12 +624,12 @@ def test_a_block_is_interrupted(native):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backend.match(x, y, strategy="screen", threads=1, progress=stop)
+        triton_backend.match(x, y, strategy="screen", threads=1, progress=stop)
 
 
 def test_the_backend_says_what_it_computes_with():
     assert registry.why_not("triton") is None
-    assert backend.instructions().endswith("interpreter" if DEVICE.type == "cpu" else "cuda")
+    assert triton_backend.instructions().endswith("interpreter" if DEVICE.type == "cpu" else "cuda")
     assert columns.Columns.__doc__
 
 

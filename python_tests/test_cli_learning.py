@@ -13,9 +13,9 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
 
-from gtn_fast.learn.autoencoder import Autoencoder
-from gtn_fast.learn.codecs import decode_latents
 from gtn_fast.learn.gtn import GTN
+from gtn_fast.vision.autoencoder import Autoencoder
+from gtn_fast.vision.codecs import decode_latents
 
 
 @pytest.fixture(scope="module")

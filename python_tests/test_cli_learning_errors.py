@@ -15,7 +15,7 @@ import pytest
 from cli_runs import one_line, run
 from learning_cases import names, read, train
 
-from gtn_fast import _files
+from gtn_fast.inputs import files
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -121,8 +121,8 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(_files, "load_matrix", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(files, "load_matrix", lambda *_: pytest.fail("worked first"))
     assert run("train", at / "x.npy", "--out", "o") == 2
     one_line(capsys, "cannot write", "Permission denied")
 
@@ -144,7 +144,7 @@ def test_missing_packages_are_named_with_their_extra(capsys, monkeypatch, packag
     def missing(_):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    monkeypatch.setattr("gtn_fast.cli.encoding._stages.begin", lambda *_: missing(_))
+    monkeypatch.setattr("gtn_fast.cli.encoding.stages.begin", lambda *_: missing(_))
     assert run("autoencode", "x", "--out", "o") == 2
     one_line(capsys, package, f"gtn-fast[{'plots' if package == 'matplotlib' else 'train'}]")
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import reference
-from gtn_fast.backends import _pulse, registry
-from gtn_fast.backends._pulse import Pulse
+from gtn_fast.backends import registry
+from gtn_fast.backends.distributed import pulse
+from gtn_fast.backends.distributed.pulse import Pulse
+from gtn_fast.reference import match
 
 HERE = Path(__file__).parent
 KILLED = -signal.SIGKILL
@@ -77,7 +78,7 @@ def kept(folder, name, rank):
 
 
 def expect(got, x, y):
-    x_index, cosine, order = reference.match(x, y)
+    x_index, cosine, order = match(x, y)
     assert (got["x_index"] == x_index).all()
     assert (got["cosine"] == cosine.astype(np.float32)).all()
     assert (got["order"] == order).all()
@@ -108,13 +109,13 @@ def test_equals_the_reference(exact, name):
 def test_drawn_y_mixed_dtypes_and_subgroups(native, tmp_path, size):
     out = run("drawn", size, tmp_path)
     x, _ = cases.make("gaussian", 150, 150, 7)
-    y = gtn_fast.random.normal(3, 0, 150, 7)
+    y = gtn_fast.normal(3, 0, 150, 7)
     for rank in range(size):
         expect(kept(tmp_path, "drawn", rank), x, y)
         own = worker.shard(x, rank, size)
         if len(own):
             alone = kept(tmp_path, "alone", rank)
-            expect(alone, own, gtn_fast.random.normal(3, 0, len(own), 7))
+            expect(alone, own, gtn_fast.normal(3, 0, len(own), 7))
     for rank in (0, size - 1):
         expect(kept(tmp_path, "pair", rank), x, y)
     if size == 3:
@@ -215,8 +216,8 @@ class OneStore:
 
 
 def test_signs_of_life(monkeypatch):
-    monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(_pulse, "_SILENCE_S", 1.0)
+    monkeypatch.setattr(pulse, "_BEAT_S", 0.02)
+    monkeypatch.setattr(pulse, "_SILENCE_S", 1.0)
     store = OneStore()
     for rank in range(3):
         Pulse.first_sign(store, rank)
@@ -233,9 +234,9 @@ def test_signs_of_life(monkeypatch):
 
 def test_a_store_that_no_longer_answers(monkeypatch):
     """It went with the rank that is gone: nobody waits for it, neither to notice nor to end."""
-    monkeypatch.setattr(_pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(_pulse, "_SILENCE_S", 0.6)
-    monkeypatch.setattr(_pulse, "_ROLL_CALL_S", 0.2)
+    monkeypatch.setattr(pulse, "_BEAT_S", 0.02)
+    monkeypatch.setattr(pulse, "_SILENCE_S", 0.6)
+    monkeypatch.setattr(pulse, "_ROLL_CALL_S", 0.2)
     store = OneStore()
     for rank in range(2):
         Pulse.first_sign(store, rank)

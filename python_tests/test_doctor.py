@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import _diagnosis, _memory, _packages, cli, reference
+from gtn_fast import cli, packages
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import reference as reference_backend
 from gtn_fast.backends import registry
+from gtn_fast.packages import PACKAGES, Package, probe_package
+from gtn_fast.planning.memory import total_bytes
+from gtn_fast.reference import algorithm, match
+from gtn_fast.tools import doctor as doctor_module
+from gtn_fast.tools.doctor import self_test
 
 EXAMINED = ("numpy", "torch", "faiss", "triton", "matplotlib", "safetensors", "torchmetrics",
             "torch-fidelity", "scikit-learn", "tensorboard")  # fmt: skip
@@ -24,14 +29,14 @@ EXAMINED = ("numpy", "torch", "faiss", "triton", "matplotlib", "safetensors", "t
 
 def package(module, **values):
     values = {"name": module, "distributions": (module,), "purpose": "a test"} | values
-    return _packages.Package(module=module, install=module, **values)
+    return Package(module=module, install=module, **values)
 
 
 @pytest.fixture
 def light(monkeypatch):
     """NumPy alone among the packages, and a self-test of a moment."""
-    monkeypatch.setattr(_packages, "PACKAGES", _packages.PACKAGES[:1])
-    monkeypatch.setattr(_diagnosis, "SELF_TEST_SHAPE", (60, 8))
+    monkeypatch.setattr(packages, "PACKAGES", PACKAGES[:1])
+    monkeypatch.setattr(doctor_module, "SELF_TEST_SHAPE", (60, 8))
 
 
 def doctor(capsys, *arguments):
@@ -217,9 +222,9 @@ def test_a_backend_that_fails_does_not_stop_the_report(native, monkeypatch, ligh
 
 def test_the_oracle_is_what_the_others_are_compared_with(native, monkeypatch, light):
     seen = []
-    run = reference.match
-    monkeypatch.setattr(reference, "match", lambda *a: seen.append(a[0].shape) or run(*a))
-    assert _diagnosis.self_test()["ran"][0] == "reference/reference"
+    run = match
+    monkeypatch.setattr(algorithm, "match", lambda *a: seen.append(a[0].shape) or run(*a))
+    assert self_test()["ran"][0] == "reference/reference"
     assert seen == [(60, 8)]
 
 
@@ -231,7 +236,7 @@ def test_the_oracle_is_what_the_others_are_compared_with(native, monkeypatch, li
 def test_a_package_whose_import_raises(native, monkeypatch, light, capsys, tmp_path, error):
     (tmp_path / "broken_thing_of_ours.py").write_text(f"print('noise')\nraise {error}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(_packages, "PACKAGES", (package("broken_thing_of_ours"),))
+    monkeypatch.setattr(packages, "PACKAGES", (package("broken_thing_of_ours"),))
     assert cli.main(["doctor", "--json"]) == 0  # a broken extra is no broken engine
     (found,) = json.loads(capsys.readouterr().out)["packages"]
     kind, text = error.rstrip("')").split("('")
@@ -242,7 +247,7 @@ def test_a_package_whose_import_raises(native, monkeypatch, light, capsys, tmp_p
 
 
 def test_a_package_that_is_not_there(monkeypatch):
-    found = _packages.probe(package("no_such_package_of_ours", name="Nope"))
+    found = probe_package(package("no_such_package_of_ours", name="Nope"))
     assert found.version is None
     assert found.problem == "Nope is not installed: pip install no_such_package_of_ours"
 
@@ -253,7 +258,7 @@ def test_a_package_that_cannot_say_its_devices():
     def detail(module):
         raise RuntimeError("the driver is too old")
 
-    found = _packages.probe(package("numpy", detail=detail))
+    found = probe_package(package("numpy", detail=detail))
     assert found.version == np.__version__
     assert found.problem == (
         "numpy does not work (RuntimeError: the driver is too old): pip install numpy"
@@ -262,13 +267,13 @@ def test_a_package_that_cannot_say_its_devices():
 
 def test_the_first_distribution_that_is_installed_gives_the_version():
     names = ("no-such-distribution-of-ours", "numpy")
-    assert _packages.probe(package("numpy", distributions=names)).version == np.__version__
+    assert probe_package(package("numpy", distributions=names)).version == np.__version__
 
 
 def test_a_package_without_a_distribution(monkeypatch, tmp_path):
     (tmp_path / "loose_thing_of_ours.py").write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
-    found = _packages.probe(package("loose_thing_of_ours"))
+    found = probe_package(package("loose_thing_of_ours"))
     assert (found.version, found.problem) == ("7.1", None)
 
 
@@ -292,15 +297,15 @@ def test_devices_of_torch():
         cuda = Cuda()
 
     torch = Torch()
-    assert _packages._torch_devices(torch) == "built without CUDA"
+    assert packages._torch_devices(torch) == "built without CUDA"
     torch.version.cuda = "12.8"
-    assert _packages._torch_devices(torch) == "CUDA 12.8, no device"
+    assert packages._torch_devices(torch) == "CUDA 12.8, no device"
     torch.cuda.names = ("H100", "H100")
-    assert _packages._torch_devices(torch) == "CUDA 12.8: H100, H100"
+    assert packages._torch_devices(torch) == "CUDA 12.8: H100, H100"
 
 
 def test_memory_of_this_machine():
-    total = _memory.total_bytes()
+    total = total_bytes()
     for row in Path("/proc/meminfo").read_text().splitlines():
         if row.startswith("MemTotal:"):
             assert total == int(row.split()[1]) * 1024

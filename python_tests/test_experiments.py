@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gtn_fast import experiments
-from gtn_fast.experiments import EXPERIMENTS, Line, Result, _image_data, swiss_roll, two_squares
-from gtn_fast.experiments._report import Notes, lines_table, summary, text
+from gtn_fast.experiments import EXPERIMENTS, Line, Result, image_data, swiss_roll, two_squares
+from gtn_fast.experiments.report import Notes, lines_table, summary, text
 from gtn_fast.learn.presets import PRESETS
 
 
@@ -178,12 +178,12 @@ def test_coverage_counts_cells():
 
 
 def test_settings_name_presets_and_fit_the_paper():
-    assert {spec.preset for spec in _image_data.SPECS.values()} <= set(PRESETS)
+    assert {spec.preset for spec in image_data.SPECS.values()} <= set(PRESETS)
     for name in ("celeba", "hap"):
-        spec = _image_data.SPECS[name]
+        spec = image_data.SPECS[name]
         assert spec.network == {}  # table 2 as it stands
         assert (spec.ae_lr, spec.ae_batch, spec.stop) == (1e-4, 200, "score")
-    assert _image_data.SPECS["mnist"].d == 5
+    assert image_data.SPECS["mnist"].d == 5
 
 
 def test_report_of_every_kind_of_value(tmp_path):

@@ -16,9 +16,13 @@ import pytest
 from cli_runs import one_line, prepare, run
 
 import gtn_fast
-from gtn_fast import _quality, planner, reference
-from gtn_fast.backends import _faiss_cost, _faiss_index, registry
-from gtn_fast.backends import faiss as backend
+from gtn_fast.backends import registry
+from gtn_fast.backends.faiss import backend as faiss_backend
+from gtn_fast.backends.faiss import cost as faiss_cost
+from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.check.quality import cosine_ratio, estimate_quality
+from gtn_fast.planning.planner import make_plan
+from gtn_fast.reference import directions_and_norms, match, ordered_dot
 
 
 def label(x, y, **options):
@@ -28,12 +32,12 @@ def label(x, y, **options):
 
 def by_brute_force(x, y, labels):
     """The numbers of report["quality"] over all y's, one y at a time, from the definition."""
-    u, x_norm = reference.directions_and_norms(x)
-    v, y_norm = reference.directions_and_norms(y)
+    u, x_norm = directions_and_norms(x)
+    v, y_norm = directions_and_norms(y)
     free = np.ones(len(x), bool)
     own, best, before = [], [], []
     for y_row in np.argsort(y_norm, kind="stable"):
-        cosine = reference.ordered_dot(u, v[y_row])
+        cosine = ordered_dot(u, v[y_row])
         chosen = labels.x_index[y_row]
         rows = np.flatnonzero(free)
         order = rows[np.lexsort((rows, x_norm[rows], -cosine[rows]))]
@@ -48,7 +52,7 @@ def by_brute_force(x, y, labels):
         "mean_cosine": own.mean(),
         "mean_best_cosine": best.mean(),
         "mean_cosine_lost": (best - own).mean(),
-        "cosine_ratio": _quality.cosine_ratio(own.mean(), best.mean()),
+        "cosine_ratio": cosine_ratio(own.mean(), best.mean()),
         "rank_regret_mean": before.mean(),
         "rank_regret_median": np.median(before),
     }
@@ -65,15 +69,15 @@ def test_every_y_is_matched_and_no_x_twice(native, capfd, name, n_x, n_y, d):
     assert len(set(labels.x_index.tolist())) == n_y
     assert labels.x_index.min() >= 0
     assert labels.x_index.max() < n_x
-    assert (labels.order == reference.match(x, y)[2]).all()
-    u, v = (reference.directions_and_norms(part)[0] for part in (x[labels.x_index], y))
-    assert (labels.cosine == reference.ordered_dot(u, v).astype(np.float32)).all()
+    assert (labels.order == match(x, y)[2]).all()
+    u, v = (directions_and_norms(part)[0] for part in (x[labels.x_index], y))
+    assert (labels.cosine == ordered_dot(u, v).astype(np.float32)).all()
     assert labels.report["engine"]["builds"] > 0 or name == "zero_rows"
     assert gtn_fast.verify(x, y, labels).complete
     assert capfd.readouterr() == ("", "")  # FAISS warns on stderr about small training sets
 
 
-@pytest.mark.parametrize("kind", _faiss_index.KINDS)
+@pytest.mark.parametrize("kind", faiss_index.KINDS)
 @pytest.mark.parametrize("d", [1, 2, 7, 33, 600])
 def test_kinds_and_dimensions(native, capfd, kind, d):
     x, y = cases.make("gaussian", 400, 400, d)
@@ -88,7 +92,7 @@ def test_kinds_and_dimensions(native, capfd, kind, d):
 def test_few_rows_are_the_exact_engines(native, n):
     x, y = cases.make("gaussian", n, n, 6)
     labels = label(x, y)
-    assert (labels.x_index == reference.match(x, y)[0]).all()
+    assert (labels.x_index == match(x, y)[0]).all()
     assert labels.report["engine"]["exact_rows"] == n
     assert labels.report["quality"]["agreement"] == 1
     assert labels.report["exact"] is False  # what the method promises, not what came out
@@ -109,7 +113,7 @@ def test_the_last_stretch_is_exact(native):
     assert 1400 - served == 1500 - 699
     last = np.sort(labels.order[-served:])
     left = np.setdiff1d(np.arange(1500), labels.x_index[labels.order[:-served]])
-    expected = left[reference.match(x[left], y[last])[0]]
+    expected = left[match(x[left], y[last])[0]]
     assert (labels.x_index[last] == expected).all()
 
 
@@ -137,7 +141,7 @@ def test_data_that_no_index_serves_are_given_up(native):
 
 def test_giving_up_in_the_middle_of_a_block(native, monkeypatch):
     """What the block had chosen is taken back: the rest is still a matching."""
-    monkeypatch.setattr(backend, "_BRUTE_PASSES", 0)
+    monkeypatch.setattr(faiss_backend, "_BRUTE_PASSES", 0)
     x, y = cases.make("near_ties", 200, 200, 1)
     labels = label(x, y, block=64)
     assert labels.report["engine"]["gave_up"] == 1
@@ -178,23 +182,23 @@ def test_quality_is_what_brute_force_says(native, name):
 def test_quality_of_exact_labels_is_perfect(native):
     for name in sorted(cases.ALL):
         x, y = cases.make(name, 150, 120, 4)
-        found = _quality.estimate(x, y, gtn_fast.label(x, y).x_index)
+        found = estimate_quality(x, y, gtn_fast.label(x, y).x_index)
         assert found["agreement"] == found["cosine_ratio"] == 1
         assert found["mean_cosine_lost"] == found["rank_regret_mean"] == 0
 
 
 def test_ratio_of_cosines_of_any_sign():
-    assert _quality.cosine_ratio(0.45, 0.5) == pytest.approx(0.9)
-    assert _quality.cosine_ratio(-0.6, -0.5) == pytest.approx(0.8)
-    assert _quality.cosine_ratio(-0.5, 0.0) == 0
-    assert _quality.cosine_ratio(0.0, 0.0) == _quality.cosine_ratio(-0.3, -0.3) == 1
+    assert cosine_ratio(0.45, 0.5) == pytest.approx(0.9)
+    assert cosine_ratio(-0.6, -0.5) == pytest.approx(0.8)
+    assert cosine_ratio(-0.5, 0.0) == 0
+    assert cosine_ratio(0.0, 0.0) == cosine_ratio(-0.3, -0.3) == 1
 
 
 def test_more_effort_is_better(native):
     x, y = cases.make("gaussian", 6000, 6000, 24)
     ratio = [
         label(x, y, quality=quality, exact_below=1000).report["quality"]["cosine_ratio"]
-        for quality in _faiss_index.QUALITIES
+        for quality in faiss_index.QUALITIES
     ]
     assert ratio[0] < ratio[1] < ratio[2] <= 1
     assert ratio[0] > 0.9
@@ -224,7 +228,7 @@ def test_the_effort_rises_to_the_wanted_ratio(native):
 def test_a_ratio_out_of_reach(native, monkeypatch):
     x, y = cases.make("gaussian", 3000, 3000, 24)
     # Four bits for two columns lose some of the best candidates, whatever is probed.
-    monkeypatch.setattr(_faiss_index, "MOST_REFINED", 16)
+    monkeypatch.setattr(faiss_index, "MOST_REFINED", 16)
     with pytest.raises(ValueError, match=r"^min_cosine_ratio=1.0 is out of reach: 0\.\d+ with "
                        r"index='ivf-pq', nprobe=\d+, refine=16 .* is exact: .* s$"):  # fmt: skip
         label(x, y, quality="fast", min_cosine_ratio=1.0)
@@ -232,9 +236,9 @@ def test_a_ratio_out_of_reach(native, monkeypatch):
 
 def test_a_ratio_that_costs_more_than_the_exact_engine(native, monkeypatch):
     x, y = cases.make("gaussian", 3000, 3000, 24)
-    fast = _faiss_index.settings("fast")
-    bar = _faiss_cost.indexed_seconds(fast, 3000, 3000, 3000, 24, 1) * 1.05
-    monkeypatch.setattr(_faiss_cost, "exact_seconds", lambda *_: bar)
+    fast = faiss_index.settings("fast")
+    bar = faiss_cost.indexed_seconds(fast, 3000, 3000, 3000, 24, 1) * 1.05
+    monkeypatch.setattr(faiss_cost, "exact_seconds", lambda *_: bar)
     with pytest.raises(ValueError, match=r"^min_cosine_ratio=0.999 takes index='ivf-pq', "
                        r"nprobe=\d+, .*method='auto' is exact and predicted cheaper"):  # fmt: skip
         label(x, y, quality="fast", min_cosine_ratio=0.999, exact_below=None)
@@ -243,7 +247,7 @@ def test_a_ratio_that_costs_more_than_the_exact_engine(native, monkeypatch):
 def test_a_ratio_that_gets_out_of_reach_later(native, monkeypatch):
     """What was served stays; the exact engine, which meets any ratio, does the rest."""
     reached = iter([1.0])
-    monkeypatch.setattr(backend._quality, "cosine_ratio", lambda *_: next(reached, 0.0))
+    monkeypatch.setattr(faiss_backend, "cosine_ratio", lambda *_: next(reached, 0.0))
     x, y = cases.make("gaussian", 2000, 2000, 8)
     labels = label(x, y, min_cosine_ratio=0.9)
     assert labels.report["engine"]["builds"] == 2
@@ -359,7 +363,7 @@ def test_the_package_is_imported_only_when_asked_for():
 # ------------------------------------------------------------------ how it runs
 
 
-@pytest.mark.parametrize("kind", _faiss_index.KINDS)
+@pytest.mark.parametrize("kind", faiss_index.KINDS)
 def test_the_same_call_gives_the_same_answer(native, kind):
     x, y = cases.make("clustered", 2500, 2500, 12)
     for threads in (1, 2):
@@ -433,7 +437,7 @@ def test_ctrl_c_is_heard(native, wait):
 def test_plan_and_report(native):
     planned = gtn_fast.plan(10**6, d=64, method="faiss")
     assert (planned.strategy, planned.why) == ("faiss", "asked for")
-    exact = planner.make_plan(10**6, 10**6, 64, "auto", planned.threads, calibrate_from=math.inf)
+    exact = make_plan(10**6, 10**6, 64, "auto", planned.threads, calibrate_from=math.inf)
     assert 0 < planned.seconds < exact.seconds
     assert gtn_fast.plan(10**6, d=64).strategy == "screen"  # never by itself
     more = gtn_fast.plan(2 * 10**6, d=64, method="faiss")
@@ -450,12 +454,12 @@ def test_plan_and_report(native):
 @pytest.mark.parametrize("d", [4, 64, 300])
 def test_predicted_costs_grow_with_the_work(d):
     costs = [
-        _faiss_cost.indexed_seconds(_faiss_index.settings(quality), n, n, n, d, 1)
+        faiss_cost.indexed_seconds(faiss_index.settings(quality), n, n, n, d, 1)
         for n in (10**5, 10**6)
-        for quality in _faiss_index.QUALITIES
+        for quality in faiss_index.QUALITIES
     ]
     assert costs == sorted(costs)
-    one, two = (_faiss_cost.rest_seconds(_faiss_index.settings(), 10**6, 10**6, 10**6, d, t)
+    one, two = (faiss_cost.rest_seconds(faiss_index.settings(), 10**6, 10**6, 10**6, d, t)
                 for t in (1, 2))  # fmt: skip
     assert two <= one
 
@@ -466,8 +470,8 @@ def test_predicted_costs_grow_with_the_work(d):
 def test_directions_of_any_magnitude():
     for dtype, low, high in ((np.float32, 1e-44, 3e38), (np.float64, 5e-324, 1.7e308)):
         x = np.array([[low, 0, low], [high, -high, 0], [0, 0, 0], [1, high, low]], dtype)
-        found = _faiss_index.unit_rows(x, 5)
-        expected = reference.directions_and_norms(x)[0]
+        found = faiss_index.unit_rows(x, 5)
+        expected = directions_and_norms(x)[0]
         assert found.dtype == np.float32
         assert found[:, :3] == pytest.approx(expected, abs=1e-6)
         assert (found[:, 3:] == 0).all()

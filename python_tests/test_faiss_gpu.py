@@ -14,7 +14,9 @@ import pytest
 from cli_runs import one_line, prepare, run
 
 import gtn_fast
-from gtn_fast.backends import _faiss_index, faiss_gpu, registry
+from gtn_fast.backends import registry
+from gtn_fast.backends.faiss import gpu as faiss_gpu
+from gtn_fast.backends.faiss import index as faiss_index
 
 GPU = hasattr(faiss, "GpuIndexFlatIP") and faiss.get_num_gpus() > 0
 
@@ -77,7 +79,7 @@ def gpu(request, monkeypatch):
         "knn_gpu": knn_gpu,
         "get_num_gpus": lambda: 1,
     })  # fmt: skip
-    monkeypatch.setattr(_faiss_index, "module", lambda: pretended)
+    monkeypatch.setattr(faiss_index, "module", lambda: pretended)
     return made
 
 
@@ -157,7 +159,7 @@ def test_plan_on_a_gpu(gpu, native):
 def test_without_a_gpu(native, monkeypatch, tmp_path, capsys):
     x, y = cases.make("gaussian", 200, 200, 4)
     plain = types.SimpleNamespace(__version__="1.2.3")
-    monkeypatch.setattr(_faiss_index, "module", lambda: plain)
+    monkeypatch.setattr(faiss_index, "module", lambda: plain)
     with pytest.raises(ImportError, match=r"^faiss 1\.2\.3 is built without GPUs: pip install"):
         label(x, y)
     assert "built without GPUs" in registry.why_not("faiss-gpu")

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import _groups, reference
+from gtn_fast.reference import match, rank
+from gtn_fast.run import groups as groups_module
+from gtn_fast.run.groups import match_groups
 
 
 @pytest.fixture(params=["reference", "auto"])
@@ -25,7 +27,7 @@ def by_hand(x, y, gx, gy):
     order = []
     for group in np.unique(gy):
         x_rows, y_rows = np.flatnonzero(gx == group), np.flatnonzero(gy == group)
-        chosen, _, turns = reference.match(x[x_rows], y[y_rows])
+        chosen, _, turns = match(x[x_rows], y[y_rows])
         x_index[y_rows] = x_rows[chosen]
         order.extend(y_rows[turns])
     return x_index, np.array(order)
@@ -73,9 +75,9 @@ def test_large_and_small_groups_take_their_own_paths(rng, monkeypatch, method):
     gy = rng.permutation(gx)
     x_index, order = by_hand(x, y, gx, gy)
     for limit in (0, 50 * 50 * 3, 10**9):
-        monkeypatch.setattr(_groups, "_LARGE_VALUES", limit)
+        monkeypatch.setattr(groups_module, "_LARGE_VALUES", limit)
         for task in (1, 64):
-            monkeypatch.setattr(_groups, "_TASK_GROUPS", task)
+            monkeypatch.setattr(groups_module, "_TASK_GROUPS", task)
             seen = []
             labels = gtn_fast.label(
                 x,
@@ -94,14 +96,14 @@ def test_large_and_small_groups_take_their_own_paths(rng, monkeypatch, method):
 def test_error_in_a_pool_reaches_the_caller(monkeypatch, rng):
     x, y = cases.make("gaussian", 200, 200, 3)
     g = np.arange(200) // 2
-    monkeypatch.setattr(_groups, "_TASK_GROUPS", 4)
+    monkeypatch.setattr(groups_module, "_TASK_GROUPS", 4)
 
     def fail(*args):
         raise RuntimeError("in a worker")
 
     parts = [(k, np.array([2 * k, 2 * k + 1]), np.array([2 * k, 2 * k + 1])) for k in g[::2]]
     with pytest.raises(RuntimeError, match="in a worker"):
-        _groups.match(x, y, parts, fail, threads=2, progress=None)
+        match_groups(x, y, parts, fail, threads=2, progress=None)
 
 
 def test_rank_in_groups(rng):
@@ -110,7 +112,7 @@ def test_rank_in_groups(rng):
     labels = gtn_fast.label(x, y, method="rank", groups=(gx, gy))
     for group in np.unique(gy):
         x_rows, y_rows = np.flatnonzero(gx == group), np.flatnonzero(gy == group)
-        expected = reference.rank(x[x_rows], y[y_rows])[0]
+        expected = rank(x[x_rows], y[y_rows])[0]
         assert (labels.x_index[y_rows] == x_rows[expected]).all()
     gtn_fast.verify(x, y, labels, groups=(gx, gy))
 

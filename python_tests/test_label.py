@@ -13,7 +13,9 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import _progress, _validate, reference
+from gtn_fast.inputs.arrays import convert, describe
+from gtn_fast.reference import match, rank
+from gtn_fast.run.progress import progress_reporter
 
 METHODS = ["reference", "auto"]
 
@@ -83,7 +85,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_layouts_and_containers(method, layout, dtype):
     x, y = (part.astype(dtype) for part in cases.make("half_duplicates", 60, 50, 5))
-    expected = reference.match(x, y)
+    expected = match(x, y)
     same(gtn_fast.label(LAYOUTS[layout](x), y, method=method), expected)
     same(gtn_fast.label(x, LAYOUTS[layout](y), method=method), expected)
 
@@ -95,7 +97,7 @@ def test_negative_view_is_one():
 @pytest.mark.parametrize("d", [1, 2])
 def test_single_columns_of_a_wide_matrix(method, rng, d):
     wide_x, wide_y = rng.standard_normal((40, 7)), rng.standard_normal((30, 7))
-    expected = reference.match(wide_x[:, :d].copy(), wide_y[:, :d].copy())
+    expected = match(wide_x[:, :d].copy(), wide_y[:, :d].copy())
     same(gtn_fast.label(wide_x[:, :d], wide_y[:, :d], method=method), expected)
 
 
@@ -116,7 +118,7 @@ def test_numpy_dtypes(method, rng, dtype, read_as):
     labels = gtn_fast.label(x, y, method=method)
     assert labels.report["x_dtype"] == labels.report["y_dtype"] == np.dtype(read_as).name
     assert labels.y.dtype == read_as
-    same(labels, reference.match(x.astype(np.float64), y.astype(np.float64)))
+    same(labels, match(x.astype(np.float64), y.astype(np.float64)))
 
 
 @pytest.mark.parametrize(
@@ -136,21 +138,21 @@ def test_torch_dtypes(method, rng, dtype, read_as):
     y = torch.tensor(rng.standard_normal((40, 3)) * 10).to(dtype)
     labels = gtn_fast.label(x, y, method=method)
     assert labels.report["x_dtype"] == labels.report["y_dtype"] == read_as
-    same(labels, reference.match(x.double().numpy(), y.double().numpy()))
+    same(labels, match(x.double().numpy(), y.double().numpy()))
 
 
 def test_mixed_dtypes(method, rng):
     x, y = rng.standard_normal((50, 3)).astype(np.float32), rng.standard_normal((40, 3))
-    same(gtn_fast.label(x, y, method=method), reference.match(x, y))
+    same(gtn_fast.label(x, y, method=method), match(x, y))
 
 
 def test_memory_map_is_read_in_place(method, rng, tmp_path):
     np.save(tmp_path / "x.npy", rng.standard_normal((50, 3)).astype(np.float32))
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
-    described = _validate.describe(x, "X")
+    described = describe(x, "X")
     assert described.copy_bytes == 0
-    assert np.shares_memory(_validate.convert(described), x)
-    same(gtn_fast.label(x, x, method=method), reference.match(x, x))
+    assert np.shares_memory(convert(described), x)
+    same(gtn_fast.label(x, x, method=method), match(x, x))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_memory_map_is_read_in_place(method, rng, tmp_path):
 )
 def test_only_what_does_not_conform_is_copied(rng, layout, copies):
     a = rng.standard_normal((8, 3))
-    described = _validate.describe(LAYOUTS[layout](a), "X")
+    described = describe(LAYOUTS[layout](a), "X")
     assert described.copy_bytes == (a.nbytes if copies else 0)
 
 
@@ -188,7 +190,7 @@ def test_drawn_y(method, rng, dtype):
     assert labels.y.dtype == np.float32
     assert (labels.y == y).all()
     assert labels.seed == labels.report["seed"] == 5
-    same(labels, reference.match(x, y))
+    same(labels, match(x, y))
     assert not (gtn_fast.label(x, seed=6, method=method).y == y).any()
 
 
@@ -201,13 +203,13 @@ def test_one_point(method):
 @pytest.mark.parametrize("d", [1, 2, 3, 16, 17, 100])
 def test_more_x_than_y(method, d):
     x, y = cases.make("gaussian", 500, 50, d)
-    same(gtn_fast.label(x, y, method=method), reference.match(x, y))
+    same(gtn_fast.label(x, y, method=method), match(x, y))
 
 
 def test_rank(rng):
     x, y = rng.standard_normal((100, 1)), rng.standard_normal((70, 1))
     labels = gtn_fast.label(x, y, method="rank")
-    same(labels, reference.rank(x, y))
+    same(labels, rank(x, y))
     assert labels.report["strategy"] == "rank"
     assert labels.report["backend"] == "reference"
 
@@ -292,7 +294,7 @@ class Terminal(io.StringIO):
 def test_progress_bar(monkeypatch, progress, is_terminal, seconds, shown):
     stream = Terminal(is_terminal)
     monkeypatch.setattr(sys, "stderr", stream)
-    with _progress.reporter(progress, 100, seconds) as call:
+    with progress_reporter(progress, 100, seconds) as call:
         assert (call is not None) == shown
         if call is not None:
             call(40, 100)
@@ -312,7 +314,7 @@ def test_exception_in_progress_reaches_the_caller(method):
         assert str(error) == "from the callable"  # noqa: PT017 (a quick run may never call it)
     else:
         assert method == "auto"
-    same(gtn_fast.label(x[:50], y[:50], method=method), reference.match(x[:50], y[:50]))
+    same(gtn_fast.label(x[:50], y[:50], method=method), match(x[:50], y[:50]))
 
 
 def test_without_the_engine(monkeypatch, rng):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gtn_fast.learn import autoencoder as ae
-from gtn_fast.learn import classifier as cl
-from gtn_fast.learn import vae as va
-from gtn_fast.learn.codecs import callables_codec, decode_latents, encode_images
+from gtn_fast.vision import autoencoder as ae
+from gtn_fast.vision import classifier as cl
+from gtn_fast.vision import vae as va
+from gtn_fast.vision.codecs import callables_codec, decode_latents, encode_images
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +237,7 @@ def test_models_come_back_from_their_files(tmp_path):
 
 
 def test_an_autoencoder_file_that_lies_about_its_shape(tmp_path):
-    from gtn_fast.learn._store import save_tensors
+    from gtn_fast.learn.training.store import save_tensors
 
     path = tmp_path / "a.safetensors"
     state = ae.Autoencoder(1, 8, 3).state_dict()

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import kstest
 
 import gtn_fast
-from gtn_fast.learn import _store
 from gtn_fast.learn.gtn import GTN
+from gtn_fast.learn.training.store import load_tensors, save_tensors
 
 SMALL = {"layers": 2, "width": 8, "batch_size": 64, "epochs": 3}
 
@@ -218,21 +218,21 @@ def test_what_is_loaded_samples_and_interpolates_the_same(which, request, tmp_pa
 
 def test_files_that_are_no_gtn(gtn, tmp_path):
     path = tmp_path / "model.safetensors"
-    _store.save_tensors(path, "autoencoder", {}, {})
+    save_tensors(path, "autoencoder", {}, {})
     with pytest.raises(ValueError, match="is an autoencoder, wanted a GTN"):
         GTN.load(path)
     gtn.save(path)
-    tensors, meta = _store.load_tensors(path, "GTN")
+    tensors, meta = load_tensors(path, "GTN")
     for broken in (
         {k: v for k, v in tensors.items() if k != "scaling/std"},
         {k: v for k, v in tensors.items() if k != "model/net.0.weight"},
         {**tensors, "labels/x_index": torch.zeros(300, dtype=torch.int64)},
         {**tensors, "scaling/mean": torch.zeros(4)},
     ):
-        _store.save_tensors(path, "GTN", broken, meta)
+        save_tensors(path, "GTN", broken, meta)
         with pytest.raises(ValueError, match="is not a whole GTN"):
             GTN.load(path)
-    _store.save_tensors(path, "GTN", tensors, {})
+    save_tensors(path, "GTN", tensors, {})
     with pytest.raises(ValueError, match="is not a whole GTN"):
         GTN.load(path)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gtn_fast.learn import pipeline
-from gtn_fast.learn.autoencoder import Autoencoder
-from gtn_fast.learn.codecs import callables_codec, decode_latents, encode_images
 from gtn_fast.learn.gtn import GTN
-from gtn_fast.learn.pipeline import fit_images, generate
+from gtn_fast.vision import pipeline
+from gtn_fast.vision.autoencoder import Autoencoder
+from gtn_fast.vision.codecs import callables_codec, decode_latents, encode_images
+from gtn_fast.vision.pipeline import fit_images, generate
 
 QUICK = {"ae_epochs": 2, "ae_batch_size": 32, "layers": 2, "width": 16, "epochs": 3}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast.experiments import _plane
+from gtn_fast.experiments import plane
 from gtn_fast.learn.rays import label_on_rays, on_rays
 
 
@@ -61,7 +61,7 @@ def test_without_sorting_is_greedy_in_an_order_that_ignores_the_norms(cloud):
     y = np.random.default_rng(2).standard_normal((400, 2)) + 0.3
     unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (cloud, y)]
     labels = gtn_fast.label(*unit)
-    np.testing.assert_array_equal(_plane.unsorted(cloud, y), labels.x_index)
+    np.testing.assert_array_equal(plane.unsorted(cloud, y), labels.x_index)
     free = np.ones(400, dtype=bool)
     for row in labels.order:
         cosine = np.where(free, unit[0] @ unit[1][row], -2)

@@ -12,13 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gtn_fast._progress import bar
-from gtn_fast.learn import _store
-from gtn_fast.learn._flat import FlatMSE
-from gtn_fast.learn.gtn import mse
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.presets import PRESETS, preset
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.training import store
+from gtn_fast.learn.training.store import load_tensors, save_tensors
+from gtn_fast.run.progress import progress_bar
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3).t(), "n": torch.tensor(3), "b": torch.ones(2) > 0}
 
@@ -29,8 +28,8 @@ TENSORS = {"a": torch.arange(6.0).reshape(2, 3).t(), "n": torch.tensor(3), "b": 
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "a.safetensors"
     shared = torch.zeros(4)
-    _store.save_tensors(path, "GTN", {**TENSORS, "x": shared, "y": shared[1:]}, {"seed": 2**64 - 1})
-    tensors, meta = _store.load_tensors(path, "GTN")
+    save_tensors(path, "GTN", {**TENSORS, "x": shared, "y": shared[1:]}, {"seed": 2**64 - 1})
+    tensors, meta = load_tensors(path, "GTN")
     assert meta == {"seed": 2**64 - 1}
     assert set(tensors) == {"a", "n", "b", "x", "y"}
     for name, value in TENSORS.items():
@@ -40,48 +39,48 @@ def test_what_is_saved_is_loaded(tmp_path):
 
 def test_another_kind_is_refused_by_name(tmp_path):
     path = tmp_path / "a.safetensors"
-    _store.save_tensors(path, "autoencoder", TENSORS, {})
+    save_tensors(path, "autoencoder", TENSORS, {})
     with pytest.raises(ValueError, match="is an autoencoder, wanted a GTN"):
-        _store.load_tensors(path, "GTN")
+        load_tensors(path, "GTN")
 
 
 def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"w": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match="was not written by gtn_fast, wanted a GTN"):
-        _store.load_tensors(path, "GTN")
+        load_tensors(path, "GTN")
 
 
 def test_a_file_of_a_later_format_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
-    monkeypatch.setattr(_store, "_FORMAT", 2)
-    _store.save_tensors(path, "GTN", TENSORS, {})
+    monkeypatch.setattr(store, "_FORMAT", 2)
+    save_tensors(path, "GTN", TENSORS, {})
     monkeypatch.undo()
     with pytest.raises(ValueError, match="cannot read"):
-        _store.load_tensors(path, "GTN")
+        load_tensors(path, "GTN")
 
 
 @pytest.mark.parametrize("cut", [0, 5, 100, -1])
 def test_a_damaged_file_is_refused(tmp_path, cut):
     path = tmp_path / "a.safetensors"
-    _store.save_tensors(path, "GTN", TENSORS, {})
+    save_tensors(path, "GTN", TENSORS, {})
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ValueError, match=r"a\.safetensors"):
-        _store.load_tensors(path, "GTN")
+        load_tensors(path, "GTN")
 
 
 def test_no_file_and_no_folder(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
-        _store.load_tensors(tmp_path / "none", "GTN")
+        load_tensors(tmp_path / "none", "GTN")
     with pytest.raises(ValueError, match="is a directory"):
-        _store.load_tensors(tmp_path, "GTN")
+        load_tensors(tmp_path, "GTN")
     with pytest.raises(ValueError, match="does not exist"):
-        _store.save_tensors(tmp_path / "no" / "a.safetensors", "GTN", TENSORS, {})
+        save_tensors(tmp_path / "no" / "a.safetensors", "GTN", TENSORS, {})
 
 
 FULL_DISK = """
 import resource, sys, torch
-from gtn_fast.learn._store import save_tensors
+from gtn_fast.learn.training.store import save_tensors
 path = sys.argv[1]
 save_tensors(path, "GTN", {"a": torch.zeros(10)}, {"old": True})
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -98,7 +97,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     command = [sys.executable, "-c", FULL_DISK, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert str(path) in done.stdout
-    assert _store.load_tensors(path, "GTN")[1] == {"old": True}
+    assert load_tensors(path, "GTN")[1] == {"old": True}
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
@@ -167,76 +166,6 @@ def test_weights_follow_the_seed_and_leave_torch_alone():
     assert not torch.equal(first.net[0].weight, other.net[0].weight)
 
 
-@pytest.mark.parametrize("norms", [0, 2, 4])
-@pytest.mark.parametrize("slope", [0.5, 0.01, 0.0])
-def test_the_gradient_by_hand_is_autograds(native, norms, slope):
-    made = preset("mnist", layers=4, width=20, batch_norm_layers=norms, negative_slope=slope)
-    one, other = HHat.of(3, made, 1), HHat.of(3, made, 1)
-    by_hand = FlatMSE(other)
-    generator = torch.Generator().manual_seed(0)
-    for rows in (32, 17, 130):
-        y = torch.randn(rows, 3, generator=generator)
-        x = torch.randn(rows, 3, generator=generator)
-        one.zero_grad()
-        loss = mse(one, y, x)
-        loss.backward()
-        torch.testing.assert_close(by_hand(y, x), loss.detach())
-        for a, b in zip(one.parameters(), other.parameters(), strict=True):
-            torch.testing.assert_close(b.grad, a.grad)
-    for (name, a), (_, b) in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
-        torch.testing.assert_close(b, a, msg=name)
-    flat = torch.cat([p.grad.flatten() for p in other.parameters()])
-    assert torch.equal(by_hand.parameter.grad, flat)
-
-
-def test_the_gradient_by_hand_of_bad_arrays(native):
-    """Native code trusts no size, and converts nothing: a copy would take the gradient along."""
-    shape = {
-        "d": 2,
-        "layers": 1,
-        "width": 3,
-        "norms": 1,
-        "slope": 0.5,
-        "eps": 1e-5,
-        "momentum": 0.1,
-    }
-    for name, value in [
-        ("d", 0), ("layers", 0), ("width", 2**40), ("norms", 2), ("slope", -1.0), ("eps", 0.0),
-        ("momentum", float("nan")),
-    ]:  # fmt: skip
-        with pytest.raises(ValueError, match="no such network"):
-            native.HHatGradient(**{**shape, name: value})
-    with pytest.raises(ValueError, match="too large"):
-        native.HHatGradient(**{**shape, "layers": 1000, "width": 10_000})
-    step = native.HHatGradient(**shape)
-    n = 2 * 3 + 3 + 2 * 3 + 3 * 2 + 2
-
-    def given(**others):
-        made = {"parameters": n, "gradient": n, "running_mean": 3, "running_var": 3}
-        arrays = {name: np.zeros(size, np.float32) for name, size in made.items()}
-        rows = {name: np.zeros((4, 2), np.float32) for name in "yx"}
-        return {**arrays, **rows, **others}
-
-    assert step(**given()) == 0
-    short, narrow = np.zeros(2, np.float32), np.zeros((4, 1), np.float32)
-    for name in ("parameters", "gradient", "running_mean", "running_var"):
-        with pytest.raises(ValueError, match=f"{name}: unexpected size"):
-            step(**given(**{name: short}))
-    for name in "yx":
-        with pytest.raises(ValueError, match=f"{name}: unexpected shape"):
-            step(**given(**{name: narrow}))
-    with pytest.raises(ValueError, match="y: too few rows"):
-        step(**given(y=np.zeros((1, 2), np.float32), x=np.zeros((1, 2), np.float32)))
-    with pytest.raises(TypeError):
-        step(**given(gradient=np.zeros(n)))  # float64
-    with pytest.raises(TypeError):
-        step(**given(y=np.zeros((4, 4), np.float32)[:, ::2]))
-    frozen = np.zeros(n, np.float32)
-    frozen.flags.writeable = False
-    with pytest.raises(ValueError, match="not writeable"):
-        step(**given(gradient=frozen))
-
-
 # ------------------------------------------------------------------ standardisation
 
 
@@ -280,7 +209,7 @@ def test_what_does_not_fit_float32_is_refused(rng, factor):
 
 def test_a_bar_calls_back_with_what_is_done():
     seen = []
-    with bar(5, "x", "rows", lambda done, total: seen.append((done, total))) as shown:
+    with progress_bar(5, "x", "rows", lambda done, total: seen.append((done, total))) as shown:
         shown.update(2)
         shown.show(loss=0.5)
         shown.update(3)
@@ -288,11 +217,11 @@ def test_a_bar_calls_back_with_what_is_done():
 
 
 def test_a_bar_is_silent_off_a_terminal_and_shown_if_forced(capsys):
-    with bar(5, "x", "rows") as shown:
+    with progress_bar(5, "x", "rows") as shown:
         shown.update(5)
     assert capsys.readouterr().err == ""
-    with bar(5, "count", "rows", True) as shown:
+    with progress_bar(5, "count", "rows", True) as shown:
         shown.update(5)
     assert "count" in capsys.readouterr().err
-    with pytest.raises(TypeError, match="progress must be"), bar(5, "x", "rows", "yes"):
+    with pytest.raises(TypeError, match="progress must be"), progress_bar(5, "x", "rows", "yes"):
         pass

@@ -14,9 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-from gtn_fast import _files
-from gtn_fast.learn import _run, _store
-from gtn_fast.learn.training import History, train
+from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.training import run as run_module
+from gtn_fast.learn.training import store
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.store import load_tensors, save_tensors
 
 ROWS, BATCH = 210, 32
 
@@ -79,7 +81,7 @@ def test_it_is_the_usual_loop():
 
 def test_an_epoch_is_every_row_once_in_an_order_of_its_own(monkeypatch):
     def orders(gather_bytes):
-        monkeypatch.setattr(_run, "_GATHER_BYTES", gather_bytes)
+        monkeypatch.setattr(run_module, "_GATHER_BYTES", gather_bytes)
         rows = []
 
         def spy(model, y, index):
@@ -262,7 +264,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_learn_training as tests
-from gtn_fast.learn import _checkpoint, _run, _store
+from gtn_fast.learn.training import checkpoint, run, store
 
 _run._LOOK_S = 0.0  # so that a checkpoint is written after every batch
 folder = sys.argv[2]
@@ -274,7 +276,7 @@ def die():
 
 def child(moment, path):
     calls = 0
-    original = _store.save_file
+    original = store.save_file
 
     def dying_loss(model, y, x):
         nonlocal calls
@@ -288,7 +290,7 @@ def child(moment, path):
         if isinstance(moment, str) and calls == int(moment):
             die()  # written under its temporary name, not yet renamed
 
-    _store.save_file = dying_write
+    store.save_file = dying_write
     tests.run(loss=dying_loss, checkpoint=path, checkpoint_every_s=0, **tests.RESUMED())
     os._exit(0)  # it was not killed
 
@@ -344,7 +346,7 @@ def test_ctrl_c_saves_between_two_batches(tmp_path, at):
     with pytest.raises(KeyboardInterrupt):
         run(loss=interrupted, checkpoint=path, checkpoint_every_s=1e9, **options)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert _store.load_tensors(path, "training checkpoint")[1]["step"] == min(at, 7)
+    assert load_tensors(path, "training checkpoint")[1]["step"] == min(at, 7)
     resumed, history = run(checkpoint=path, **options)
     assert history.resumed_at == 1
     assert same(resumed, run(**options)[0])
@@ -372,7 +374,7 @@ def test_ctrl_c_after_the_last_look_at_an_epoch_is_not_lost(tmp_path, epoch):
 def test_ctrl_c_while_the_log_is_written_is_not_lost(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     monkeypatch.setattr(
-        "gtn_fast._progress.Bar.show",
+        "gtn_fast.run.progress.Bar.show",
         lambda *_, **__: os.kill(os.getpid(), signal.SIGINT),
     )
     with pytest.raises(KeyboardInterrupt):
@@ -402,7 +404,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
-    _store.save_tensors(path, "GTN", {}, {})
+    save_tensors(path, "GTN", {}, {})
     with pytest.raises(ValueError, match="is a GTN, wanted a training checkpoint"):
         run(checkpoint=path)
 
@@ -415,8 +417,8 @@ def test_a_disk_that_fills_up_is_one_error_and_keeps_the_last_checkpoint(tmp_pat
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_store, "save_file", full)
-    with pytest.raises(_files.FileError, match=r"c\.safetensors: No space left"):
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.raises(FileError, match=r"c\.safetensors: No space left"):
         run(epochs=2, checkpoint=path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
@@ -428,7 +430,7 @@ def test_a_disk_without_room_is_told_before_training(tmp_path, monkeypatch):
     def never(model, y, x):
         raise AssertionError("it trains")
 
-    with pytest.raises(_files.FileError, match="has 100 left"):
+    with pytest.raises(FileError, match="has 100 left"):
         run(loss=never, checkpoint=tmp_path / "c.safetensors")
 
 
@@ -446,7 +448,7 @@ def test_a_loss_that_is_nan_names_epoch_and_step_and_is_not_kept(tmp_path):
     path = tmp_path / "c.safetensors"
     with pytest.raises(FloatingPointError, match="loss is nan in epoch 2, step 3"):
         run(loss=bad, checkpoint=path, checkpoint_every_s=0)
-    tensors, meta = _store.load_tensors(path, "training checkpoint")
+    tensors, meta = load_tensors(path, "training checkpoint")
     assert meta["epoch"] == 2
     assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
 

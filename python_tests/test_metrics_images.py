@@ -14,7 +14,7 @@ import torchmetrics.image.inception
 from torch import nn
 
 from gtn_fast import metrics
-from gtn_fast.metrics import _networks
+from gtn_fast.metrics import networks
 
 CLASSES, SIDE = 5, 8
 
@@ -265,7 +265,7 @@ def inception(monkeypatch):
         monkeypatch.setattr(module, "_TORCH_FIDELITY_AVAILABLE", True)
         monkeypatch.setattr(module, "NoTrainInceptionV3", StandIn)
     # 2048 features would take a minute of eigenvalues: the first 64 will do.
-    monkeypatch.setattr(_networks, "_INCEPTION_FEATURES", 64)
+    monkeypatch.setattr(networks, "_INCEPTION_FEATURES", 64)
     return StandIn
 
 
@@ -284,7 +284,7 @@ def test_inception_sees_bytes_of_three_channels(rng, inception):
 
 
 def test_published_numbers_use_the_last_layer():
-    assert _networks._INCEPTION_FEATURES == 2048
+    assert networks._INCEPTION_FEATURES == 2048
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ import pytest
 from cli_runs import one_line, run
 
 import gtn_fast
-from gtn_fast import _matrices, _memory, planner, reference
-from gtn_fast.backends.native import match
+from gtn_fast import reference
+from gtn_fast.backends import native as native_backend
+from gtn_fast.inputs.matrices import Stacked
+from gtn_fast.planning.memory import parse_size
+from gtn_fast.planning.planner import make_plan
+from gtn_fast.sample import Drawn
 
 
 def write_parts(folder, x, sizes):
@@ -90,7 +94,7 @@ def test_files_that_do_not_fit_together(native, tmp_path, monkeypatch):
 
 def test_rows_of_several_arrays():
     x = np.arange(40.0).reshape(10, 4)
-    stacked = _matrices.Stacked([x[:3], x[3:4], x[4:]])
+    stacked = Stacked([x[:3], x[3:4], x[4:]])
     assert len(stacked) == 10
     for rows in (slice(2, 9), slice(None, None, 3), slice(8, 2), [9, 0, 3, 3], x[:, 0] > 15):
         assert (stacked[rows] == x[rows]).all()
@@ -99,7 +103,7 @@ def test_rows_of_several_arrays():
 
 def test_rows_that_are_drawn(native):
     whole = gtn_fast.normal(5, 0, 50, 7)
-    drawn = _matrices.Drawn(5, 50, 7)
+    drawn = Drawn(5, 50, 7)
     for rows in (slice(3, 20), slice(None, None, 9), [49, 0, 7, 7]):
         assert (drawn[rows] == whole[rows]).all()
     assert (np.asarray(drawn) == whole).all()
@@ -110,7 +114,7 @@ def test_a_drawn_sample_is_matched_without_being_stored(native, d):
     x, _ = cases.make("gaussian", 300, 1, d)
     y = gtn_fast.normal(8, 0, 290, d)
     for strategy in cases.strategies(d):
-        found = match(x, _matrices.Drawn(8, 290, d), strategy=strategy, threads=2)
+        found = native_backend.match(x, Drawn(8, 290, d), strategy=strategy, threads=2)
         assert (found.x_index == reference.match(x, y)[0]).all()
 
 
@@ -151,7 +155,7 @@ def test_the_same_answer_from_a_scratch_file(native, name, d, tmp_path):
     x, y = cases.make(name, 3000, 400, d)
     expected = gtn_fast.label(x, y).x_index
     for threads in (1, 2):
-        found = match(
+        found = native_backend.match(
             x, y, strategy="screen", threads=threads, out_of_core=True, scratch=str(tmp_path)
         )
         assert (found.x_index == expected).all()
@@ -160,7 +164,7 @@ def test_the_same_answer_from_a_scratch_file(native, name, d, tmp_path):
 
 def test_a_scratch_folder_without_room_or_that_is_none(native, tmp_path, monkeypatch):
     x, y = cases.make("gaussian", 3000, 400, 500)
-    limit = planner.make_plan(3000, 400, 500, "screen", 1).bytes - 1
+    limit = make_plan(3000, 400, 500, "screen", 1).bytes - 1
     (tmp_path / "file").touch()
     for folder, error in ((tmp_path / "none", FileNotFoundError), (tmp_path / "file", OSError)):
         with pytest.raises((error, RuntimeError), match=r"No such file|Not a directory"):
@@ -237,7 +241,7 @@ def test_x_larger_than_the_memory_allowed(native, tmp_path, limit, scratch):
     ],
 )
 def test_amounts_of_memory(amount, size):
-    assert _memory.parse(amount) == size
+    assert parse_size(amount) == size
 
 
 @pytest.mark.parametrize(
@@ -265,7 +269,7 @@ def test_command_line(native, tmp_path, monkeypatch, capsys):
     x, _ = cases.make("gaussian", 400, 1, 300)
     write_parts(tmp_path, x, [100, 300])
     expected = gtn_fast.label(x).x_index
-    limit = planner.make_plan(400, 400, 300, "screen", 1).bytes - 1
+    limit = make_plan(400, 400, 300, "screen", 1).bytes - 1
     common = ("label", "part-*.npy", "--out", "o.npz", "--threads", 1)
     assert run(*common, "--memory", limit, "--scratch", ".", "--verify", 50) == 0
     assert (gtn_fast.Labels.load("o.npz").x_index == expected).all()

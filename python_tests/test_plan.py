@@ -14,7 +14,10 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import _calibration, planner
+from gtn_fast.planning import calibration, planner
+from gtn_fast.planning.calibration import SAME, by_dimension, speeds
+from gtn_fast.planning.look import Spread, look
+from gtn_fast.planning.planner import make_plan
 
 BIG = 10**6
 
@@ -80,24 +83,24 @@ def test_label_follows_the_plan(native):
 def test_a_look_at_directions():
     n = 3000
     for d in (5, 20, 100):
-        isotropic = planner.look(cases.make("gaussian", n, 1, d)[0])
+        isotropic = look(cases.make("gaussian", n, 1, d)[0])
         assert 1 <= isotropic.crowding < 1.25
         assert 1 <= isotropic.decay < 1.25
-    cone = planner.look(cases.make("narrow_cone", n, 1, 50)[0])
+    cone = look(cases.make("narrow_cone", n, 1, 50)[0])
     assert cone.crowding > 45  # one direction, and nothing decays around it
     assert cone.decay < 1.5
-    decaying = planner.look(cases.make("decaying_spectrum", n, 1, 50)[0])
+    decaying = look(cases.make("decaying_spectrum", n, 1, 50)[0])
     assert 4 < decaying.crowding < 50
     assert 4 < decaying.decay < 50
     line = np.outer(np.linspace(-1, 1, 100), np.ones(7))
-    assert planner.look(line).crowding == pytest.approx(7)
-    assert planner.look(torch.ones(100, 3, dtype=torch.bfloat16)).crowding == pytest.approx(3)
+    assert look(line).crowding == pytest.approx(7)
+    assert look(torch.ones(100, 3, dtype=torch.bfloat16)).crowding == pytest.approx(3)
 
 
 def test_a_look_at_hardly_anything():
     for empty in (np.zeros((10, 3)), np.full((10, 3), np.nan), np.ones((1, 3))):
-        assert planner.look(empty) == planner.Spread(3, 1)
-    assert planner.look(np.ones((10, 3))).decay == 1
+        assert look(empty) == Spread(3, 1)
+    assert look(np.ones((10, 3))).decay == 1
 
 
 def test_a_look_at_the_data_changes_the_prediction(monkeypatch):
@@ -130,9 +133,9 @@ def test_every_thread_of_a_screen_has_buffers():
 
 def test_tables_by_dimension():
     table = {2: 1.0, 8: 4.0}
-    seconds = [_calibration.by_dimension(table, d) for d in (1, 2, 8, 16)]
+    seconds = [by_dimension(table, d) for d in (1, 2, 8, 16)]
     assert seconds == pytest.approx([1, 1, 4, 8])
-    assert _calibration.by_dimension(table, 4) == pytest.approx(2)  # log-log
+    assert by_dimension(table, 4) == pytest.approx(2)  # log-log
 
 
 @pytest.fixture
@@ -155,12 +158,12 @@ def machine(monkeypatch):
             return cls.trial_s[strategy]
 
     Machine.measured.clear()
-    monkeypatch.setattr(_calibration.native, "available", lambda: True)
-    monkeypatch.setattr(_calibration.native, "module", lambda: Machine)
-    monkeypatch.setattr(_calibration, "trial", Machine.trial)
-    _calibration.speeds.cache_clear()
+    monkeypatch.setattr(calibration.native, "available", lambda: True)
+    monkeypatch.setattr(calibration.native, "module", lambda: Machine)
+    monkeypatch.setattr(calibration, "trial", Machine.trial)
+    speeds.cache_clear()
     yield Machine
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
 
 
 def test_calibration_scales_predictions(machine):
@@ -171,7 +174,7 @@ def test_calibration_scales_predictions(machine):
     assert machine.measured == [("screen", 100), ("kernel", 104)]
     gtn_fast.plan(100, d=77)
     assert len(machine.measured) == 2  # small problems are not worth it
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     machine.pairs_per_s /= 2
     machine.trial_s = {name: 2 * seconds for name, seconds in machine.trial_s.items()}
     assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * first, rel=0.01)
@@ -180,11 +183,11 @@ def test_calibration_scales_predictions(machine):
 def test_kernel_and_rest_count_apart(machine):
     """A kernel without end of speed leaves what lies beside it."""
     first = gtn_fast.plan(BIG, d=100).seconds
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     machine.pairs_per_s = 1e30
     beside = gtn_fast.plan(BIG, d=100).seconds
     assert 0 < beside < first
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     machine.trial_s = {**machine.trial_s, "screen": 0.02}
     assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * beside, rel=0.01)
 
@@ -193,7 +196,7 @@ def test_kernel_and_rest_count_apart(machine):
 def test_each_strategy_is_measured_by_itself(machine, method, d):
     first = gtn_fast.plan(BIG, d=d, method=method).seconds
     assert machine.measured == [(method, d)]
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     machine.trial_s = {method: machine.trial_s[method] / 2}
     assert gtn_fast.plan(BIG, d=d, method=method).seconds == pytest.approx(first / 2, rel=0.02)
 
@@ -202,37 +205,37 @@ def test_the_choice_is_this_machines(machine):
     """Where a tree and a screen both fit, what is fast here decides."""
     machine.trial_s = {**machine.trial_s, "tree": 1e-9}
     assert gtn_fast.plan(BIG, d=10).strategy == "tree"
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     machine.trial_s = {**machine.trial_s, "tree": 1e9}
     assert gtn_fast.plan(BIG, d=10).strategy == "screen"
     assert gtn_fast.plan(BIG, d=10, method="tree").strategy == "tree"
     # Not for a match that would not measure.
     small = gtn_fast.plan(20_000, d=5)
-    assert small.strategy == planner.make_plan(20_000, 20_000, 5, "auto", small.threads).strategy
+    assert small.strategy == make_plan(20_000, 20_000, 5, "auto", small.threads).strategy
 
 
 def test_a_match_waits_for_no_measurement_that_it_cannot_repay(machine):
-    planner.make_plan(20_000, 20_000, 3, "auto", 1)
+    make_plan(20_000, 20_000, 3, "auto", 1)
     assert machine.measured == []
-    planner.make_plan(BIG, BIG, 100, "auto", 1, calibrate_from=math.inf)
+    make_plan(BIG, BIG, 100, "auto", 1, calibrate_from=math.inf)
     assert machine.measured == []
-    planner.make_plan(BIG, BIG, 100, "auto", 1)
+    make_plan(BIG, BIG, 100, "auto", 1)
     assert machine.measured != []
 
 
 def test_without_the_engine_the_table_stands(monkeypatch):
-    monkeypatch.setattr(_calibration.native, "available", lambda: False)
-    _calibration.speeds.cache_clear()
-    assert _calibration.speeds("screen", 100) == _calibration.SAME
-    _calibration.speeds.cache_clear()
+    monkeypatch.setattr(calibration.native, "available", lambda: False)
+    speeds.cache_clear()
+    assert speeds("screen", 100) == SAME
+    speeds.cache_clear()
 
 
 def test_measuring_takes_no_time_and_any_dimension(native):
     """Well under a second, also where X would be huge."""
-    _calibration.speeds.cache_clear()
+    speeds.cache_clear()
     for strategy, d in [("ray", 1), ("circle", 2), ("tree", 16), ("screen", 9), ("screen", 2**31)]:
         started = time.perf_counter()
-        kernel, rest = _calibration.speeds(strategy, d)
+        kernel, rest = speeds(strategy, d)
         assert time.perf_counter() - started < 1
         assert 0 < kernel < math.inf
         assert 0 < rest < math.inf

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import reference
+from gtn_fast.reference import match
 
 INTERRUPTED = """
     import os, signal, threading, time
@@ -95,7 +95,7 @@ def test_from_many_python_threads(native):
     problems = [
         cases.make("clustered", 400, 300, d, seed) for d in (1, 2, 3, 20) for seed in (0, 1)
     ]
-    expected = [reference.match(x, y)[0] for x, y in problems]
+    expected = [match(x, y)[0] for x, y in problems]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
             answers = pool.map(lambda xy: gtn_fast.label(*xy, threads=2).x_index, problems)

@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import _packages, _validate, backends, reference
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import registry
+from gtn_fast.backends.interface import Match, Matched
+from gtn_fast.backends.selection import for_strategy
 from gtn_fast.cli import labeling
+from gtn_fast.inputs import arguments
+from gtn_fast.inputs.arguments import METHODS, takes_dimension
+from gtn_fast.packages import Absent, load_package
+from gtn_fast.reference import match
 
 ENGINE = "gtn_fast._native"
 BUILD = r"run `pip install \.` in the repository \(it needs a C\+\+20 compiler\)"
@@ -51,7 +56,7 @@ def pretend(name="pretend", *, missing=None, devices=("cpu",), strategies=("pret
             raise ImportError(f"{missing} is not installed:\n  pip install {missing}")
 
     module = types.ModuleType(f"a_module_of_{name}")
-    module.match = lambda x, y, **_: backends.Matched(*reference.match(x, y), {"asked": 1.0})
+    module.match = lambda x, y, **_: Matched(*match(x, y), {"asked": 1.0})
     module.require = require
     module.instructions = lambda: "make-believe"
     module.predict = lambda n_x, n_y, d, threads: (0.25, 1000)
@@ -66,7 +71,7 @@ def enlist(monkeypatch):
     def add(entry, module):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, entry))
-        monkeypatch.setattr(_validate, "METHODS", (*_validate.METHODS, *entry.strategies))
+        monkeypatch.setattr(arguments, "METHODS", (*METHODS, *entry.strategies))
 
     return add
 
@@ -77,7 +82,7 @@ def enlist(monkeypatch):
 def test_names_come_from_the_list():
     strategies = [name for backend in registry.BACKENDS for name in backend.strategies]
     assert ("auto", *dict.fromkeys(strategies)) == registry.METHODS
-    assert _validate.METHODS is registry.METHODS
+    assert METHODS is registry.METHODS
     assert labeling.METHODS is registry.METHODS
     assert {"ray", "circle", "tree", "screen", "reference", "rank"} <= set(strategies)
 
@@ -98,7 +103,7 @@ ELSEWHERE = ("device",)  # of a backend that does not compute on the CPU
 def test_a_module_has_what_the_interface_lists(backend):
     module = backend.load()
     given = inspect.signature(module.match).parameters
-    wanted = dict(inspect.signature(backends.Match.__call__).parameters)
+    wanted = dict(inspect.signature(Match.__call__).parameters)
     del wanted["self"], wanted["options"]
     parts = (*backend.in_place * IN_PLACE, *backend.hands_over * HANDS_OVER)
     parts += ELSEWHERE * ("cpu" not in backend.devices)
@@ -119,7 +124,7 @@ def test_every_strategy_of_the_list_runs(native, backend):
         assert registry.find(strategy, backend.devices[0]) is backend
         if "cpu" not in backend.devices:  # runs in test_triton.py
             continue
-        d = next(d for d in (1, 2) if _validate.takes(strategy, d))
+        d = next(d for d in (1, 2) if takes_dimension(strategy, d))
         x, y = cases.make("gaussian", 40, 30, d)
         report = gtn_fast.label(x, y, method=strategy, threads=1).report
         assert (report["strategy"], report["backend"]) == (strategy, backend.name)
@@ -133,7 +138,7 @@ def test_unknown_names_are_answered_with_the_valid_ones():
     with pytest.raises(ValueError, match=r"unknown strategy 'auto'; valid: ray, .*, rank"):
         registry.find("auto")
     with pytest.raises(ValueError, match="'tree' does not run on 'cuda'; valid: cpu"):
-        backends.for_strategy("tree", "cuda")
+        for_strategy("tree", "cuda")
 
 
 def test_one_strategy_on_two_devices(enlist):
@@ -141,7 +146,7 @@ def test_one_strategy_on_two_devices(enlist):
     enlist(entry, module)
     assert registry.find("screen", "mill") is entry
     assert registry.find("screen").name == "native"
-    assert backends.for_strategy("screen", "mill") is module.match
+    assert for_strategy("screen", "mill") is module.match
 
 
 # ------------------------------------------------------------------ what cannot run
@@ -162,7 +167,7 @@ def test_an_engine_that_is_not_built(monkeypatch):
     assert not native_backend.available()
     for strategy in registry.get("native").strategies:
         with pytest.raises(ImportError, match=f"not built: {BUILD}"):
-            backends.for_strategy(strategy)
+            for_strategy(strategy)
         d = 1 if strategy == "ray" else 2
         with pytest.raises(ImportError, match=f"not built: {BUILD}"):
             gtn_fast.label(np.eye(4)[:, :d], method=strategy)
@@ -215,24 +220,24 @@ def test_a_backend_is_an_entry_and_a_module(enlist):
 
 
 def test_absent_and_broken_are_told_apart(breaks):
-    with pytest.raises(_packages.Absent, match=r"^X is not installed: get it$"):
-        _packages.load("no_such_package_of_ours", "X", "get it")
-    with pytest.raises(_packages.Absent, match=r"^X is not built: get it$"):
-        _packages.load("no_such_package_of_ours.part", "X", "get it", absent="is not built")
+    with pytest.raises(Absent, match=r"^X is not installed: get it$"):
+        load_package("no_such_package_of_ours", "X", "get it")
+    with pytest.raises(Absent, match=r"^X is not built: get it$"):
+        load_package("no_such_package_of_ours.part", "X", "get it", absent="is not built")
     # A package that is there, but lacks one that it needs.
     breaks("colorsys", ModuleNotFoundError("No module named 'hues'", name="hues"))
     with pytest.raises(ImportError, match=r"^X does not load \(.*'hues'\): get it$") as caught:
-        _packages.load("colorsys", "X", "get it")
-    assert not isinstance(caught.value, _packages.Absent)
+        load_package("colorsys", "X", "get it")
+    assert not isinstance(caught.value, Absent)
 
 
 def test_a_long_reason_is_cut(breaks):
     breaks("colorsys", RuntimeError("one two three\n" * 200))
     with pytest.raises(ImportError) as caught:
-        _packages.load("colorsys", "X", "get it")
+        load_package("colorsys", "X", "get it")
     assert len(str(caught.value)) < 260
     assert str(caught.value).endswith(" ...): get it")
 
 
 def test_what_is_fine_is_imported():
-    assert _packages.load("colorsys", "X", "get it") is importlib.import_module("colorsys")
+    assert load_package("colorsys", "X", "get it") is importlib.import_module("colorsys")

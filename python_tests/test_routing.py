@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import gtn_fast
-from gtn_fast import backends
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import reference as reference_backend
+from gtn_fast.backends.selection import for_strategy
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_groups_use_one_thread_each_when_small(native, calls):
 
 def test_unknown_strategy_is_not_swallowed(native):
     with pytest.raises(ValueError, match="annoy"):
-        backends.for_strategy("annoy")(np.eye(3), np.eye(3), strategy="annoy", threads=1)
+        for_strategy("annoy")(np.eye(3), np.eye(3), strategy="annoy", threads=1)
 
 
 def test_layouts_reach_the_engine_without_a_copy(native, monkeypatch):

@@ -17,10 +17,13 @@ import triton
 from cli_runs import run
 
 import gtn_fast
-from gtn_fast import _validate, backends, bench_gpu, planner
 from gtn_fast.backends import registry
-from gtn_fast.backends import triton as backend
-from gtn_fast.backends._triton import ahead, launch, memory
+from gtn_fast.backends.selection import pick_device
+from gtn_fast.backends.triton import ahead, launch, memory
+from gtn_fast.backends.triton import backend as triton_backend
+from gtn_fast.inputs.arguments import check_device
+from gtn_fast.planning.planner import plan
+from gtn_fast.tools import bench_gpu
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -197,11 +200,11 @@ class Elsewhere:
 
 
 def test_a_cuda_tensor_is_labeled_where_it_is(monkeypatch):
-    monkeypatch.setattr(backend, "require", lambda: None)
+    monkeypatch.setattr(triton_backend, "require", lambda: None)
     n = 10**5
 
     def pick(asked, value, method, d, n=n):
-        return backends.pick_device(asked, value, method, n, n, d)
+        return pick_device(asked, value, method, n, n, d)
 
     assert pick(None, Elsewhere(), "auto", 3) == "cuda:1"
     assert pick(None, Elsewhere(), "screen", 100) == "cuda:1"
@@ -216,7 +219,7 @@ def test_a_cuda_tensor_is_labeled_where_it_is(monkeypatch):
     def require():
         raise ImportError("not today")
 
-    monkeypatch.setattr(backend, "require", require)
+    monkeypatch.setattr(triton_backend, "require", require)
     assert pick(None, Elsewhere(), "auto", 3) == "cpu"
 
 
@@ -231,9 +234,9 @@ def test_unknown_devices(value):
 def test_devices_of_other_types():
     with pytest.raises(TypeError, match="device must be a string, got int"):
         gtn_fast.label(np.eye(3), device=0)
-    assert _validate.check_device(torch.device("cuda", 1)) == "cuda:1"
-    assert _validate.check_device(torch.device("cpu")) == "cpu"
-    assert _validate.check_device(None) is None
+    assert check_device(torch.device("cuda", 1)) == "cuda:1"
+    assert check_device(torch.device("cpu")) == "cpu"
+    assert check_device(None) is None
 
 
 def test_cpu_is_what_it_always_was(native):
@@ -252,12 +255,12 @@ def test_other_methods_do_not_run_there(method):
 
 
 def test_a_plan_for_the_device():
-    plan = planner.plan(10**6, 10**6, 128, device="cuda")
-    assert (plan.strategy, plan.why) == ("screen", "on cuda")
-    assert plan.seconds > 0.1
-    assert plan.bytes > 0
-    assert planner.plan(10**6, 10**6, 128, method="screen", device="cuda:1").why == "asked for"
-    assert backend.predict(10**7, 10**7, 128, 1)[0] > 10 * plan.seconds
+    made = plan(10**6, 10**6, 128, device="cuda")
+    assert (made.strategy, made.why) == ("screen", "on cuda")
+    assert made.seconds > 0.1
+    assert made.bytes > 0
+    assert plan(10**6, 10**6, 128, method="screen", device="cuda:1").why == "asked for"
+    assert triton_backend.predict(10**7, 10**7, 128, 1)[0] > 10 * plan.seconds
 
 
 # ------------------------------------------------------------------ what is missing
@@ -284,7 +287,7 @@ def fake_torch(monkeypatch, *, cuda="12.6", available=True, capability=(9, 0)):
         get_device_name=lambda: "Old Card",
     )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    monkeypatch.setattr(backend, "_torch", lambda: fake)
+    monkeypatch.setattr(triton_backend, "_torch", lambda: fake)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +317,7 @@ def test_without_a_package(monkeypatch, package):
 
 
 def test_a_device_beyond_the_last(monkeypatch):
-    session = importlib.import_module("gtn_fast.backends._triton.session")
+    session = importlib.import_module("gtn_fast.backends.triton.session")
     monkeypatch.setattr(launch, "interpreted", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)

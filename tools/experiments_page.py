@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from gtn_fast.experiments import Line
-from gtn_fast.experiments._report import lines_table
+from gtn_fast.experiments.report import lines_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "experiments.md"

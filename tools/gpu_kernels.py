@@ -12,7 +12,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from gtn_fast.backends._triton import ahead
+from gtn_fast.backends.triton import ahead
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
 # fp16 products with float32 sums a second (half of the data sheet's dense operations), and

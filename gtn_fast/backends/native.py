@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _matrices, _packages
-from gtn_fast.backends import Matched, Progress, Settled
+from gtn_fast.backends.interface import HandOver, Matched, Progress
+from gtn_fast.inputs.matrices import for_engine
+from gtn_fast.packages import Absent, load_package
 
 _REMEDY = (
     "run `pip install .` in the repository (it needs a C++20 compiler),"
@@ -20,7 +21,7 @@ _REMEDY = (
 def module() -> ModuleType:
     """Return the compiled module; ImportError says why it cannot be, and how to get it."""
     name = "gtn_fast._native"
-    return _packages.load(name, f"the compiled engine {name}", _REMEDY, absent="is not built")
+    return load_package(name, f"the compiled engine {name}", _REMEDY, absent="is not built")
 
 
 def require() -> None:
@@ -32,7 +33,7 @@ def available() -> bool:
     """Tell whether the compiled engine is there. One that is there but broken raises."""
     try:
         module()
-    except _packages.Absent:
+    except Absent:
         return False
     return True
 
@@ -53,7 +54,7 @@ def match(
     progress: Progress | None = None,
     x_rows: NDArray[np.int64] | None = None,
     y_rows: NDArray[np.int64] | None = None,
-    settled: Settled | None = None,
+    settled: HandOver | None = None,
     settled_every: float = 0.0,
     out_of_core: bool | None = None,
     scratch: str | None = None,
@@ -64,8 +65,8 @@ def match(
     "screen" needs beside it.
     """
     result = module().match(
-        _matrices.for_engine(x),
-        _matrices.for_engine(y),
+        for_engine(x),
+        for_engine(y),
         strategy=strategy,
         threads=threads,
         block=block,

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gtn_fast import reference
-from gtn_fast.backends import Matched, Progress
+from gtn_fast.backends.interface import Matched, Progress
 
 _PERIOD_S = 0.1
 

@@ -21,7 +21,7 @@ class Backend:
     of the module, which has the functions that backends/__init__.py lists; ``options``:
     arguments of ``label`` that go to this backend alone, by their names; ``in_place``: it
     matches row numbers out of X and Y; ``hands_over``: it hands over pairs as they become
-    final; ``holds``: X and Y may be tensors on a device (``_matrices.Held``). One that
+    final; ``holds``: X and Y may be tensors on a device (``inputs.matrices.Held``). One that
     computes on another device than the CPU gets its name as ``device``.
     """
 
@@ -75,7 +75,7 @@ BACKENDS = (
     ),
     Backend(
         name="faiss",
-        module="gtn_fast.backends.faiss",
+        module="gtn_fast.backends.faiss.backend",
         exact=False,
         devices=("cpu",),
         strategies=("faiss",),
@@ -85,7 +85,7 @@ BACKENDS = (
     ),
     Backend(
         name="faiss-gpu",
-        module="gtn_fast.backends.faiss_gpu",
+        module="gtn_fast.backends.faiss.gpu",
         exact=False,
         devices=("cuda",),
         strategies=("faiss",),
@@ -95,7 +95,7 @@ BACKENDS = (
     ),
     Backend(
         name="triton",
-        module="gtn_fast.backends.triton",
+        module="gtn_fast.backends.triton.backend",
         exact=True,
         devices=("cuda",),
         strategies=("screen",),
@@ -106,7 +106,7 @@ BACKENDS = (
     ),
     Backend(
         name="distributed",
-        module="gtn_fast.backends.distributed",
+        module="gtn_fast.backends.distributed.backend",
         exact=True,
         devices=("cpu",),
         strategies=("distributed",),

@@ -1,7 +1,7 @@
 """How good an approximate matching is, in matching terms, on a sample of the y's.
 
 A y is compared with exactly those x's that were free at its turn, by brute force in
-float64 (_turns.py): did it take the one that Algorithm 1 would have taken in its place,
+float64 (turns.py): did it take the one that Algorithm 1 would have taken in its place,
 how much cosine did it lose, how many free x's came before the one it took.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _turns
+from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 Float64 = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Choices(NamedTuple):
     before: Int64
 
 
-def estimate(
+def estimate_quality(
     x: NDArray[Any],
     y: NDArray[Any],
     x_index: Int64,
@@ -49,17 +49,17 @@ def estimate(
     size = int(np.clip(_VALUES / x.size, *_SAMPLE))
     wanted = np.zeros(len(y), dtype=bool)
     wanted[np.random.default_rng(seed).choice(len(y), min(size, len(y)), replace=False)] = True
-    y_norm = _turns.norms(y)
+    y_norm = row_norms(y)
     choices = []
     for _, x_rows, y_rows in parts:
         turns = y_rows[np.lexsort((y_rows, y_norm[y_rows]))]
         turn = np.flatnonzero(wanted[turns])
         if len(turn):
-            choices.append(compare(x, y, x_rows, turns, turn, x_index))
-    return summary(choices)
+            choices.append(compare_choices(x, y, x_rows, turns, turn, x_index))
+    return quality_summary(choices)
 
 
-def compare(
+def compare_choices(
     x: NDArray[Any],
     y: NDArray[Any],
     x_rows: Int64,
@@ -78,9 +78,7 @@ def compare(
     own = ordered_dot(own_direction, y_direction)
     best = own.copy()
     before = np.zeros(len(turn), np.int64)
-    for rows, direction, norm, scores in _turns.free_scores(
-        x, y_direction, x_rows, turns, turn, x_index
-    ):
+    for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
         # Few come first where the matching is good: all that follows is about those.
         i, s = np.nonzero(scores >= own - tolerance)
         score = scores[i, s]
@@ -90,7 +88,7 @@ def compare(
         close = ~clear & (rows[i] != own_row[s])
         if close.any():  # too close for a plain product: there the definition decides
             i, s = i[close], s[close]
-            exact = _turns.pair_cosines(direction, y_direction, i, s)
+            exact = pair_cosines(direction, y_direction, i, s)
             smaller = (norm[i] < own_norm[s]) | ((norm[i] == own_norm[s]) & (rows[i] < own_row[s]))
             better = (exact > own[s]) | ((exact == own[s]) & smaller)
             before += np.bincount(s[better], minlength=len(turn))
@@ -98,7 +96,7 @@ def compare(
     return Choices(own, best, before)
 
 
-def summary(choices: Sequence[Choices]) -> dict[str, float]:
+def quality_summary(choices: Sequence[Choices]) -> dict[str, float]:
     """Put the sampled choices into plain numbers.
 
     ``sample``; ``agreement``: share of the exact choices; ``mean_cosine`` and
@@ -128,7 +126,7 @@ def cosine_ratio(mean: float, best: float) -> float:
     return 1.0 - (best - mean) / abs(best) if best else 0.0
 
 
-def text(quality: dict[str, float]) -> str:
+def quality_text(quality: dict[str, float]) -> str:
     """Write a quality for people, in one line."""
     return (
         f"{quality['agreement']:.1%} of the exact choices,"

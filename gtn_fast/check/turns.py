@@ -1,6 +1,6 @@
 """The x's that were free at a y's turn, and their cosines with it, by brute force.
 
-What verify.py and _quality.py have in common. Nothing of the strategies is used here.
+What verification.py and quality.py have in common. Nothing of the strategies is used here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _plain_pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
     return out
 
 
-def norms(a: NDArray[Any]) -> Float64:
+def row_norms(a: NDArray[Any]) -> Float64:
     """Return the norms of the rows of ``a`` (n, d), float64 (n,)."""
     out = np.empty(len(a))
     step = max(1, _PAIR_VALUES // a.shape[1])

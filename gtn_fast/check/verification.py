@@ -1,12 +1,12 @@
 """An independent check of a matching: by brute force, on a sample of the y's.
 
 It shares no code with the strategies nor with the reference's loop. A y is checked
-against exactly those x's that were free at its turn (_turns.py): one matrix product in
+against exactly those x's that were free at its turn (turns.py): one matrix product in
 float64 finds every x within 1e-12 of the chosen one's cosine, and among those the rule of
 the definition decides (cosine in the fixed order of summation, then norm, then row).
 
 Labels of an approximate method are held to less: one to one, in range, order and cosines
-as they say. How good their choices are is measured (_quality.py) and reported.
+as they say. How good their choices are is measured (quality.py) and reported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _quality, _turns, _validate
+from gtn_fast.check.quality import Choices, compare_choices, quality_summary
+from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.arrays import check_pair, convert, describe
+from gtn_fast.inputs.groups import group_pair, integers, split_groups
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
@@ -113,11 +117,11 @@ def verify(
         if not isinstance(labels, Labels):
             raise TypeError("Y=None needs Labels, which know their Y; got an index array")
         Y = labels.y_source
-    x_in, y_in = _validate.describe(X, "X"), _validate.describe(Y, "Y")
-    _validate.check_pair(x_in, y_in)
-    sample = _validate.check_integer(sample, "sample", 1, 2**62)
-    seed = _validate.check_seed(seed)
-    x, y = _validate.convert(x_in), _validate.convert(y_in)
+    x_in, y_in = describe(X, "X"), describe(Y, "Y")
+    check_pair(x_in, y_in)
+    sample = check_integer(sample, "sample", 1, 2**62)
+    seed = check_seed(seed)
+    x, y = convert(x_in), convert(y_in)
     result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
     _check_injective(x_index, len(x))
@@ -125,8 +129,8 @@ def verify(
         raise ValueError("these labels were made with groups: verify needs groups=(gx, gy)")
     parts = [(0, np.arange(len(x), dtype=np.int64), np.arange(len(y), dtype=np.int64))]
     if groups is not None:
-        gx, gy = _validate.group_pair(groups, len(x), len(y))
-        parts = list(_validate.split_groups(gx, gy))
+        gx, gy = group_pair(groups, len(x), len(y))
+        parts = list(split_groups(gx, gy))
         _check_inside(gx, gy, x_index)
 
     if result is not None and result.report.get("method") == "rank":
@@ -141,9 +145,9 @@ def verify(
     wanted[sampled] = True
 
     approximate = result is not None and result.report.get("exact") is False
-    y_norm = _turns.norms(y)
+    y_norm = row_norms(y)
     cosines: list[Float64] = []
-    choices: list[_quality.Choices] = []
+    choices: list[Choices] = []
     contenders = 0
     at = 0
     for _, x_rows, y_rows in parts:
@@ -154,7 +158,7 @@ def verify(
         turn = np.flatnonzero(wanted[turns])
         for some in np.array_split(turn, -(-len(turn) // 1024)) if len(turn) else []:
             if approximate:
-                choices.append(_quality.compare(x, y, x_rows, turns, some, x_index))
+                choices.append(compare_choices(x, y, x_rows, turns, some, x_index))
                 cosine = choices[-1].own
             else:
                 cosine, close = _check_choices(x, y, x_rows, turns, some, x_index)
@@ -162,7 +166,7 @@ def verify(
             cosines.append(cosine)
             if result is not None:
                 _check_cosine(result.cosine, turns[some], cosine, x_index)
-    quality = _quality.summary(choices) if approximate else None
+    quality = quality_summary(choices) if approximate else None
     return _report(x, len(y), contenders, cosines, complete=sample >= len(y), quality=quality)
 
 
@@ -187,15 +191,13 @@ def _check_choices(
     ]
     bar = own_cosine
     contenders = 0
-    for rows, direction, norm, scores in _turns.free_scores(
-        x, y_direction, x_rows, turns, turn, x_index
-    ):
+    for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
         bar = np.maximum(bar, scores.max(axis=0))  # the best is not far below any free x
         i, s = np.nonzero((scores >= bar - tolerance) & (rows[:, None] != own_row))
         if not len(i):
             continue
         contenders += len(i)
-        exact = _turns.pair_cosines(direction, y_direction, i, s)
+        exact = pair_cosines(direction, y_direction, i, s)
         better = exact > own_cosine[s]
         ties = exact == own_cosine[s]
         better |= ties & (norm[i] < own_norm[s])
@@ -224,7 +226,7 @@ def _check_choices(
 
 
 def _index(value: Any, n_y: int) -> Int64:
-    index = _validate.integers(value, "x_index")
+    index = integers(value, "x_index")
     if index.shape != (n_y,):
         raise WrongMatching(f"x_index must have shape ({n_y},), one a row of Y, got {index.shape}")
     return index

@@ -7,9 +7,9 @@
     judging.py    evaluate, experiment
     runs.py       bench, demo
     doctor.py     doctor
-    _stages.py    what autoencode and train share
-    _models.py    trained models that commands read
-    _common.py    exit codes, the parser, an output folder, the summary
+    stages.py     what autoencode and train share
+    models.py     trained models that commands read
+    common.py     exit codes, the parser, an output folder, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
 (one line with the counter-example) or ``doctor`` no sound engine; 2 bad input (one line on
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import gtn_fast
 from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
-from gtn_fast.cli._common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
+from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
 

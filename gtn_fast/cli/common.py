@@ -12,7 +12,15 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _files, _validate
+from gtn_fast.inputs.arrays import stacked
+from gtn_fast.inputs.files import (
+    FileError,
+    check_output,
+    load_matrix,
+    matching_files,
+    write_file,
+    write_text,
+)
 
 Array = NDArray[Any]
 
@@ -27,6 +35,7 @@ class Parser(argparse.ArgumentParser):
     """Errors in one line, like every other error of the command line."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise it: ``main`` writes it in one line."""
         raise ValueError(message)
 
 
@@ -57,19 +66,19 @@ def natural(text: str) -> int:
 
 def load_x(arguments: argparse.Namespace) -> Any:
     """X of one file, or of all that a pattern matches, one below the other."""
-    paths = _files.matching(arguments.x)
+    paths = matching_files(arguments.x)
     if len(paths) == 1:
-        return _files.load_matrix(paths[0], arguments.key)
-    parts = [(path, _files.load_matrix(path, arguments.key)) for path in paths]
-    return _validate.stacked(parts, "X")
+        return load_matrix(paths[0], arguments.key)
+    parts = [(path, load_matrix(path, arguments.key)) for path in paths]
+    return stacked(parts, "X")
 
 
 def check_folder(name: str) -> Path:
     """The output folder, found writable, but not made: that is for when there is a result."""
     made = Path(name)
     if made.exists() and not made.is_dir():
-        raise _files.FileError(f"{made}: is a file, not a folder")
-    _files.check_output(made / "results" if made.exists() else made)
+        raise FileError(f"{made}: is a file, not a folder")
+    check_output(made / "results" if made.exists() else made)
     return made
 
 
@@ -82,13 +91,13 @@ def folder(name: str) -> Path:
 
 def write_array(path: Path, array: Array) -> None:
     """``array`` as .npy, atomically."""
-    _files.write(path, lambda temporary: np.save(temporary, array))
+    write_file(path, lambda temporary: np.save(temporary, array))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """``values`` as JSON, atomically; a number that is not finite becomes null."""
     text = json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
-    _files.write_text(path, text + "\n")
+    write_text(path, text + "\n")
 
 
 def _plain(value: Any) -> Any:

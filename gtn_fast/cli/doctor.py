@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gtn_fast import _memory
-from gtn_fast.cli._common import OK, WRONG, Commands, count, print_table
+from gtn_fast.cli.common import OK, WRONG, Commands, count, print_table
+from gtn_fast.planning.memory import size_text
 
 
 def add(commands: Commands) -> None:
@@ -19,9 +19,9 @@ def add(commands: Commands) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from gtn_fast import _diagnosis
+    from gtn_fast.tools.doctor import examine
 
-    found = _diagnosis.examine()
+    found = examine()
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -59,7 +59,7 @@ def _machine(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _size(size: int | None) -> str:
-    return "unknown" if size is None else _memory.text(size)
+    return "unknown" if size is None else size_text(size)
 
 
 def _backend(backend: dict[str, Any]) -> tuple[str, ...]:

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast import _files, _validate
-from gtn_fast.cli import _models, _stages
-from gtn_fast.cli._common import (
+from gtn_fast.cli import models, stages
+from gtn_fast.cli.common import (
     MATRIX,
     OK,
     Array,
@@ -23,6 +22,8 @@ from gtn_fast.cli._common import (
     print_table,
     write_json,
 )
+from gtn_fast.inputs.arguments import check_seed
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output, split_key
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -69,11 +70,11 @@ def add(commands: Commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    _validate.check_seed(arguments.seed)
+    check_seed(arguments.seed)
     out = Path(arguments.out)
     if out.suffix.lower() != ".json":
-        raise _files.FileError(f"{out}: metrics are written as .json")
-    _files.check_output(out)
+        raise FileError(f"{out}: metrics are written as .json")
+    check_output(out)
     asked = arguments.classifier or arguments.train_classifier or arguments.inception
     if _holds_images(arguments.real):
         if not asked:
@@ -95,11 +96,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _holds_images(name: str) -> bool:
     """Folders, image formats and arrays of three or more dimensions; a matrix is not."""
-    path, _ = _files.split_key(name)
+    path, _ = split_key(name)
     if not path.exists():
-        raise _files.FileError(f"{path}: no such file or folder")
+        raise FileError(f"{path}: no such file or folder")
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix not in _files.EXTENSIONS:
+    if path.is_dir() or suffix not in EXTENSIONS:
         return True
     try:
         if suffix == ".npy":
@@ -115,7 +116,7 @@ def _holds_images(name: str) -> bool:
 def _of_points(arguments: argparse.Namespace) -> dict[str, Any]:
     from gtn_fast.metrics import points
 
-    real, generated = (_models.load_points(n) for n in (arguments.real, arguments.generated))
+    real, generated = (models.load_points(n) for n in (arguments.real, arguments.generated))
     if real.shape[1] != generated.shape[1]:
         raise ValueError(
             f"{arguments.generated} has d = {generated.shape[1]},"
@@ -155,7 +156,7 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
     """Whose features compare the images (None: Inception's), and what to note of it."""
     if arguments.inception:
         return None, {"features": "Inception"}
-    from gtn_fast.learn.classifier import Classifier, accuracy, train_classifier
+    from gtn_fast.vision.classifier import Classifier, accuracy, train_classifier
 
     if arguments.classifier:
         return Classifier.load(arguments.classifier), {"features": arguments.classifier}
@@ -174,7 +175,7 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
 def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None]:
     from gtn_fast.images import load_images
 
-    path, key = _files.split_key(name)
+    path, key = split_key(name)
     quiet = False if arguments.quiet else None
     found = load_images(path, key=key, limit=arguments.limit, progress=quiet)
     return found.images, found.labels
@@ -218,6 +219,6 @@ def _experiment(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         threads=arguments.threads,
         say=(lambda _: None) if arguments.quiet else print,
-        **_stages.given(arguments, *_OPTIONS),
+        **stages.given(arguments, *_OPTIONS),
     )
     return OK

@@ -8,21 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import _files, _quality
-from gtn_fast._checkpoint import EVERY_S
 from gtn_fast.backends import registry
 from gtn_fast.backends.registry import METHODS
+from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
-from gtn_fast.cli._common import (
-    MATRIX,
-    OK,
-    Commands,
-    count,
-    load_x,
-    natural,
-    positive,
-    print_table,
-)
+from gtn_fast.cli.common import MATRIX, OK, Commands, count, load_x, natural, positive, print_table
+from gtn_fast.inputs.files import FileError, check_output, load_matrix, load_vector, naming
+from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
 
@@ -43,8 +35,8 @@ def add(commands: Commands) -> None:
                        help="where what has no room in --memory goes")  # fmt: skip
     label.add_argument("--checkpoint", metavar="FILE",
                        help="save what is settled; removed when the run is done")  # fmt: skip
-    label.add_argument("--checkpoint-every", type=positive, default=EVERY_S, metavar="S",
-                       help=f"seconds between saves (default {EVERY_S:g})")  # fmt: skip
+    label.add_argument("--checkpoint-every", type=positive, default=CHECKPOINT_EVERY_S, metavar="S",
+                       help=f"seconds between saves (default {CHECKPOINT_EVERY_S:g})")  # fmt: skip
     label.add_argument("--resume", action="store_true",
                        help="go on from the checkpoint, if it is there")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
@@ -98,15 +90,15 @@ def _add_approximate(label: argparse.ArgumentParser) -> None:
 def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
-        raise _files.FileError(f"{out}: labels are written as .npz")
+        raise FileError(f"{out}: labels are written as .npz")
     if sharded.under_torchrun():
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
-    _files.check_output(out)
+    check_output(out)
     x = load_x(arguments)
-    y = None if arguments.y is None else _files.load_matrix(arguments.y)
+    y = None if arguments.y is None else load_matrix(arguments.y)
     groups = _groups(arguments, drawn=y is None)
-    _files.check_output(out, len(x if y is None else y) * _LABEL_BYTES)
+    check_output(out, len(x if y is None else y) * _LABEL_BYTES)
     start = time.perf_counter()
     labels = gtn_fast.label(
         x,
@@ -126,7 +118,7 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    with _files.naming(out):
+    with naming(out):
         labels.save(out)
     if arguments.checkpoint is not None:
         Path(arguments.checkpoint).unlink(missing_ok=True)
@@ -160,9 +152,9 @@ def _groups(arguments: argparse.Namespace, drawn: bool) -> tuple[Any, Any] | Non
         if arguments.groups_y is not None:
             raise ValueError("--groups-y needs --groups-x")
         return None
-    groups_x = _files.load_vector(arguments.groups_x)
+    groups_x = load_vector(arguments.groups_x)
     if arguments.groups_y is not None:
-        return groups_x, _files.load_vector(arguments.groups_y)
+        return groups_x, load_vector(arguments.groups_y)
     if not drawn:
         raise ValueError("--groups-x needs --groups-y, unless Y was drawn")
     return groups_x, groups_x  # a drawn y stands for the x of its row
@@ -181,7 +173,7 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
     if report.get("quality"):
         served = int(report["engine"].get("exact_rows", 0))
         quality = [
-            ("approximate", _quality.text(report["quality"])),
+            ("approximate", quality_text(report["quality"])),
             ("exact engine", f"served {served:,} of the y's"),
         ]
     return [
@@ -198,14 +190,14 @@ def _verified(report: gtn_fast.VerifyReport) -> str:
     every = "all " if report.complete else ""
     choices = f"{every}{report.checked:,} choices by brute force"
     if report.quality is not None:
-        return f"{choices}: approximate, {_quality.text(report.quality)}"
+        return f"{choices}: approximate, {quality_text(report.quality)}"
     return f"{choices}: exact"
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     x = load_x(arguments)
     labels = gtn_fast.Labels.load(arguments.labels)
-    y = None if arguments.y is None else _files.load_matrix(arguments.y)
+    y = None if arguments.y is None else load_matrix(arguments.y)
     groups = _groups(arguments, drawn=labels.seed is not None)
     start = time.perf_counter()
     checked = gtn_fast.verify(

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast import _files, _validate
-from gtn_fast.cli._common import Array
+from gtn_fast.cli.common import Array
+from gtn_fast.inputs.arrays import convert, describe
+from gtn_fast.inputs.files import FileError, load_matrix
 
 
 def load_points(name: str, key: str | None = None) -> Array:
     """A matrix of finite numbers, one row a point, as NumPy; an error names the file."""
-    return _validate.convert(_validate.describe(_files.load_matrix(name, key), name))
+    return convert(describe(load_matrix(name, key), name))
 
 
 def load_gtn(path: str, device: Any = None) -> Any:
@@ -24,8 +25,8 @@ def load_gtn(path: str, device: Any = None) -> Any:
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
     """An autoencoder or a VAE: both encode and decode; FileError for anything else."""
-    from gtn_fast.learn.autoencoder import Autoencoder
-    from gtn_fast.learn.vae import VAE
+    from gtn_fast.vision.autoencoder import Autoencoder
+    from gtn_fast.vision.vae import VAE
 
     try:
         return Autoencoder.load(path, device)
@@ -38,7 +39,7 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
 
 def decode(autoencoder: Any, latents: Array) -> Array:
     """Images uint8 (n, c, h, w) of latents (n, d)."""
-    from gtn_fast.learn.codecs import decode_latents
+    from gtn_fast.vision.codecs import decode_latents
 
     images: Array = decode_latents(autoencoder, np.asarray(latents))
     return images
@@ -47,7 +48,7 @@ def decode(autoencoder: Any, latents: Array) -> Array:
 def check_width(autoencoder: Any, d: int, data: str, name: str) -> None:
     """FileError unless ``d``, the width of ``data``, is what the autoencoder ``name`` decodes."""
     if autoencoder.d != d:
-        raise _files.FileError(f"{data}: has d = {d}, but {name} decodes d = {autoencoder.d}")
+        raise FileError(f"{data}: has d = {d}, but {name} decodes d = {autoencoder.d}")
 
 
 def check_images(autoencoder: Any, images: Array, name: str) -> None:
@@ -55,4 +56,4 @@ def check_images(autoencoder: Any, images: Array, name: str) -> None:
     wanted = (autoencoder.channels, autoencoder.side, autoencoder.side)
     if images.shape[1:] != wanted:
         shape, fits = ("x".join(map(str, each)) for each in (images.shape[1:], wanted))
-        raise _files.FileError(f"{name}: is for images of {fits}, these are {shape}")
+        raise FileError(f"{name}: is for images of {fits}, these are {shape}")

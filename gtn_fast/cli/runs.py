@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gtn_fast import _files
-from gtn_fast.cli._common import OK, Commands, folder
+from gtn_fast.cli.common import OK, Commands, folder
+from gtn_fast.inputs.files import write_text
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from gtn_fast import bench
+    from gtn_fast.tools import bench
 
     if arguments.device not in (None, "cpu"):
         return _bench_gpu(arguments)
@@ -38,7 +38,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     table = bench.table(rows)
     print(f"\n{table}")
     caption = bench.machine()
-    _files.write_text(out / "bench.md", f"{table}\n{caption}\n")
+    write_text(out / "bench.md", f"{table}\n{caption}\n")
     try:
         from gtn_fast import plots
 
@@ -51,14 +51,14 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _bench_gpu(arguments: argparse.Namespace) -> int:
-    from gtn_fast import bench_gpu
+    from gtn_fast.tools import bench_gpu
 
     bench_gpu.require(arguments.device)
     out = folder(arguments.out)
     rows = bench_gpu.run(arguments.device, quick=arguments.quick, threads=arguments.threads)
     table = bench_gpu.table(rows)
     caption = bench_gpu.machine(arguments.device)
-    _files.write_text(out / "bench_gpu.md", f"{table}\n{caption}\n")
+    write_text(out / "bench_gpu.md", f"{table}\n{caption}\n")
     print(f"\n{table}\nwrote {out / 'bench_gpu.md'}")
     return OK
 
@@ -69,7 +69,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     import safetensors  # noqa: F401
     import torch  # noqa: F401
 
-    from gtn_fast import demo
+    from gtn_fast.tools import demo
 
     out = folder(arguments.out)
     demo.run(out, quick=arguments.quick, threads=arguments.threads)

@@ -8,17 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast import _files, _memory, _validate
-from gtn_fast.cli import _models, _stages
-from gtn_fast.cli._common import (
-    OK,
-    Array,
-    Commands,
-    check_folder,
-    natural,
-    print_table,
-    write_array,
-)
+from gtn_fast.cli import models, stages
+from gtn_fast.cli.common import OK, Array, Commands, check_folder, natural, print_table, write_array
+from gtn_fast.inputs.arguments import check_seed
+from gtn_fast.inputs.files import FileError, check_output, write_file
+from gtn_fast.planning.memory import check_memory
 
 _CLOUD = 4_000  # samples behind the paths of an interpolation
 
@@ -49,20 +43,20 @@ def add(commands: Commands) -> None:
 def _sample(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npy":
-        raise _files.FileError(f"{out}: samples are written as .npy")
-    seed = _validate.check_seed(arguments.seed or 0)
-    _files.check_output(out)
+        raise FileError(f"{out}: samples are written as .npy")
+    seed = check_seed(arguments.seed or 0)
+    check_output(out)
     gtn, autoencoder = _load(arguments)
     row = 4 * gtn.d
-    _files.check_output(out, arguments.n * row)
+    check_output(out, arguments.n * row)
     if autoencoder is not None:
         row += autoencoder.channels * autoencoder.side**2
-    _memory.check(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
+    check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
     samples = gtn.sample(arguments.n, seed=seed)
     write_array(out, samples)
     saved = [out]
     if autoencoder is not None:
-        saved += _write_images(_models.decode(autoencoder, samples), out)
+        saved += _write_images(models.decode(autoencoder, samples), out)
     if not arguments.quiet:
         spread = f"mean {_short(samples.mean(axis=0))}, std {_short(samples.std(axis=0))}"
         print_table(
@@ -79,8 +73,8 @@ def _write_images(images: Array, out: Path) -> list[Path]:
     from gtn_fast import plots
 
     arrays, picture = out.with_suffix(".npz"), out.with_suffix(".png")
-    _files.write(arrays, lambda name: np.savez_compressed(name, images=images))
-    plots.save(plots.image_grid(images[: _stages.SHOWN]), picture)
+    write_file(arrays, lambda name: np.savez_compressed(name, images=images))
+    plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
     return [arrays, picture]
 
 
@@ -91,7 +85,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
         raise ValueError("--rows says between which; it goes without --count and --seed")
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
-    seed = _validate.check_seed(arguments.seed or 0)
+    seed = check_seed(arguments.seed or 0)
     out = check_folder(arguments.out)
     gtn, autoencoder = _load(arguments)
     if arguments.rows:
@@ -102,11 +96,11 @@ def _interpolate(arguments: argparse.Namespace) -> int:
         paths = [gtn.interpolate(*ends, steps=arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
         names = []
     if autoencoder is not None:
-        rows = [_models.decode(autoencoder, path) for path in paths]
+        rows = [models.decode(autoencoder, path) for path in paths]
         figure = plots.interpolation_rows(rows, captions=names or None)
     else:
         figure = plots.interpolation_paths(paths, gtn.sample(_CLOUD, seed), ", ".join(names[:3]))
-    with _stages.making(out):
+    with stages.making(out):
         write_array(out / "interpolations.npy", np.stack(paths))
         plots.save(figure, out / "interpolation.png")
     if not arguments.quiet:
@@ -123,11 +117,11 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """The GTN and, if asked for, the autoencoder that decodes its samples."""
     if arguments.autoencoder or arguments.run is _interpolate:
         import matplotlib  # noqa: F401  (missing: say so before the work)
-    gtn = _models.load_gtn(arguments.gtn)
+    gtn = models.load_gtn(arguments.gtn)
     if not arguments.autoencoder:
         return gtn, None
-    autoencoder = _models.load_autoencoder(arguments.autoencoder)
-    _models.check_width(autoencoder, gtn.d, arguments.gtn, arguments.autoencoder)
+    autoencoder = models.load_autoencoder(arguments.autoencoder)
+    models.check_width(autoencoder, gtn.d, arguments.gtn, arguments.autoencoder)
     return gtn, autoencoder
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast import _files
-from gtn_fast.backends import _ranks, registry
-from gtn_fast.cli._common import load_x
+from gtn_fast.backends import registry
+from gtn_fast.backends.distributed.ranks import joined, torch_distributed
+from gtn_fast.cli.common import load_x
+from gtn_fast.inputs.files import check_output, load_matrix, naming
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
@@ -37,7 +38,7 @@ def world() -> Iterator[Any]:
     rank, size = _number("RANK"), _number("WORLD_SIZE")
     if not 0 <= rank < size:
         raise ValueError(f"RANK={rank} is not from 0 to {size - 1} (WORLD_SIZE={size})")
-    distributed = _ranks.torch_distributed()
+    distributed = torch_distributed()
     try:
         distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=_START_S))
     except (RuntimeError, ValueError) as error:
@@ -60,7 +61,7 @@ def inputs(
 
     What is wrong on one rank is raised on all of them.
     """
-    with _ranks.joined(group) as ranks:
+    with joined(group) as ranks:
 
         def open_files() -> tuple[tuple[Any, Any], Any]:
             if arguments.groups_x is not None or arguments.groups_y is not None:
@@ -68,9 +69,9 @@ def inputs(
             if arguments.method not in ("auto", "distributed"):
                 raise ValueError(f"--method {arguments.method} does not go with torchrun")
             x = load_x(arguments)
-            y = None if arguments.y is None else _files.load_matrix(arguments.y)
+            y = None if arguments.y is None else load_matrix(arguments.y)
             if ranks.rank == 0:
-                _files.check_output(out, len(x if y is None else y) * bytes_a_row)
+                check_output(out, len(x if y is None else y) * bytes_a_row)
             return (x, y), list(map(int, x.shape))
 
         (x, y), shapes = ranks.together(open_files)
@@ -86,7 +87,7 @@ def inputs(
 
 def on_rank_0(group: Any, work: Callable[[], Any]) -> Any:
     """Do ``work`` on rank 0 alone; an error in it is raised on all. None on the others."""
-    with _ranks.joined(group) as ranks:
+    with joined(group) as ranks:
         done, _ = ranks.together(lambda: (work() if ranks.rank == 0 else None, None))
         return done
 
@@ -105,7 +106,7 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
     )
 
     def save() -> None:
-        with _files.naming(out):
+        with naming(out):
             labels.save(out)
         if arguments.checkpoint is not None:
             Path(arguments.checkpoint).unlink(missing_ok=True)

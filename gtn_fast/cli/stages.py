@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtn_fast import _files, _validate
-from gtn_fast.cli._common import Array, check_folder, count, natural, positive
+from gtn_fast.cli.common import Array, check_folder, count, natural, positive
+from gtn_fast.inputs.arguments import check_seed, check_threads
+from gtn_fast.inputs.files import FileError
 
 if TYPE_CHECKING:
-    from gtn_fast.learn.training import History
+    from gtn_fast.learn.training.loop import History
 
 Options = argparse._ActionsContainer  # a parser, or a group of one
 
@@ -74,18 +75,18 @@ def begin(arguments: argparse.Namespace, checkpoints: tuple[str, ...]) -> Path:
     import matplotlib  # noqa: F401  (missing: say so before the work)
     import torch
 
-    _validate.check_seed(arguments.seed)
+    check_seed(arguments.seed)
     if arguments.threads is not None:
-        torch.set_num_threads(_validate.check_threads(arguments.threads))
+        torch.set_num_threads(check_threads(arguments.threads))
     arguments.device = _device(arguments.device)
     if arguments.tensorboard is not None:
         import tensorboard  # noqa: F401
     out = check_folder(arguments.out)
     begun = [name for name in checkpoints if (out / name).exists()]
     if arguments.resume and not begun:
-        raise _files.FileError(f"{out}: there is no unfinished training to resume")
+        raise FileError(f"{out}: there is no unfinished training to resume")
     if begun and not (arguments.resume or arguments.fresh):
-        raise _files.FileError(
+        raise FileError(
             f"{out}: holds an unfinished training; --resume goes on with it, --fresh starts anew"
         )
     return out
@@ -169,8 +170,8 @@ def fit_autoencoder(
     that of the names of log and picture.
     """
     from gtn_fast import plots
-    from gtn_fast.learn.autoencoder import train_autoencoder
-    from gtn_fast.learn.vae import train_vae
+    from gtn_fast.vision.autoencoder import train_autoencoder
+    from gtn_fast.vision.vae import train_vae
 
     checkpoint = out / f"{stem}checkpoint.safetensors"
     settings: dict[str, Any] = {
@@ -201,7 +202,7 @@ def fit_autoencoder(
 
 def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path | None) -> Array:
     """Latents (n, d) of all images; in the .npy file ``path``, if one is given."""
-    from gtn_fast.learn.codecs import encode_images
+    from gtn_fast.vision.codecs import encode_images
 
     quiet = False if arguments.quiet else None
     latents: Array = encode_images(model, images, out=path, progress=quiet)
@@ -211,7 +212,7 @@ def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path 
 def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> float:
     """Draws some images beside their reconstructions; root mean square error in [0, 1]."""
     from gtn_fast import plots
-    from gtn_fast.learn.codecs import decode_latents
+    from gtn_fast.vision.codecs import decode_latents
 
     rows = np.random.default_rng(seed).permutation(len(images))[:_COMPARED]
     real, made = images[rows], decode_latents(model, np.asarray(latents)[rows])

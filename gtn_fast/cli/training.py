@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast.cli import _models, _stages
-from gtn_fast.cli._common import (
+from gtn_fast.cli import models, stages
+from gtn_fast.cli.common import (
     MATRIX,
     OK,
     Array,
@@ -26,7 +26,7 @@ _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
 _AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
 _RESULTS = ("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json")
-_IMAGE_RESULTS = (_stages.AUTOENCODER, "latents.npy", "reconstructions.png")
+_IMAGE_RESULTS = (stages.AUTOENCODER, "latents.npy", "reconstructions.png")
 _JUDGED = 10_000  # samples that the metrics look at
 _COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked for
 
@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
     """Puts the command of this file into the parser."""
     train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
     train.set_defaults(run=_train)
-    train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {_stages.IMAGES}")
+    train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {stages.IMAGES}")
     train.add_argument("--preset", choices=PRESETS, default="mnist",
                        help="row of the paper's table 2 (default mnist)")  # fmt: skip
     train.add_argument("--val", metavar="FILE|SHARE",
@@ -50,27 +50,27 @@ def add(commands: Commands) -> None:
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
     train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
                        help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
-    _stages.add_training_options(train)
+    stages.add_training_options(train)
     train.add_argument("--autoencoder", metavar="A.safetensors",
                        help="a trained one: it encodes --images and draws the samples")  # fmt: skip
     whole = train.add_argument_group("from images, in one command")
     whole.add_argument("--images", action="store_true",
                        help="DATA are images: autoencoder and latents come first")  # fmt: skip
-    _stages.add_image_options(whole)
-    _stages.add_autoencoder_options(whole, "ae-")
+    stages.add_image_options(whole)
+    stages.add_autoencoder_options(whole, "ae-")
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from gtn_fast.learn.presets import preset
 
-    overrides = _stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
+    overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
-    out = _stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
+    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
     data = _read(arguments)
-    with _stages.making(out):
+    with stages.making(out):
         if arguments.fresh:
-            _stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
         if arguments.images:
             _encode(data, arguments, out)
         _hold_out(data, arguments)
@@ -97,7 +97,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
     if arguments.patience is not None and arguments.val is None:
         raise ValueError("--patience needs --val: there is nothing to watch")
     names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
-    meant = _stages.given(arguments, *names)
+    meant = stages.given(arguments, *names)
     if meant and not arguments.images:
         raise ValueError(f"--{next(iter(meant)).replace('_', '-')} is about images: add --images")
     own = [name for name in meant if name.startswith("ae_") or name == "d"]
@@ -110,23 +110,23 @@ def _read(arguments: argparse.Namespace) -> _Data:
     data = _Data(val=_share(arguments.val))
     name = arguments.autoencoder
     if name:
-        data.autoencoder = _models.load_autoencoder(name, arguments.device)
+        data.autoencoder = models.load_autoencoder(name, arguments.device)
     file = arguments.val if data.val is None else None
     if arguments.images:
-        data.images = _stages.read_images(arguments)
+        data.images = stages.read_images(arguments)
         if file == "test":
-            data.val_images = _stages.read_images(arguments, split="test")
+            data.val_images = stages.read_images(arguments, split="test")
         elif file:
-            data.val_images = _stages.read_images(arguments, path=file)
+            data.val_images = stages.read_images(arguments, path=file)
         for images in (data.images, data.val_images):
             if images is not None and data.autoencoder is not None:
-                _models.check_images(data.autoencoder, images, name)
+                models.check_images(data.autoencoder, images, name)
         return data
-    data.x = _models.load_points(arguments.data, arguments.key)
+    data.x = models.load_points(arguments.data, arguments.key)
     if data.autoencoder is not None:
-        _models.check_width(data.autoencoder, data.x.shape[1], arguments.data, name)
+        models.check_width(data.autoencoder, data.x.shape[1], arguments.data, name)
     if file:
-        data.val = _models.load_points(file)
+        data.val = models.load_points(file)
         if data.val.shape[1] != data.x.shape[1]:
             raise ValueError(
                 f"{file} has d = {data.val.shape[1]}, {arguments.data} has d = {data.x.shape[1]}"
@@ -147,17 +147,17 @@ def _share(text: str | None) -> float | None:
 def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     """Images to latents, by an autoencoder that is trained here or was given."""
     assert data.images is not None
-    data.table.append(("images", _stages.images_text(data.images)))
+    data.table.append(("images", stages.images_text(data.images)))
     if data.autoencoder is None:
-        data.autoencoder, history = _stages.fit_autoencoder(
+        data.autoencoder, history = stages.fit_autoencoder(
             data.images, arguments, out, val=data.val_images, prefix="ae_", stem=_AE_STEM
         )
-        data.table.append(("autoencoder", _stages.history_text(history)))
-        data.record["autoencoder"] = _stages.history_record(history)
-    data.x = _stages.encode(data.autoencoder, data.images, arguments, out / "latents.npy")
+        data.table.append(("autoencoder", stages.history_text(history)))
+        data.record["autoencoder"] = stages.history_record(history)
+    data.x = stages.encode(data.autoencoder, data.images, arguments, out / "latents.npy")
     if data.val_images is not None:
-        data.val = _stages.encode(data.autoencoder, data.val_images, arguments, None)
-    data.record["reconstruction_rmse"] = _stages.compare(
+        data.val = stages.encode(data.autoencoder, data.val_images, arguments, None)
+    data.record["reconstruction_rmse"] = stages.compare(
         data.autoencoder, data.images, data.x, arguments.seed, out
     )
 
@@ -179,7 +179,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
     from gtn_fast.learn.gtn import GTN
 
     gtn = GTN(data.x.shape[1], chosen, components=arguments.components, device=arguments.device)
-    with _stages.keeping(out / _CHECKPOINT):
+    with stages.keeping(out / _CHECKPOINT):
         history = gtn.fit(
             data.x,
             data.val,
@@ -210,15 +210,15 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         "seed": arguments.seed,
         "rows": len(data.x),
         "d": data.x.shape[1],
-        "training": _stages.history_record(history),
+        "training": stages.history_record(history),
         **data.record,
         **judged,
     }
     write_json(out / "metrics.json", record)
-    _stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+    stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
     if not arguments.quiet:
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {arguments.preset}"
-        trained = [("latents", latents), ("training", _stages.history_text(history))]
+        trained = [("latents", latents), ("training", stages.history_text(history))]
         names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
@@ -240,7 +240,7 @@ def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
     from gtn_fast import plots
 
     if data.autoencoder is not None:
-        made = _models.decode(data.autoencoder, gtn.sample(_stages.SHOWN, seed))
+        made = models.decode(data.autoencoder, gtn.sample(stages.SHOWN, seed))
         plots.save(plots.image_grid(made, title="New samples"), path)
         return
     y = gtn.source_sample(_JUDGED, seed)

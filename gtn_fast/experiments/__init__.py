@@ -5,70 +5,16 @@
     two_squares   figure 9: data of two components
     images        figures 1, 6, 7, 8, 15 and 17, tables 1 and 3: images through autoencoders
     dimension     section 2.1's claim: generating above the intrinsic dimension hurts
-    _plane        labels and training of the two experiments in the plane
-    _report       Notes, Line, Result, and run(), which writes them down
+    plane         labels and training of the two experiments in the plane
+    report        Notes, Line, Result, and run(), which writes them down
+    registry      the list of them
 
 ``run(name, out)`` is all there is to call. Importing this package does not import torch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from gtn_fast.experiments._report import Line, Notes, Result, run
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Where an experiment lives. ``data``: what data set it cannot do without (None: none)."""
-
-    title: str
-    module: str
-    function: str = "experiment"
-    fixed: dict[str, Any] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    data: str | None = None
-
-
-def _images(title: str, preset: str, data: str | None) -> Experiment:
-    options = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
-    module = "gtn_fast.experiments.images"
-    return Experiment(title, module, fixed={"spec": preset}, options=options, data=data)
-
-
-_NPZ = "an .npz with x_train, y_train, x_test, y_test"
-EXPERIMENTS: dict[str, Experiment] = {
-    "swiss-roll": Experiment(
-        "Swiss roll: one dimension, and diffusion beside it (figures 3A, 4, 12)",
-        "gtn_fast.experiments.swiss_roll",
-        options=("epochs",),
-    ),
-    "uniform": Experiment(
-        "Uniform square, and what the order of choice is for (figures 3B, 11)",
-        "gtn_fast.experiments.uniform",
-        options=("epochs",),
-    ),
-    "two-squares": Experiment(
-        "Two disjoint squares: labels inside clusters (figure 9)",
-        "gtn_fast.experiments.two_squares",
-        options=("epochs",),
-    ),
-    "mnist": _images("MNIST, d = 5 (figure 6)", "mnist", None),
-    "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", f"{_NPZ}, or its idx files"),
-    "cifar10": _images(
-        "CIFAR-10 (figure 7, table 1)", "cifar10", f"{_NPZ}, or the folder cifar-10-batches-py"
-    ),
-    "hands": _images("Sign-language hands (figure 8)", "hands", "an .npz with x, y"),
-    "celeba": _images(
-        "CelebA (figures 1, 7, 8, tables 1, 3)", "celeba", "the folder of img_align_celeba"
-    ),
-    "hap": _images("Hands and Palm Images (figure 8, table 3)", "hap", "the folder of Hands"),
-    "dimension": Experiment(
-        "Generating above the intrinsic dimension (section 2.1)",
-        "gtn_fast.experiments.dimension",
-        options=("epochs", "ae_epochs", "limit"),
-    ),
-}
+from gtn_fast.experiments.registry import EXPERIMENTS, Experiment
+from gtn_fast.experiments.report import Line, Notes, Result, run
 
 __all__ = ["EXPERIMENTS", "Experiment", "Line", "Notes", "Result", "run"]

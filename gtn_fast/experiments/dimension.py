@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.experiments import _image_data, images, swiss_roll
-from gtn_fast.experiments._report import Notes, text
+from gtn_fast.experiments import image_data, images, swiss_roll
+from gtn_fast.experiments.report import Notes, text
 
 Array = NDArray[Any]
 
@@ -31,8 +31,8 @@ def experiment(notes: Notes) -> None:
 def _roll(notes: Notes) -> None:
     """θ by the swiss-roll preset; points of the plane by the larger one of MNIST."""
     from gtn_fast import plots
-    from gtn_fast.learn._seeds import derive
     from gtn_fast.learn.gtn import GTN
+    from gtn_fast.learn.training.seeds import derive
 
     n, count = (1_000, 1_000) if notes.quick else (50_000, 20_000)
     theta = swiss_roll.thetas(n, derive(notes.seed, "swiss-roll data"))
@@ -64,13 +64,13 @@ def _roll(notes: Notes) -> None:
 def _digits(notes: Notes) -> None:
     """FID and IS of generated and of reconstructed digits against d."""
     from gtn_fast import plots
-    from gtn_fast.learn.codecs import decode_latents, encode_images
+    from gtn_fast.vision.codecs import decode_latents, encode_images
 
-    plan = _image_data.resolved("mnist", notes)
+    plan = image_data.resolved("mnist", notes)
     if "ae_epochs" not in notes.options and not notes.quick:
         plan = dataclasses.replace(plan, ae_epochs=3)
     notes.options.setdefault("limit", 300 if notes.quick else 20_000)
-    train, test = _image_data.load(plan, notes)
+    train, test = image_data.load(plan, notes)
     count = min(len(test), 200 if notes.quick else 5_000)
     real = test.images[:count]
     judge = images.judge(plan, train, test, notes)

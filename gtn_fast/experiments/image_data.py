@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gtn_fast.experiments._report import Notes
+from gtn_fast.experiments.report import Notes
 from gtn_fast.images import ImageSet, load_images
 
 

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import metrics
-from gtn_fast.experiments import _image_data
-from gtn_fast.experiments._image_data import Spec
-from gtn_fast.experiments._report import Notes, text
+from gtn_fast.experiments import image_data
+from gtn_fast.experiments.image_data import Spec
+from gtn_fast.experiments.report import Notes, text
 from gtn_fast.images import ImageSet
-from gtn_fast.learn.classifier import accuracy, train_classifier
-from gtn_fast.learn.codecs import decode_latents as decode
-from gtn_fast.learn.codecs import encode_images as encode
 from gtn_fast.learn.gtn import GTN
-from gtn_fast.learn.pipeline import Fitted, fit_images
-from gtn_fast.learn.vae import VAE, train_vae
+from gtn_fast.vision.classifier import accuracy, train_classifier
+from gtn_fast.vision.codecs import decode_latents as decode
+from gtn_fast.vision.codecs import encode_images as encode
+from gtn_fast.vision.pipeline import Fitted, fit_images
+from gtn_fast.vision.vae import VAE, train_vae
 
 Array = NDArray[Any]
 
@@ -58,8 +58,8 @@ class Judge:
 
 def experiment(notes: Notes, spec: str) -> None:
     """Everything about one data set, from its images to the comparison."""
-    plan = _image_data.resolved(spec, notes)
-    train, test = _image_data.load(plan, notes)
+    plan = image_data.resolved(spec, notes)
+    train, test = image_data.load(plan, notes)
     notes.numbers.update(n=len(train), held_out=len(test), d=plan.d, epochs=plan.epochs,
                          ae_epochs=plan.ae_epochs, network=dict(plan.network))  # fmt: skip
     if plan.note:
@@ -99,7 +99,7 @@ def fitted_on(plan: Spec, train: ImageSet, scorer: Judge, notes: Notes) -> tuple
     if plan.stop == "val":
         order = np.random.default_rng(notes.seed).permutation(len(train))
         cut = len(train) // 12  # 5,000 of 60,000
-        fit, val = (_image_data.rows(train, np.sort(part)) for part in (order[cut:], order[:cut]))
+        fit, val = (image_data.rows(train, np.sort(part)) for part in (order[cut:], order[:cut]))
     elif scorer.missing is None:
         metric = scorer.score
     with notes.timed(f"autoencoder and ĥ, d = {plan.d}"):

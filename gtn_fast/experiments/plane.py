@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
-from gtn_fast.experiments._report import Notes
+from gtn_fast.experiments.report import Notes
 
 Array = NDArray[Any]
 Labeler = Callable[[Array, Array], Array]  # X, Y -> for every row of Y its row of X
@@ -56,12 +56,11 @@ def train_pairs(
     """ĥ of the preset ``uniform`` on labeled pairs; a function of y, and the history."""
     import torch
 
-    from gtn_fast.learn._flat import gradient_for
-    from gtn_fast.learn._seeds import derive
     from gtn_fast.learn.gtn import mse
     from gtn_fast.learn.hhat import HHat
     from gtn_fast.learn.presets import preset
-    from gtn_fast.learn.training import train
+    from gtn_fast.learn.training.loop import train
+    from gtn_fast.learn.training.seeds import derive
 
     table_2 = preset("uniform")
     model = HHat.of(2, table_2, derive(notes.seed, "weights") % 2**63)
@@ -73,7 +72,6 @@ def train_pairs(
         model,
         mse,
         tensors(y, x),
-        gradient=gradient_for(model, table_2.batch_size),
         val=tensors(*val),
         epochs=epochs,
         patience=patience,

@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtn_fast import _files, _validate, bench
 from gtn_fast._version import __version__
+from gtn_fast.experiments.registry import EXPERIMENTS
+from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.inputs.files import FileError, check_output, naming, write_text
+from gtn_fast.tools import bench
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,8 +125,6 @@ def run(
         An unknown name or option, or one that makes no sense; data that is wanted and
         missing; a file or folder that cannot be read or written (FileError).
     """
-    from gtn_fast.experiments import EXPERIMENTS
-
     if name not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {name!r}; valid: {', '.join(EXPERIMENTS)}")
     entry = EXPERIMENTS[name]
@@ -133,16 +134,16 @@ def run(
         valid = ", ".join(entry.options) or "none"
         raise ValueError(f"{name} has no option {unknown[0]!r}; valid: {valid}")
     for key, value in given.items():
-        _validate.check_integer(value, key, 1, 2**31 - 1)
-    seed = _validate.check_seed(seed)
+        check_integer(value, key, 1, 2**31 - 1)
+    seed = check_seed(seed)
     if data is None and entry.data is not None:
         raise ValueError(f"{name} needs its data set: --data PATH ({entry.data})")
     if data is not None and not Path(data).exists():
-        raise _files.FileError(f"{data}: no such file or folder")
+        raise FileError(f"{data}: no such file or folder")
     folder = Path(out) / name
-    with _files.naming(folder):
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    _files.check_output(folder / "metrics.json")
+    check_output(folder / "metrics.json")
 
     source = None if data is None else str(data)
     notes = Notes(folder, bool(quick), seed, threads, source, say, given)
@@ -164,7 +165,7 @@ def _torch_threads(threads: int | None) -> Iterator[None]:
     if threads is None:
         yield
         return
-    threads = _validate.check_threads(threads)
+    threads = check_threads(threads)
     import torch
 
     before = torch.get_num_threads()
@@ -194,8 +195,8 @@ def _write(result: Result, notes: Notes) -> None:
         "figures": [Path(figure).name for figure in result.figures],
     }
     encoded = json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False)
-    _files.write_text(notes.folder / "metrics.json", encoded + "\n")
-    _files.write_text(notes.folder / "summary.md", summary(result, notes.quick))
+    write_text(notes.folder / "metrics.json", encoded + "\n")
+    write_text(notes.folder / "summary.md", summary(result, notes.quick))
 
 
 def summary(result: Result, quick: bool = False) -> str:

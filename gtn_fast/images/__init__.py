@@ -15,10 +15,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gtn_fast import _progress
-from gtn_fast._files import FileError
-from gtn_fast._validate import check_integer
 from gtn_fast.images.image_set import ImageSet
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.files import FileError
+from gtn_fast.run.progress import check_progress
 
 __all__ = ["KINDS", "SPLITS", "ImageSet", "load_images"]
 
@@ -107,7 +107,7 @@ def _check(
         check_integer(side, "side", 1, 1 << 14)
     if limit is not None:
         check_integer(limit, "limit", 1, 1 << 40)
-    _progress.check(progress)
+    check_progress(progress)
 
 
 def _kind(path: Path) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast._files import FileError
 from gtn_fast.images.image_set import CHANNELS, ImageSet, label_array
+from gtn_fast.inputs.files import FileError
 
 
 def read(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet:

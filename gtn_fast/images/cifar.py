@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast._files import FileError
 from gtn_fast.images.image_set import ImageSet, label_array
+from gtn_fast.inputs.files import FileError
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _SHAPE = (3, 32, 32)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gtn_fast import _progress
-from gtn_fast._files import FileError
-from gtn_fast._validate import available_cpus
 from gtn_fast.images import transform
 from gtn_fast.images.image_set import ImageSet
+from gtn_fast.inputs.arguments import available_cpus
+from gtn_fast.inputs.files import FileError
+from gtn_fast.run.progress import progress_bar
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # what Pillow may try
@@ -221,7 +221,7 @@ def _in_threads(
     results: list[T] = []
     pool = ThreadPoolExecutor(available_cpus())
     try:
-        with _progress.bar(len(items), title, "images", progress) as bar:
+        with progress_bar(len(items), title, "images", progress) as bar:
             for done in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
                 results += done
                 bar.update(len(done))

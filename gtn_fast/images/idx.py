@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast._files import FileError, naming
 from gtn_fast.images.image_set import ImageSet, label_array
+from gtn_fast.inputs.files import FileError, naming
 
 _UBYTE = 0x08
 _PREFIX = {"train": "train", "test": "t10k"}

@@ -10,26 +10,18 @@ Torch is never imported here: a tensor can only arrive if the caller imported to
 
 from __future__ import annotations
 
-import operator
 import os
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _files
-from gtn_fast._matrices import Held, RowMatrix, Stacked
-from gtn_fast.backends import registry
+from gtn_fast.inputs.files import load_matrix, matching_files
+from gtn_fast.inputs.matrices import Held, RowMatrix, Stacked
 
-METHODS = registry.METHODS
-TREE_DIMENSIONS = (2, 16)
-# The dimensions a method takes, both ends included; one that is not here takes any.
-_DIMENSIONS = {"ray": (1, 1), "circle": (2, 2), "rank": (1, 1), "tree": TREE_DIMENSIONS}
-MAX_THREADS = 4096
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
 _FINITE_CHUNK = 1 << 18  # elements looked at together: the temporary stays below 1 MiB
 
@@ -67,7 +59,7 @@ def describe(value: Any, name: str) -> Described:
     elif is_tensor(value):
         dtype, fits = _tensor_dtype(value, name)
     else:
-        value = _numpy_array(value, name)
+        value = numpy_array(value, name)
         dtype, fits = _array_dtype(value, name)
     shape = tuple(int(size) for size in value.shape)
     if len(shape) != 2:
@@ -139,7 +131,7 @@ def check_finite(a: NDArray[Any] | RowMatrix, name: str) -> None:
 def _opened(value: Any, name: str) -> Any:
     """Open paths: a matrix file, or several as one matrix; anything else is returned as it is."""
     if isinstance(value, (str, os.PathLike)):
-        paths = _files.matching(os.fspath(value))
+        paths = matching_files(os.fspath(value))
     elif (
         isinstance(value, (list, tuple))
         and value
@@ -149,8 +141,8 @@ def _opened(value: Any, name: str) -> Any:
     else:
         return value
     if len(paths) == 1:
-        return _files.load_matrix(paths[0])
-    return stacked([(path, _files.load_matrix(path)) for path in paths], name)
+        return load_matrix(paths[0])
+    return stacked([(path, load_matrix(path)) for path in paths], name)
 
 
 def stacked(parts: Sequence[tuple[str, Any]], name: str) -> Stacked:
@@ -186,145 +178,8 @@ def check_pair(x: Described, y: Described) -> None:
         )
 
 
-def check_method(method: object, d: int) -> str:
-    """Return ``method`` if it exists and handles dimension d; ValueError or TypeError if not."""
-    if not isinstance(method, str):
-        raise TypeError(f"method must be a string, got {type(method).__name__}")
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
-    if not takes(method, d):
-        low, high = _DIMENSIONS[method]
-        wanted = f"d = {low}" if low == high else f"d from {low} to {high}"
-        fitting = [each for each in METHODS if takes(each, d)]
-        raise ValueError(
-            f"method {method!r} needs {wanted}, the data have d = {d}; valid: {', '.join(fitting)}"
-        )
-    return method
-
-
-def takes(method: str, d: int) -> bool:
-    """Tell whether a method takes data of dimension d."""
-    low, high = _DIMENSIONS.get(method, (1, d))
-    return low <= d <= high
-
-
-def check_integer(value: Any, name: str, low: int, high: int) -> int:
-    """Return ``value`` as an int within [low, high]; TypeError or ValueError otherwise."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
-    return number
-
-
-def check_threads(threads: Any) -> int:
-    """Return the number of threads; None means the CPUs this process may use."""
-    if threads is None:
-        return min(available_cpus(), MAX_THREADS)
-    return check_integer(threads, "threads", 1, MAX_THREADS)
-
-
-def check_device(device: Any) -> str | None:
-    """Return "cpu", "cuda", "cuda:N" or None as they are; ValueError or TypeError otherwise."""
-    if device is None:
-        return None
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(device, torch.device):
-        device = str(device)
-    if not isinstance(device, str):
-        raise TypeError(f"device must be a string, got {type(device).__name__}")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise ValueError(f"unknown device {device!r}; valid: 'cpu', 'cuda' or 'cuda:N'")
-    return device
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed of the counter-based generator: 0 <= seed < 2**64."""
-    return check_integer(seed, "seed", 0, 2**64 - 1)
-
-
-def available_cpus() -> int:
-    """Count the CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
-def integers(value: Any, name: str) -> NDArray[np.int64]:
-    """Return an integer array or tensor as int64; TypeError or ValueError otherwise."""
-    if is_tensor(value):
-        value = value.detach().cpu().numpy()
-    array = _numpy_array(value, name)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
-    if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise ValueError(f"{name} holds numbers above the int64 range")
-    return array.astype(np.int64)
-
-
-def group_labels(value: Any, name: str, rows: int) -> NDArray[np.int64]:
-    """Return integer group labels, one a row: int64 (rows,). TypeError or ValueError otherwise."""
-    labels = integers(value, name)
-    if labels.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one label a row, got {labels.shape}")
-    return labels
-
-
-def group_pair(groups: Any, n_x: int, n_y: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return ``groups=(gx, gy)`` as two int64 arrays of lengths n_x and n_y."""
-    if not isinstance(groups, (tuple, list)) or len(groups) != 2:
-        raise TypeError(
-            "groups must be a pair (gx, gy): the group of every row of X and of every row of Y"
-        )
-    return group_labels(groups[0], "groups[0]", n_x), group_labels(groups[1], "groups[1]", n_y)
-
-
-def split_groups(
-    gx: NDArray[np.int64], gy: NDArray[np.int64]
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield (label, rows of X, rows of Y) of every group with y's, labels and rows ascending.
-
-    One sort of each side; every group is checked before the first is yielded.
-    ValueError names the first group with more y's than x's.
-    """
-    x_rows, x_labels, x_start = _runs(gx)
-    y_rows, y_labels, y_start = _runs(gy)
-    at = np.searchsorted(x_labels, y_labels)
-    found = at < len(x_labels)
-    found[found] = x_labels[at[found]] == y_labels[found]
-    x_size = np.where(found, np.diff(x_start)[np.minimum(at, len(x_labels) - 1)], 0)
-    short = np.flatnonzero(np.diff(y_start) > x_size)
-    if len(short):
-        g = int(short[0])
-        raise ValueError(
-            f"group {int(y_labels[g])} has {int(y_start[g + 1] - y_start[g])} rows of Y"
-            f" but only {int(x_size[g])} rows of X"
-        )
-    return (
-        (
-            int(label),
-            x_rows[x_start[i] : x_start[i + 1]],
-            y_rows[y_start[g] : y_start[g + 1]],
-        )
-        for g, (label, i) in enumerate(zip(y_labels.tolist(), at.tolist(), strict=True))
-    )
-
-
-def _runs(
-    labels: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows sorted by label (stable), the distinct labels, and where their rows start."""
-    rows = np.argsort(labels, kind="stable").astype(np.int64)
-    ordered = labels[rows]
-    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    return rows, ordered[first], np.append(first, len(rows)).astype(np.int64)
-
-
-def _numpy_array(value: Any, name: str) -> NDArray[Any]:
+def numpy_array(value: Any, name: str) -> NDArray[Any]:
+    """Return an array of whatever NumPy takes for one; TypeError for the rest."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill or drop the masked rows first")
     try:

@@ -38,7 +38,7 @@ def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
     return Path(path), tail
 
 
-def matching(spec: str) -> list[str]:
+def matching_files(spec: str) -> list[str]:
     """The files of a pattern (``part-*.npy``), in the order of their names; else ``spec`` itself.
 
     FileError for a pattern that no file matches.
@@ -236,10 +236,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """``text`` as UTF-8, atomically."""
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write(path: Path, writer: Callable[[Path], Any]) -> None:
+def write_file(path: Path, writer: Callable[[Path], Any]) -> None:
     """``writer(temporary_path)``, then the rename. Raises FileError if the disk refuses."""
     with naming(path), replacing(path) as temporary:
         writer(temporary)

@@ -50,6 +50,10 @@ class RowMatrix:
         whole = self._range(0, len(self))
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
+    def for_engine(self) -> Any:
+        """Return what the engine takes in place of an array of these rows."""
+        return np.asarray(self)
+
     def _range(self, start: int, stop: int) -> NDArray[Any]:
         return self._rows(np.arange(start, stop, dtype=np.int64))
 
@@ -66,6 +70,10 @@ class Stacked(RowMatrix):
         self.shape = (int(self._first[-1]), parts[0].shape[1])
         self.dtype = parts[0].dtype
 
+    def for_engine(self) -> list[NDArray[Any]]:
+        """The parts: the engine reads each where it lies."""
+        return self.parts
+
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty((len(numbers), self.shape[1]), self.dtype)
         owner = np.searchsorted(self._first, numbers, side="right") - 1
@@ -73,26 +81,6 @@ class Stacked(RowMatrix):
             mine = owner == p
             out[mine] = self.parts[p][numbers[mine] - self._first[p]]
         return out
-
-
-class Drawn(RowMatrix):
-    """The N(0, I) sample of a seed, which is stored nowhere: ``gtn_fast.normal``, float32."""
-
-    def __init__(self, seed: int, rows: int, d: int) -> None:
-        self.seed = seed
-        self.shape = (rows, d)
-        self.dtype = np.dtype(np.float32)
-
-    def _range(self, start: int, stop: int) -> NDArray[Any]:
-        from gtn_fast.random import normal
-
-        return normal(self.seed, start, stop - start, self.shape[1])
-
-    def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        from gtn_fast.backends import native
-
-        made = native.module().normal_rows(self.seed, numbers, self.shape[1], threads=1)
-        return np.asarray(made)
 
 
 class Held(RowMatrix):
@@ -127,8 +115,4 @@ class Held(RowMatrix):
 
 def for_engine(matrix: Any) -> Any:
     """Return what ``_native.match`` takes for a matrix of any kind."""
-    if isinstance(matrix, Stacked):
-        return matrix.parts
-    if isinstance(matrix, Drawn):
-        return (matrix.seed, *matrix.shape)
-    return matrix
+    return matrix.for_engine() if isinstance(matrix, RowMatrix) else matrix

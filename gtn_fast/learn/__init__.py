@@ -22,28 +22,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gtn_fast.learn.autoencoder import Autoencoder
-    from gtn_fast.learn.classifier import Classifier
     from gtn_fast.learn.gtn import GTN
     from gtn_fast.learn.hhat import HHat
     from gtn_fast.learn.mixture import Mixture
     from gtn_fast.learn.pairs import LabeledPairs
     from gtn_fast.learn.presets import PRESETS, Preset
-    from gtn_fast.learn.training import History, train
-    from gtn_fast.learn.vae import VAE
+    from gtn_fast.learn.training.loop import History, train
+    from gtn_fast.vision.autoencoder import Autoencoder
+    from gtn_fast.vision.classifier import Classifier
+    from gtn_fast.vision.vae import VAE
 
 _HOMES = {
-    "Autoencoder": "autoencoder",
-    "Classifier": "classifier",
-    "GTN": "gtn",
-    "HHat": "hhat",
-    "History": "training",
-    "LabeledPairs": "pairs",
-    "Mixture": "mixture",
-    "PRESETS": "presets",
-    "Preset": "presets",
-    "VAE": "vae",
-    "train": "training",
+    "Autoencoder": "vision.autoencoder",
+    "Classifier": "vision.classifier",
+    "GTN": "learn.gtn",
+    "HHat": "learn.hhat",
+    "History": "learn.training.loop",
+    "LabeledPairs": "learn.pairs",
+    "Mixture": "learn.mixture",
+    "PRESETS": "learn.presets",
+    "Preset": "learn.presets",
+    "VAE": "vision.vae",
+    "train": "learn.training.loop",
 }
 
 __all__ = [
@@ -64,7 +64,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"gtn_fast.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

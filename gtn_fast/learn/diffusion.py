@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gtn_fast import _validate
-from gtn_fast.learn._seeds import derive
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.arrays import convert, describe
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import History, train
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.seeds import derive
 
 _OFFSET = 0.008  # of the cosine schedule: keeps the first steps from being without noise
 _MAX_BETA = 0.999
@@ -39,10 +40,10 @@ class Diffusion(nn.Module):
 
     def __init__(self, d: int, *, steps: int = 100, layers: int = 4, width: int = 128) -> None:
         super().__init__()
-        self.d = _validate.check_integer(d, "d", 1, 2**31 - 1)
-        self.steps = _validate.check_integer(steps, "steps", 2, 100_000)
-        layers = _validate.check_integer(layers, "layers", 1, 1000)
-        width = _validate.check_integer(width, "width", 1, 100_000)
+        self.d = check_integer(d, "d", 1, 2**31 - 1)
+        self.steps = check_integer(steps, "steps", 2, 100_000)
+        layers = check_integer(layers, "layers", 1, 1000)
+        width = check_integer(width, "width", 1, 100_000)
         sizes = [self.d + 1] + [width] * layers
         stack: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
@@ -68,7 +69,7 @@ class Diffusion(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """New points, float32 (n, d), from N(0, I) back to the data (algorithm 2 of Ho et al.)."""
-        n = _validate.check_integer(n, "n", 0, 2**31 - 1)
+        n = check_integer(n, "n", 0, 2**31 - 1)
         generator = torch.Generator().manual_seed(_torch_seed(seed, "diffusion sample"))
         x = torch.randn(n, self.d, generator=generator)
         for step in reversed(range(self.steps)):
@@ -107,7 +108,7 @@ def train_diffusion(
     Raises what ``label`` raises for an X that makes no sense, and ValueError for a constant
     one. Reproducible from ``seed``; torch's own generator is left alone.
     """
-    x = _validate.convert(_validate.describe(X, "X"))
+    x = convert(describe(X, "X"))
     scaling = Scaling.of(x)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_torch_seed(seed, "diffusion weights"))
@@ -128,4 +129,4 @@ def train_diffusion(
 
 
 def _torch_seed(seed: int, purpose: str) -> int:
-    return derive(_validate.check_seed(seed), purpose) % 2**63
+    return derive(check_seed(seed), purpose) % 2**63

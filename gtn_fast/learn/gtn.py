@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import gtn_fast
-from gtn_fast import _files, _validate
+from gtn_fast.inputs.arguments import check_integer, check_method, check_seed
+from gtn_fast.inputs.arrays import convert, describe, is_tensor
+from gtn_fast.inputs.files import check_output
 from gtn_fast.labels import Labels
-from gtn_fast.learn import _gtn_file, _logs
+from gtn_fast.learn import gtn_file
 from gtn_fast.learn import presets as _presets
-from gtn_fast.learn._flat import gradient_for
-from gtn_fast.learn._guards import threads_for
-from gtn_fast.learn._labeling import Labeled, label_points, nearest
-from gtn_fast.learn._seeds import derive
-from gtn_fast.learn._store import PathLike
 from gtn_fast.learn.hhat import HHat
+from gtn_fast.learn.labeling import Labeled, label_points, nearest
+from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import History, train
-
-if TYPE_CHECKING:
-    from gtn_fast.learn.mixture import Mixture
+from gtn_fast.learn.training.guards import threads_for
+from gtn_fast.learn.training.logs import check_logs
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.learn.training.store import PathLike
+from gtn_fast.sample import normal
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
@@ -86,10 +86,10 @@ class GTN:
         device: torch.device | str | None = None,
         **overrides: Any,
     ) -> None:
-        self.d = _validate.check_integer(d, "d", 1, 2**31 - 1)
+        self.d = check_integer(d, "d", 1, 2**31 - 1)
         self.preset = _presets.preset(preset, **overrides)
-        _validate.check_method(self.preset.method, self.d)
-        self.components = _validate.check_integer(components, "components", 1, 2**31 - 1)
+        check_method(self.preset.method, self.d)
+        self.components = check_integer(components, "components", 1, 2**31 - 1)
         self.device = torch.device("cpu" if device is None else device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
         self.scaling: Scaling | None = None
@@ -134,8 +134,8 @@ class GTN:
         FloatingPointError
             The loss became NaN or infinite.
         """
-        seed = _validate.check_seed(seed)
-        relabel_every = _validate.check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
+        seed = check_seed(seed)
+        relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
         preset = self.preset
         if epochs is not None:
             preset = _presets.preset(preset, epochs=epochs)
@@ -143,16 +143,14 @@ class GTN:
             preset = _presets.preset(preset, patience=patience)
             if val is None and metric is None:
                 raise ValueError("patience needs val or metric: there is nothing to watch")
-        _logs.check(log, tensorboard)
+        check_logs(log, tensorboard)
         if checkpoint is not None:
-            _files.check_output(Path(checkpoint))
+            check_output(Path(checkpoint))
         x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
         scaling = Scaling.of(x)
         x = scaling.apply(x)
         mixture, component = None, None
         if self.components > 1:
-            from gtn_fast.learn.mixture import Mixture
-
             mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
 
         self.scaling, self.mixture, self.component = scaling, mixture, component
@@ -199,7 +197,6 @@ class GTN:
             tensorboard=tensorboard,
             progress=progress,
             title="train ĥ",
-            gradient=gradient_for(self.model, self.preset.batch_size),
             identity={
                 "preset": asdict(replace(preset, epochs=1, patience=None)),
                 "components": self.components,
@@ -213,11 +210,11 @@ class GTN:
 
         Row i depends on (seed, i) only: a longer sample begins with the shorter one.
         """
-        seed = derive(_validate.check_seed(seed), "sample")
-        n = _validate.check_integer(n, "n", 0, 2**48)
+        seed = derive(check_seed(seed), "sample")
+        n = check_integer(n, "n", 0, 2**48)
         if self.mixture is not None:
             return self.mixture.draw(n, seed)[0]
-        return gtn_fast.normal(seed, 0, n, self.d)
+        return normal(seed, 0, n, self.d)
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """New points (n, d), in the data's own scale (algorithm 2)."""
@@ -239,11 +236,9 @@ class GTN:
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
         """ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
-        steps = _validate.check_integer(steps, "steps", 2, 2**31 - 1)
+        steps = check_integer(steps, "steps", 2, 2**31 - 1)
         ends = [
-            self._points(
-                y.reshape(1, -1) if _validate.is_tensor(y) else np.reshape(y, (1, -1)), name
-            )
+            self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
             for name, y in (("y0", y0), ("y1", y1))
         ]
         part = np.linspace(0, 1, steps)[:, None]
@@ -257,13 +252,13 @@ class GTN:
         """The y (d,) that was labeled with that row of X, in the last labeling."""
         self._fitted()
         assert self.x_index is not None
-        row = _validate.check_integer(row, "row", 0, len(self.x_index) - 1)
+        row = check_integer(row, "row", 0, len(self.x_index) - 1)
         i = int(np.flatnonzero(self.x_index == row)[0])
         if self.mixture is not None:
             assert self.component is not None
             y = self.mixture.draw_like(self.component[: i + 1], self.label_seed)[i:]
         else:
-            y = gtn_fast.normal(self.label_seed, i, 1, self.d)
+            y = normal(self.label_seed, i, 1, self.d)
         return y.reshape(self.d)
 
     def save(self, path: PathLike) -> None:
@@ -271,13 +266,36 @@ class GTN:
 
         FileError (a ValueError) if the disk refuses, ValueError before a fit.
         """
-        self._fitted()
-        _gtn_file.save(self, path)
+        scaling = self._fitted()
+        assert self.x_index is not None
+        gtn_file.save(
+            gtn_file.SavedGTN(
+                d=self.d,
+                preset=self.preset,
+                components=self.components,
+                weights=self.model.state_dict(),
+                scaling=scaling,
+                mixture=self.mixture,
+                component=self.component,
+                x_index=self.x_index,
+                label_seed=self.label_seed,
+                label_seconds=self.label_seconds,
+                history=self.history,
+            ),
+            path,
+        )
 
     @staticmethod
     def load(path: PathLike, device: torch.device | str | None = None) -> GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
-        return _gtn_file.load(path, device)
+        saved = gtn_file.load(path)
+        with gtn_file.whole(path):
+            gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
+            gtn.model.load_state_dict(saved.weights)
+        gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
+        gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
+        gtn.label_seconds, gtn.history = saved.label_seconds, saved.history
+        return gtn
 
     def _fitted(self) -> Scaling:
         if self.scaling is None:
@@ -286,7 +304,7 @@ class GTN:
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
         """A checked matrix (n, self.d), float32 or float64."""
-        described = _validate.describe(value, name)
+        described = describe(value, name)
         if described.cols != self.d:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
-        return _validate.convert(described)
+        return convert(described)

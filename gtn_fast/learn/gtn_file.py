@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast._files import FileError
-from gtn_fast.learn._store import PathLike, load_tensors, save_tensors
+from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training import History
-
-if TYPE_CHECKING:
-    from gtn_fast.learn.gtn import GTN
+from gtn_fast.learn.training.loop import History
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
 
 _KIND = "GTN"
 _MIXTURE = ("means", "stds", "weights")
 
 
-def save(gtn: GTN, path: PathLike) -> None:
-    """Weights, scaling, mixture and where the labels' y's come from; FileError if it cannot."""
-    assert gtn.scaling is not None
-    assert gtn.x_index is not None
+@dataclass(frozen=True)
+class SavedGTN:
+    """All that a fitted GTN needs to sample and interpolate, by the names of its attributes."""
+
+    d: int
+    preset: Preset
+    components: int
+    weights: Mapping[str, Tensor]
+    scaling: Scaling
+    mixture: Mixture | None
+    component: NDArray[np.int64] | None
+    x_index: NDArray[np.int64]
+    label_seed: int
+    label_seconds: float
+    history: History | None
+
+
+def save(gtn: SavedGTN, path: PathLike) -> None:
+    """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
         "scaling/std": gtn.scaling.std,
@@ -36,7 +52,7 @@ def save(gtn: GTN, path: PathLike) -> None:
         arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
         arrays["mixture/component"] = gtn.component
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    tensors |= {f"model/{name}": value for name, value in gtn.model.state_dict().items()}
+    tensors |= {f"model/{name}": value for name, value in gtn.weights.items()}
     meta = {
         "d": gtn.d,
         "preset": asdict(gtn.preset),
@@ -48,46 +64,52 @@ def save(gtn: GTN, path: PathLike) -> None:
     save_tensors(path, _KIND, tensors, meta)
 
 
-def load(path: PathLike, device: torch.device | str | None) -> GTN:
-    """Rebuild a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
+def load(path: PathLike) -> SavedGTN:
+    """Read a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
     tensors, meta = load_tensors(path, _KIND)
+    with whole(path):
+        return _rebuilt(tensors, meta)
+
+
+@contextmanager
+def whole(path: PathLike) -> Iterator[None]:
+    """Turn what a damaged file does to its reader into one FileError that names the file."""
     try:
-        return _rebuild(tensors, meta, device)
+        yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileError(f"{Path(path)}: is not a whole GTN: {reason}") from None
 
 
-def _rebuild(
-    tensors: dict[str, Tensor], meta: dict[str, Any], device: torch.device | str | None
-) -> GTN:
-    from gtn_fast.learn.gtn import GTN
-
-    gtn = GTN(meta["d"], Preset(**meta["preset"]), components=meta["components"], device=device)
+def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
+    d, k = meta["d"], meta["components"]
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
-    weights = {name[6:]: t for name, t in tensors.items() if name.startswith("model/")}
-    gtn.model.load_state_dict(weights)
-    gtn.scaling = Scaling(
-        _shaped(arrays["scaling/mean"], (gtn.d,)), _shaped(arrays["scaling/std"], (gtn.d,))
-    )
     index = arrays["labels/x_index"]
     if not np.array_equal(np.sort(index), np.arange(len(index))):
         raise ValueError("labels/x_index is no permutation")
-    gtn.x_index, gtn.label_seed = index, int(meta["label_seed"])
-    gtn.label_seconds = float(meta["label_seconds"])
-    if gtn.components > 1:
-        from gtn_fast.learn.mixture import Mixture
-
-        k = gtn.components
-        gtn.mixture = Mixture(
-            means=_shaped(arrays["mixture/means"], (k, gtn.d)),
-            stds=_shaped(arrays["mixture/stds"], (k, gtn.d)),
+    mixture, component = None, None
+    if k > 1:
+        mixture = Mixture(
+            means=_shaped(arrays["mixture/means"], (k, d)),
+            stds=_shaped(arrays["mixture/stds"], (k, d)),
             weights=_shaped(arrays["mixture/weights"], (k,)),
         )
-        gtn.component = _shaped(arrays["mixture/component"], index.shape)
-    if meta["history"] is not None:
-        gtn.history = History(**meta["history"])
-    return gtn
+        component = _shaped(arrays["mixture/component"], index.shape)
+    return SavedGTN(
+        d=d,
+        preset=Preset(**meta["preset"]),
+        components=k,
+        weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
+        scaling=Scaling(
+            _shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,))
+        ),
+        mixture=mixture,
+        component=component,
+        x_index=index,
+        label_seed=int(meta["label_seed"]),
+        label_seconds=float(meta["label_seconds"]),
+        history=None if meta["history"] is None else History(**meta["history"]),
+    )
 
 
 def _shaped(array: Any, shape: tuple[int, ...]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gtn_fast import _validate
+from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.presets import Preset
 
 
@@ -27,10 +27,10 @@ class HHat(nn.Module):
         negative_slope: float = 0.5,
     ) -> None:
         super().__init__()
-        self.d = _validate.check_integer(d, "d", 1, 2**31 - 1)
-        layers = _validate.check_integer(layers, "layers", 1, 2**31 - 1)
-        width = _validate.check_integer(width, "width", 1, 2**31 - 1)
-        _validate.check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
+        self.d = check_integer(d, "d", 1, 2**31 - 1)
+        layers = check_integer(layers, "layers", 1, 2**31 - 1)
+        width = check_integer(width, "width", 1, 2**31 - 1)
+        check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
         stack: list[nn.Module] = []
         for layer in range(layers):
             stack.append(nn.Linear(self.d if layer == 0 else width, width))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import gtn_fast
+from gtn_fast.api import label
 from gtn_fast.labels import Labels
+from gtn_fast.learn.mixture import Mixture, label_mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.rays import label_on_rays
-
-if TYPE_CHECKING:
-    from gtn_fast.learn.mixture import Mixture
+from gtn_fast.sample import normal
 
 
 class Labeled(NamedTuple):
@@ -50,17 +49,13 @@ def label_points(
     labels = None
     rays = preset.rays if x.shape[1] == 2 else None
     if mixture is not None:
-        from gtn_fast.learn.mixture import label_mixture
-
         y, index = label_mixture(x, mixture, component, seed, threads, rays)
     elif rays is not None:
-        y = gtn_fast.normal(seed, 0, len(x), 2, threads=threads)
+        y = normal(seed, 0, len(x), 2, threads=threads)
         labels = label_on_rays(x, y, rays, threads=threads)
         index = labels.x_index
     else:
-        labels = gtn_fast.label(
-            x, seed=seed, method=preset.method, threads=threads, progress=progress
-        )
+        labels = label(x, seed=seed, method=preset.method, threads=threads, progress=progress)
         y, index = labels.y, labels.x_index
     return Labeled(y, index, labels, time.perf_counter() - started)
 

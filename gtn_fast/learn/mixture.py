@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import gtn_fast
-from gtn_fast import _validate
-from gtn_fast.learn._seeds import derive
+from gtn_fast.api import label
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe
+from gtn_fast.inputs.groups import integers
 from gtn_fast.learn.rays import on_rays
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.sample import normal
 
 _RESTARTS = 10
 _ITERATIONS = 100
@@ -52,9 +55,9 @@ class Mixture:
         ValueError
             k > n; a component has fewer than two distinct rows: k is too large; NaN.
         """
-        x = _validate.convert(_validate.describe(X, "X")).astype(np.float32, copy=False)
-        k = _validate.check_integer(k, "k", 1, len(x))
-        component = _k_means(x, k, _validate.check_seed(seed))
+        x = convert(describe(X, "X")).astype(np.float32, copy=False)
+        k = check_integer(k, "k", 1, len(x))
+        component = _k_means(x, k, check_seed(seed))
         means, stds = np.zeros((k, x.shape[1])), np.ones((k, x.shape[1]))
         for c in range(k):
             rows = x[component == c].astype(np.float64)
@@ -74,8 +77,8 @@ class Mixture:
 
         Row i is a function of (seed, i): a longer draw begins with the shorter one.
         """
-        n = _validate.check_integer(n, "n", 0, _validate.MAX_ROWS)
-        seed = _validate.check_seed(seed)
+        n = check_integer(n, "n", 0, MAX_ROWS)
+        seed = check_seed(seed)
         u = np.random.default_rng(derive(seed, "component")).random(n)
         edges = np.cumsum(self.weights)[:-1]  # the last one may round to less than 1
         component = np.searchsorted(edges, u, side="right").astype(np.int64)
@@ -87,7 +90,7 @@ class Mixture:
         Row i is mean + std * row i of ``gtn_fast.normal(seed, ...)``.
         """
         component = self._components(component)
-        y = gtn_fast.normal(seed, 0, len(component), self.means.shape[1])
+        y = normal(seed, 0, len(component), self.means.shape[1])
         y *= self.stds.astype(np.float32)[component]
         y += self.means.astype(np.float32)[component]
         return y
@@ -106,7 +109,7 @@ class Mixture:
         return local
 
     def _components(self, component: Any) -> NDArray[np.int64]:
-        rows = _validate.integers(component, "component")
+        rows = integers(component, "component")
         wrong = np.flatnonzero((rows < 0) | (rows >= len(self.means)))
         if rows.ndim != 1 or len(wrong):
             what = f"row {wrong[0]} is {rows[wrong[0]]}" if rows.ndim == 1 else f"{rows.ndim}-D"
@@ -132,12 +135,12 @@ def label_mixture(
     by the component, where its cosines and norms make sense. ``rays``, for d = 2: along so
     many lines through the component's centre (rays.py).
     """
-    x = _validate.convert(_validate.describe(X, "X")).astype(np.float32, copy=False)
+    x = convert(describe(X, "X")).astype(np.float32, copy=False)
     y = mixture.draw_like(component, seed)
     local_x, local_y = mixture.to_local(x, component), mixture.to_local(y, component)
     if rays is not None:
         local_x, local_y = on_rays(local_x, rays), on_rays(local_y, rays)
-    labels = gtn_fast.label(local_x, local_y, groups=(component, component), threads=threads)
+    labels = label(local_x, local_y, groups=(component, component), threads=threads)
     return y, labels.x_index
 
 

@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-import gtn_fast
-from gtn_fast import Labels, _files, _validate
+from gtn_fast._version import __version__
+from gtn_fast.api import label
+from gtn_fast.inputs.arguments import check_method, check_seed
+from gtn_fast.inputs.arrays import convert, describe
+from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.groups import group_pair
+from gtn_fast.labels import Labels
 
 _KEY = "labeled_pairs"  # where the fingerprint stands in the report of the cached labels
 _HASH_BYTES = 1 << 24
@@ -54,7 +59,7 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         threads: int | None = None,
         progress: Any = None,
     ) -> None:
-        data = _validate.convert(_validate.describe(X, "X"))
+        data = convert(describe(X, "X"))
         wanted = {
             "seed": seed,
             "method": method,
@@ -63,7 +68,7 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
             "progress": progress,
         }
         if cache is None:
-            self.labels = gtn_fast.label(data, **wanted)
+            self.labels = label(data, **wanted)
         else:
             self.labels = _cached(data, Path(cache), wanted)
         self.y = torch.from_numpy(self.labels.y)
@@ -89,10 +94,10 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
     found = _read(path)
     if found is not None and _fits(found, data, fingerprint):
         return found
-    _files.check_output(path)  # labeling may take long: better to know now
-    labels = gtn_fast.label(data, **wanted)
+    check_output(path)  # labeling may take long: better to know now
+    labels = label(data, **wanted)
     labels.report[_KEY] = fingerprint
-    with _files.naming(path):
+    with naming(path):
         labels.save(path)
     return labels
 
@@ -101,15 +106,15 @@ def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """All that the labels are a function of, and the version that made them."""
     groups = wanted["groups"]
     if groups is not None:
-        groups = [_sha256(part) for part in _validate.group_pair(groups, len(data), len(data))]
+        groups = [_sha256(part) for part in group_pair(groups, len(data), len(data))]
     return {
         "shape": list(data.shape),
         "dtype": data.dtype.name,
         "sha256": _sha256(data),
-        "seed": _validate.check_seed(wanted["seed"]),
-        "method": _validate.check_method(wanted["method"], data.shape[1]),
+        "seed": check_seed(wanted["seed"]),
+        "method": check_method(wanted["method"], data.shape[1]),
         "groups": groups,
-        "version": gtn_fast.__version__,
+        "version": __version__,
     }
 
 
@@ -129,13 +134,13 @@ def _read(path: Path) -> Labels | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _files.FileError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None
     except ValueError:
         if _is_another_archive(path):
-            raise _files.FileError(f"{path}: is no labels file; it will not be replaced") from None
+            raise FileError(f"{path}: is no labels file; it will not be replaced") from None
         return None
     if _KEY not in labels.report:
-        raise _files.FileError(
+        raise FileError(
             f"{path}: holds labels that LabeledPairs did not write; they will not be replaced"
         )
     return labels

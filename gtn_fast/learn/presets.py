@@ -8,7 +8,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from gtn_fast import _validate
+from gtn_fast.inputs.arguments import METHODS, check_integer
 
 MAX_RAYS = 1 << 20
 
@@ -80,14 +80,14 @@ def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
 
 def _checked(made: Preset) -> Preset:
     for name in ("layers", "width", "batch_size", "epochs"):
-        _validate.check_integer(getattr(made, name), name, 1, 2**31 - 1)
-    _validate.check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
+        check_integer(getattr(made, name), name, 1, 2**31 - 1)
+    check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
     if made.patience is not None:
-        _validate.check_integer(made.patience, "patience", 1, 2**31 - 1)
+        check_integer(made.patience, "patience", 1, 2**31 - 1)
     if made.rays is not None:
-        _validate.check_integer(made.rays, "rays", 1, MAX_RAYS)
-    if made.method not in _validate.METHODS:
-        raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(_validate.METHODS)}")
+        check_integer(made.rays, "rays", 1, MAX_RAYS)
+    if made.method not in METHODS:
+        raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(METHODS)}")
     if not _is_number(made.lr) or not 0 < made.lr < math.inf:
         raise ValueError(f"lr must be a positive number, got {made.lr!r}")
     if not _is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import gtn_fast
-from gtn_fast import _validate
+from gtn_fast.api import label
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.arrays import convert, describe
+from gtn_fast.labels import Labels
 from gtn_fast.learn.presets import MAX_RAYS
 
 
@@ -29,10 +31,10 @@ def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
     bit: both factors have 24 bits, and their product is exact in float64.
     ValueError unless d = 2, TypeError or ValueError for a bad number of rays.
     """
-    points = _validate.convert(_validate.describe(v, "v")).astype(np.float64)
+    points = convert(describe(v, "v")).astype(np.float64)
     if points.shape[1] != 2:
         raise ValueError(f"rays exist in the plane only: wanted d = 2, got d = {points.shape[1]}")
-    rays = _validate.check_integer(rays, "rays", 1, MAX_RAYS)
+    rays = check_integer(rays, "rays", 1, MAX_RAYS)
     turn = np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi)
     ray = np.rint(turn * rays).astype(np.int64) % rays
     angle = np.arange(rays) * (2 * np.pi / rays)
@@ -46,11 +48,11 @@ def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
 
 def label_on_rays(
     X: Any, Y: Any, rays: int, *, groups: Any = None, threads: int | None = None
-) -> gtn_fast.Labels:
+) -> Labels:
     """Algorithm 1 on X (n_x, 2) and Y (n_y, 2) with directions rounded to ``rays`` of them.
 
     The points should be centred: rays start at the origin. ``groups``, ``threads`` and the
     errors are those of ``gtn_fast.label``; ``labels.y`` holds the turned y's, so take your
     own Y and ``labels.x_index``.
     """
-    return gtn_fast.label(on_rays(X, rays), on_rays(Y, rays), groups=groups, threads=threads)
+    return label(on_rays(X, rays), on_rays(Y, rays), groups=groups, threads=threads)

@@ -6,8 +6,8 @@ images.py   Inception Score and FID through torchmetrics, on Inception's feature
             those of any classifier
 """
 
-from gtn_fast.metrics._networks import FeatureNetwork
 from gtn_fast.metrics.images import fid, image_scores, inception_score
+from gtn_fast.metrics.networks import FeatureNetwork
 from gtn_fast.metrics.points import (
     energy_distance,
     ks_uniform,

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from gtn_fast import _validate
-from gtn_fast.learn._seeds import derive
-from gtn_fast.metrics._networks import (
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.metrics.networks import (
     FeatureNetwork,
     batches,
     check_images,
@@ -49,7 +49,7 @@ def inception_score(
         or ``features``, or whose logits are not finite; Inception cannot be had.
     """
     images = check_images(images, "images")
-    splits = _validate.check_integer(splits, "splits", 1, 2**20)
+    splits = check_integer(splits, "splits", 1, 2**20)
     if len(images) < 2 * splits:
         raise ValueError(
             f"{len(images)} images are too few for {splits} splits: need two a split; pass splits="
@@ -61,7 +61,7 @@ def inception_score(
         for batch in batches(images, network, device, batch_size, "Inception Score", progress):
             metric.update(batch)
         with torch.random.fork_rng(devices=[]):  # it shuffles by torch's global generator
-            torch.manual_seed(derive(_validate.check_seed(seed), "Inception Score"))
+            torch.manual_seed(derive(check_seed(seed), "Inception Score"))
             return float(metric.compute()[0])
 
 

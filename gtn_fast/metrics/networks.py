@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtn_fast import _progress, _validate
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.run.progress import progress_bar
 
 _INCEPTION_FEATURES = 2048
 _INCEPTION_WEIGHTS = (
@@ -145,8 +146,8 @@ def batches(
     progress: Any,
 ) -> Iterator[Tensor]:
     """The images as uint8 tensors on the device; of three channels where Inception looks."""
-    batch_size = _validate.check_integer(batch_size, "batch_size", 1, 2**31 - 1)
-    with _progress.bar(len(images), title, "images", progress) as bar:
+    batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
+    with progress_bar(len(images), title, "images", progress) as bar:
         for start in range(0, len(images), batch_size):
             batch = _tensor(images[start : start + batch_size]).to(device)
             grey = network is None and batch.shape[1] == 1

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast import _validate
-from gtn_fast.learn._seeds import derive
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe, is_tensor
+from gtn_fast.learn.training.seeds import derive
 
 _CHUNK = 1 << 22  # values in the largest temporary
 _DIRECT_DIMENSIONS = 8  # up to here differences cost no more than a matrix product
@@ -45,7 +46,7 @@ def sliced_wasserstein(a: Any, b: Any, *, projections: int = 128, seed: int = 0)
     a shift s have distance |s| / sqrt(d), up to the choice of directions.
     """
     first, second = _pair(a, b)
-    projections = _validate.check_integer(projections, "projections", 1, 2**20)
+    projections = check_integer(projections, "projections", 1, 2**20)
     rng = np.random.default_rng(derive(seed, "sliced Wasserstein"))
     directions = rng.standard_normal((first.shape[1], projections))
     directions /= np.linalg.norm(directions, axis=0)
@@ -222,7 +223,7 @@ def _subsample(rows: NDArray[Any], max_n: int | None, seed: int) -> NDArray[np.f
 
 def _choose(n: int, most: int | None, name: str, seed: int) -> NDArray[np.int64]:
     """All of n row numbers, or ``most`` of them, ascending."""
-    if most is None or _validate.check_integer(most, name, 1, _validate.MAX_ROWS) >= n:
+    if most is None or check_integer(most, name, 1, MAX_ROWS) >= n:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
@@ -240,7 +241,7 @@ def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[
 
 def _rows(value: Any, name: str) -> NDArray[Any]:
     """A finite matrix (n, d), float32 or float64, of an array or tensor of any rank."""
-    if _validate.is_tensor(value):
+    if is_tensor(value):
         value = value.detach().cpu()
         value = value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
     array = np.asarray(value)
@@ -250,4 +251,4 @@ def _rows(value: Any, name: str) -> NDArray[Any]:
         array = array.reshape(len(array), -1)
     if array.dtype == np.uint8:  # a set of images: float64 would be twice the memory
         array = array.astype(np.float32)
-    return _validate.convert(_validate.describe(array, name))
+    return convert(describe(array, name))

@@ -1,4 +1,4 @@
-"""How fast this machine is beside the one of _thresholds.py: for predictions alone.
+"""How fast this machine is beside the one of constants.py: for predictions alone.
 
 Measured once a process for every strategy and dimension, in less than a tenth of a second:
 the screening kernel by itself, all else by a small match of the strategy.
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gtn_fast import _thresholds as t
 from gtn_fast.backends import native
+from gtn_fast.planning import constants as t
 
 # Rows of X and of Y in a trial: milliseconds, and little of a screen's is in its pairs.
 TRIAL_ROWS = {"ray": 10_000, "circle": 10_000, "tree": 4000, "screen": 1000}

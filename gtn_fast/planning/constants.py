@@ -1,8 +1,8 @@
 """What the planner knows about cost: measured constants, nothing else.
 
 Written by benchmarks/measure_thresholds.py. Seconds are those of one thread of the
-machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). planner.py holds the
-formulas; _calibration.py says how much faster or slower another machine is.
+machine named in MEASURED_ON (of all threads for LINEAR_S_PER_ROW). costs.py holds the
+formulas; calibration.py says how much faster or slower another machine is.
 """
 
 MEASURED_ON = "AMD EPYC family 26 model 2, avx512vnni, 2 cores"
@@ -25,7 +25,7 @@ KERNEL_S_PER_PAIR = {
     1024: 1.97e-09,
 }
 
-# Seconds of _calibration.trial(), by strategy and dimension.
+# Seconds of calibration.trial(), by strategy and dimension.
 TRIAL_S = {
     "ray": {
         1: 0.00111,

@@ -35,17 +35,17 @@ def peak_bytes() -> int:
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
-def check(needed: int, purpose: str) -> None:
+def check_memory(needed: int, purpose: str) -> None:
     """Raise MemoryError, with both numbers, if ``needed`` bytes are not available."""
     available = available_bytes()
     if available is not None and needed > available:
         raise MemoryError(
-            f"{purpose} needs about {text(needed)} ({needed} bytes),"
-            f" but only {text(available)} ({available} bytes) are available"
+            f"{purpose} needs about {size_text(needed)} ({needed} bytes),"
+            f" but only {size_text(available)} ({available} bytes) are available"
         )
 
 
-def parse(amount: object, name: str = "memory") -> int:
+def parse_size(amount: object, name: str = "memory") -> int:
     """Return bytes of a number or of a text like "8GB", "500 MiB"; TypeError or ValueError."""
     if isinstance(amount, bool) or not isinstance(amount, (int, str)):
         raise TypeError(f"{name} must be bytes or a text like '8GB', got {type(amount).__name__}")
@@ -62,7 +62,7 @@ def parse(amount: object, name: str = "memory") -> int:
     return int(size)
 
 
-def text(count: float) -> str:
+def size_text(count: float) -> str:
     """Write bytes for people: 1.5 GiB."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:

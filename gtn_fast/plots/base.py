@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from gtn_fast import _files
+from gtn_fast.inputs.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08)
     if drawn.tell() > _LARGE:
         drawn = _with_palette(drawn)
-    _files.write(path, lambda name: name.write_bytes(drawn.getvalue()))
+    write_file(path, lambda name: name.write_bytes(drawn.getvalue()))
 
 
 def _with_palette(drawn: io.BytesIO) -> io.BytesIO:

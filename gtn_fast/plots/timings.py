@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
     """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
-    from gtn_fast.bench import ratio_text, seconds_text
+    from gtn_fast.tools.bench import ratio_text, seconds_text
 
     names = {
         "gtn_fast": "gtn_fast (exact matching)",

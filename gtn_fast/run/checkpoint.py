@@ -30,16 +30,16 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _files
 from gtn_fast._version import __version__
+from gtn_fast.inputs.files import replacing
 
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
 _ROW_BYTES = 24
 _SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
-EVERY_S = 30.0
-BYTES_A_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
+CHECKPOINT_EVERY_S = 30.0
+CHECKPOINT_BYTES_PER_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
 TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
 
 
@@ -51,7 +51,7 @@ class Pairs(NamedTuple):
     cosine: NDArray[np.float64]
 
 
-def nothing() -> Pairs:
+def no_pairs() -> Pairs:
     """No pairs."""
     return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
@@ -89,7 +89,7 @@ def checksum(array: Any, first_row: int = 0) -> tuple[int, int]:
     return sums[0] % 2**64, sums[1] % 2**64
 
 
-def added(sums: Iterable[Sequence[int]]) -> tuple[int, int]:
+def sum_of_checksums(sums: Iterable[Sequence[int]]) -> tuple[int, int]:
     """Return the checksum of the whole from those of its parts."""
     first, second = zip(*sums, strict=True)
     return sum(first) % 2**64, sum(second) % 2**64
@@ -112,7 +112,7 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def check(path: Any, resume: Any, every: Any) -> None:
+def check_checkpoint(path: Any, resume: Any, every: Any) -> None:
     """Raise TypeError or ValueError for arguments of ``label`` that make no sense."""
     if not isinstance(resume, bool):
         raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
@@ -153,8 +153,8 @@ class Checkpoint:
                 raise FileExistsError(
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(where)
                 )
-            return cls(where, digest, every, load(where, digest))
-        fresh = cls(where, digest, every, nothing())
+            return cls(where, digest, every, load_checkpoint(where, digest))
+        fresh = cls(where, digest, every, no_pairs())
         fresh._write()  # that it cannot be written is found now, not in half an hour
         return fresh
 
@@ -212,7 +212,7 @@ class Checkpoint:
             "checksum": checksum,
         }
         try:
-            with _files.replacing(self.path) as temporary, temporary.open("wb") as file:
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
                 file.write(_MAGIC + json.dumps(header).encode() + b"\n")
                 for column in columns:
                     file.write(column)
@@ -226,7 +226,7 @@ class Checkpoint:
         self.seconds += self._last - started
 
 
-def load(path: Path, digest: str) -> Pairs:
+def load_checkpoint(path: Path, digest: str) -> Pairs:
     """Read the pairs of a checkpoint of the run with this fingerprint.
 
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of

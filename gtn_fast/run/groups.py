@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Matched, Progress, Settled
+from gtn_fast.backends.interface import HandOver, Matched, Progress
 
 Rows = NDArray[np.int64]
 Group = tuple[int, Rows, Rows]  # label, rows of X, rows of Y
 
 
-class Job(NamedTuple):
+class Part(NamedTuple):
     """What one run of a backend matches: rows of x and y, None for all of them."""
 
     x: NDArray[Any]
@@ -37,13 +37,13 @@ class Job(NamedTuple):
 
 
 # (job, threads, progress, settled) -> matching; picks the strategy itself
-Run = Callable[[Job, int, Progress | None, Settled | None], Matched]
+Run = Callable[[Part, int, Progress | None, HandOver | None], Matched]
 
 _LARGE_VALUES = 1 << 24  # pairs times dimension
 _TASK_GROUPS = 64
 
 
-def left(
+def unsettled(
     groups: Sequence[Group], taken: NDArray[np.bool_], chosen: NDArray[np.bool_]
 ) -> list[Group]:
     """Return the groups without the x's that are ``taken`` and the y's that have ``chosen``."""
@@ -51,7 +51,7 @@ def left(
     return [group for group in rest if len(group[2])]
 
 
-def match(
+def match_groups(
     x: NDArray[Any],
     y: NDArray[Any],
     groups: Sequence[Group],
@@ -59,7 +59,7 @@ def match(
     *,
     threads: int,
     progress: Progress | None,
-    settled: Settled | None = None,
+    settled: HandOver | None = None,
     in_place: bool = False,
     hands_over: bool = False,
     done: int = 0,
@@ -80,7 +80,7 @@ def match(
     def one(g: int, team: int, call: Progress | None) -> dict[str, float]:
         _, x_rows, y_rows = groups[g]
         if in_place and sizes[g] >= large:
-            part = run(Job(x, y, x_rows, y_rows), team, call, settled)
+            part = run(Part(x, y, x_rows, y_rows), team, call, settled)
             whole.x_index[y_rows] = part.x_index[y_rows]
             whole.cosine[y_rows] = part.cosine[y_rows]
             whole.order[starts[g] : starts[g + 1]] = part.order
@@ -93,7 +93,7 @@ def match(
         meanwhile = in_whole if settled is not None and hands_over else None
         x_part = x if len(x_rows) == len(x) else x[x_rows]
         y_part = y if len(y_rows) == n_y else y[y_rows]
-        part = run(Job(x_part, y_part, None, None), team, call, meanwhile)
+        part = run(Part(x_part, y_part, None, None), team, call, meanwhile)
         whole.x_index[y_rows] = x_rows[part.x_index]
         whole.cosine[y_rows] = part.cosine
         whole.order[starts[g] : starts[g + 1]] = y_rows[part.order]

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _groups, backends, planner
-from gtn_fast._checkpoint import Checkpoint
-from gtn_fast.backends import Matched, Progress, Settled, registry
+from gtn_fast.backends import registry
+from gtn_fast.backends.interface import HandOver, Matched, Progress
+from gtn_fast.backends.selection import for_strategy
+from gtn_fast.planning.planner import Plan, make_plan, within
+from gtn_fast.run.checkpoint import Checkpoint
+from gtn_fast.run.groups import Group, Part, Run, match_groups, unsettled
 
-Plans = Sequence[tuple[int, planner.Plan]]  # how many jobs, their plan
+Plans = Sequence[tuple[int, Plan]]  # how many jobs, their plan
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Settings:
 
 
 def make_plans(
-    groups: Sequence[_groups.Group] | None,
+    groups: Sequence[Group] | None,
     n_x: int,
     n_y: int,
     d: int,
@@ -47,9 +50,9 @@ def make_plans(
 ) -> Plans:
     """Plan the whole, or every distinct pair of group sizes (and how many groups have it)."""
 
-    def plan(x: int, y: int, look_at: Any) -> planner.Plan:
-        made = planner.make_plan(x, y, d, method, threads, data=look_at, device=device)
-        return made if memory is None else planner.within(made, memory, forced=method != "auto")
+    def plan(x: int, y: int, look_at: Any) -> Plan:
+        made = make_plan(x, y, d, method, threads, data=look_at, device=device)
+        return made if memory is None else within(made, memory, forced=method != "auto")
 
     if groups is None:
         return [(1, plan(n_x, n_y, data))]
@@ -65,7 +68,7 @@ def make_plans(
 def match(
     x: NDArray[Any],
     y: NDArray[Any],
-    groups: Sequence[_groups.Group] | None,
+    groups: Sequence[Group] | None,
     plans: Plans,
     settings: Settings,
     progress: Progress | None,
@@ -75,15 +78,15 @@ def match(
     if checkpoint is None:
         run = _runner(plans, settings, 0.0)
         if groups is None:
-            return run(_groups.Job(x, y, None, None), settings.threads, progress, None)
-        return _groups.match(x, y, groups, run, threads=settings.threads, progress=progress)
+            return run(Part(x, y, None, None), settings.threads, progress, None)
+        return match_groups(x, y, groups, run, threads=settings.threads, progress=progress)
     return _go_on(x, y, groups, settings, progress, checkpoint)
 
 
 def _go_on(
     x: NDArray[Any],
     y: NDArray[Any],
-    groups: Sequence[_groups.Group] | None,
+    groups: Sequence[Group] | None,
     settings: Settings,
     progress: Progress | None,
     checkpoint: Checkpoint,
@@ -94,12 +97,12 @@ def _go_on(
     taken[before.x_rows] = True
     chosen[before.y_rows] = True
     whole = groups or [(0, np.arange(len(x)), np.arange(len(y)))]
-    rest = _groups.left(whole, taken, chosen)
+    rest = unsettled(whole, taken, chosen)
     result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), before.y_rows, {})
     if rest:
         sizes = (0, 0, x.shape[1], settings.method, settings.threads)
         plans = make_plans(rest, *sizes, data=x, memory=settings.memory, device=settings.device)
-        found = _groups.match(
+        found = match_groups(
             x,
             y,
             rest,
@@ -125,13 +128,13 @@ def _go_on(
     return result._replace(order=result.order[by_group])
 
 
-def _runner(plans: Plans, settings: Settings, settled_every: float) -> _groups.Run:
+def _runner(plans: Plans, settings: Settings, settled_every: float) -> Run:
     strategies = {(each.n_x, each.n_y): each.strategy for _, each in plans}
     kind = settings.device.partition(":")[0]
-    runners = {name: backends.for_strategy(name, kind) for name in set(strategies.values())}
+    runners = {name: for_strategy(name, kind) for name in set(strategies.values())}
 
     def run(
-        job: _groups.Job, threads: int, progress: Progress | None, settled: Settled | None
+        job: Part, threads: int, progress: Progress | None, settled: HandOver | None
     ) -> Matched:
         strategy = strategies[job.sizes]
         extra: dict[str, Any] = dict(settings.options)

@@ -1,6 +1,7 @@
 """The progress argument: a bar, a callable, or nothing.
 
-``reporter`` serves the engine, which counts for itself; ``bar`` serves loops in Python.
+``progress_reporter`` serves the engine, which counts for itself; ``progress_bar`` serves loops
+in Python.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Progress = Callable[[int, int], None]
 _BAR_FROM_S = 2.0
 
 
-def check(progress: Any) -> None:
+def check_progress(progress: Any) -> None:
     """Raise TypeError unless ``progress`` is None, a bool or callable."""
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise TypeError(
@@ -24,7 +25,9 @@ def check(progress: Any) -> None:
 
 
 @contextmanager
-def reporter(progress: Any, total: int, expected_seconds: float) -> Iterator[Progress | None]:
+def progress_reporter(
+    progress: Any, total: int, expected_seconds: float
+) -> Iterator[Progress | None]:
     """Give what the backends call: (done, total) -> None, or None.
 
     None shows a tqdm bar on stderr if that is a terminal and the run is expected to
@@ -70,20 +73,20 @@ class Bar:
 
 
 @contextmanager
-def bar(
+def progress_bar(
     total: int,
     desc: str,
     unit: str,
     progress: Any = None,
     expected_seconds: float | None = None,
 ) -> Iterator[Bar]:
-    """A Bar for ``total`` pieces, shown by the rules of ``reporter``.
+    """A Bar for ``total`` pieces, shown by the rules of ``progress_reporter``.
 
     With progress=None and no expected time, the bar appears once two seconds have passed
     (on a terminal only). A callable gets (done, total) at each update. TypeError for any
     other ``progress``.
     """
-    check(progress)
+    check_progress(progress)
     if callable(progress):
         yield Bar(total, progress, None)
         return

@@ -12,10 +12,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _checkpoint, _memory, _progress, _validate, backends
 from gtn_fast._version import __version__
-from gtn_fast.backends import _ranks, _shards, distributed, registry
+from gtn_fast.backends import registry
+from gtn_fast.backends.distributed import backend as distributed_backend
+from gtn_fast.backends.distributed.ranks import Ranks, joined
+from gtn_fast.backends.distributed.shards import Rows, Shard, match_shards
+from gtn_fast.backends.selection import for_strategy
+from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.inputs.arrays import MAX_ROWS, Described, check_pair, convert, describe
 from gtn_fast.labels import Labels
+from gtn_fast.planning.memory import check_memory, peak_bytes
+from gtn_fast.run.checkpoint import (
+    CHECKPOINT_BYTES_PER_ROW,
+    CHECKPOINT_EVERY_S,
+    Checkpoint,
+    Pairs,
+    check_checkpoint,
+    checksum,
+    fingerprint,
+    no_pairs,
+    saved_on_exit,
+    sum_of_checksums,
+)
+from gtn_fast.run.progress import check_progress, progress_reporter
+from gtn_fast.sample import Drawn
 
 _HASH_ROWS = 1 << 14
 
@@ -34,7 +54,7 @@ def label(
     device: Any = None,
     checkpoint: Any = None,
     resume: Any = False,
-    checkpoint_every: Any = _checkpoint.EVERY_S,
+    checkpoint_every: Any = CHECKPOINT_EVERY_S,
     others: Mapping[str, Any] | None = None,
 ) -> Labels:
     """Label the rows of all ranks of ``group``; X is this rank's shard, of any number of rows.
@@ -44,12 +64,12 @@ def label(
     one rank is raised on all of them.
     """
     started = time.perf_counter()
-    backends.for_strategy("distributed")  # torch is there
-    with _ranks.joined(group) as ranks:
+    for_strategy("distributed")  # torch is there
+    with joined(group) as ranks:
 
         def look() -> tuple[_Task, Any]:
             _refuse_others({**(others or {}), "device": None if device == "cpu" else device})
-            _checkpoint.check(checkpoint, resume, checkpoint_every)
+            check_checkpoint(checkpoint, resume, checkpoint_every)
             task = _Task(X, Y, seed, groups, threads, progress, block, list_length)
             task.shape["checkpoint"] = checkpoint is not None
             return task, task.shape
@@ -58,13 +78,13 @@ def label(
         n_x, n_y = _agreed(shapes)
         task.share_cpus([each["cpus"] for each in shapes])
         first = sum(each["rows"] for each in shapes[: ranks.rank])
-        seconds, needed = distributed.predict(n_x, n_y, task.d, task.threads, ranks.size)
+        seconds, needed = distributed_backend.predict(n_x, n_y, task.d, task.threads, ranks.size)
         needed += task.copy_bytes
         if checkpoint is not None:
-            needed += _checkpoint.BYTES_A_ROW * n_y
+            needed += CHECKPOINT_BYTES_PER_ROW * n_y
 
         def read() -> tuple[tuple[NDArray[Any], NDArray[Any] | None], Any]:
-            _memory.check(needed, f"this rank's part of labeling {n_y} x {n_x} rows")
+            check_memory(needed, f"this rank's part of labeling {n_y} x {n_x} rows")
             x, y = task.read(f"X[{first}:]" if ranks.size > 1 else "X")
             return (x, y), None if y is None or ranks.size == 1 else _digest(y)
 
@@ -77,26 +97,22 @@ def label(
             )
         state, start = None, None
         if checkpoint is not None:
-            of_y = task.seed if y is None else _checkpoint.checksum(y)
-            sums = _checkpoint.added(ranks.tell(_checkpoint.checksum(x, first)))
-            digest = _checkpoint.fingerprint(n_x, n_y, task.d, sums, of_y)
+            of_y = task.seed if y is None else checksum(y)
+            sums = sum_of_checksums(ranks.tell(checksum(x, first)))
+            digest = fingerprint(n_x, n_y, task.d, sums, of_y)
             state, start = _begun(ranks, checkpoint, digest, resume, checkpoint_every)
         prepared = time.perf_counter()
-        rows: _shards.YRows = (
-            _shards.DrawnRows(task.seed, n_y, task.d, task.threads)
-            if y is None
-            else _shards.GivenRows(y)
-        )
+        rows: Rows = Drawn(task.seed, n_y, task.d, task.threads) if y is None else y
         shown = progress
         if ranks.rank > 0 and not callable(progress):
             shown = False  # one bar for all
         with (
-            _progress.reporter(shown, n_y, seconds) as call,
-            _checkpoint.saved_on_exit(state),
+            progress_reporter(shown, n_y, seconds) as call,
+            saved_on_exit(state),
         ):
-            matched = _shards.match(
+            matched = match_shards(
                 ranks,
-                _shards.Shard(x, first, n_x),
+                Shard(x, first, n_x),
                 rows,
                 threads=task.threads,
                 block=task.block,
@@ -112,7 +128,7 @@ def label(
             "strategy": "distributed",
             "why": f"X in {ranks.size} shard{'' if ranks.size == 1 else 's'}",
             "backend": "distributed",
-            "simd": distributed.instructions(),
+            "simd": distributed_backend.instructions(),
             "exact": registry.get("distributed").exact,
             "threads": task.threads,
             "rank": ranks.rank,
@@ -135,7 +151,7 @@ def label(
             "engine": {name: float(value) for name, value in matched.report.items()},
             "predicted_seconds": seconds,
             "predicted_bytes": needed,
-            "peak_memory_bytes": _memory.peak_bytes(),
+            "peak_memory_bytes": peak_bytes(),
         }
     return Labels(
         x_index=matched.x_index,
@@ -157,18 +173,18 @@ def _refuse_others(others: Mapping[str, Any]) -> None:
 
 
 def _begun(
-    ranks: _ranks.Ranks, path: Any, digest: str, resume: bool, every: float
-) -> tuple[_checkpoint.Checkpoint | None, _checkpoint.Pairs]:
+    ranks: Ranks, path: Any, digest: str, resume: bool, every: float
+) -> tuple[Checkpoint | None, Pairs]:
     """Return rank 0's checkpoint (None on the others) and what it has settled, on every rank."""
 
-    def begin() -> tuple[_checkpoint.Checkpoint | None, Any]:
+    def begin() -> tuple[Checkpoint | None, Any]:
         if ranks.rank > 0:
             return None, None
-        return _checkpoint.Checkpoint.start(path, digest, resume=resume, every=every), None
+        return Checkpoint.start(path, digest, resume=resume, every=every), None
 
     state, _ = ranks.together(begin)
-    before = _checkpoint.nothing() if state is None else state.pairs()
-    return state, _checkpoint.Pairs(*(ranks.concatenate(column) for column in before))
+    before = no_pairs() if state is None else state.pairs()
+    return state, Pairs(*(ranks.concatenate(column) for column in before))
 
 
 class _Task:
@@ -190,15 +206,15 @@ class _Task:
                 "groups does not go with method 'distributed': label each group of rows by itself"
             )
         self._x = _described_shard(X)
-        self._y = None if Y is None else _validate.describe(Y, "Y")
+        self._y = None if Y is None else describe(Y, "Y")
         self.d = self._x.cols
         if self._y is not None and self._y.cols != self.d:
-            _validate.check_pair(self._x, self._y)
-        self.threads = _validate.check_threads(threads)
-        self.seed = _validate.check_seed(seed)
-        self.block = _validate.check_integer(block, "block", 0, 2**31 - 1)
-        self.list_length = _validate.check_integer(list_length, "list_length", 0, 2**31 - 1)
-        _progress.check(progress)
+            check_pair(self._x, self._y)
+        self.threads = check_threads(threads)
+        self.seed = check_seed(seed)
+        self.block = check_integer(block, "block", 0, 2**31 - 1)
+        self.list_length = check_integer(list_length, "list_length", 0, 2**31 - 1)
+        check_progress(progress)
         self.copy_bytes = self._x.copy_bytes + (0 if self._y is None else self._y.copy_bytes)
         self.shape = {
             "rows": self._x.rows,
@@ -228,17 +244,17 @@ class _Task:
         if x.rows == 0:
             shard: NDArray[Any] = np.empty((0, self.d), np.float32)
         else:
-            named = _validate.Described(name, x.value, x.rows, x.cols, x.dtype, x.copy_bytes)
-            shard = _validate.convert(named)
-        return shard, None if self._y is None else _validate.convert(self._y)
+            named = Described(name, x.value, x.rows, x.cols, x.dtype, x.copy_bytes)
+            shard = convert(named)
+        return shard, None if self._y is None else convert(self._y)
 
 
-def _described_shard(X: Any) -> _validate.Described:
-    """Like _validate.describe, but a shard may have no rows."""
+def _described_shard(X: Any) -> Described:
+    """Like describe, but a shard may have no rows."""
     shape = tuple(getattr(X, "shape", ()))
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
-        return _validate.Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
-    return _validate.describe(X, "X")
+        return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
+    return describe(X, "X")
 
 
 def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
@@ -269,8 +285,8 @@ def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
     n_y = n_x if shapes[0]["rows of Y"] is None else int(shapes[0]["rows of Y"])
     if n_x == 0:
         raise ValueError("X is empty on all ranks: need at least one row")
-    if n_x > _validate.MAX_ROWS:
-        raise ValueError(f"X has {n_x} rows in all; the engine takes at most {_validate.MAX_ROWS}")
+    if n_x > MAX_ROWS:
+        raise ValueError(f"X has {n_x} rows in all; the engine takes at most {MAX_ROWS}")
     if n_y > n_x:
         raise ValueError(
             "every row of Y needs a row of X of its own:"

@@ -180,7 +180,7 @@ def _now(where: torch.device) -> float:
 
 def table(rows: list[GpuRow]) -> str:
     """The rows as a Markdown table; ratios are peer / gtn_fast."""
-    from gtn_fast.bench import ratio_text, seconds_text
+    from gtn_fast.tools.bench import ratio_text, seconds_text
 
     names = list(dict.fromkeys(name for row in rows for name in row.peers))
     lines = [
@@ -200,7 +200,7 @@ def machine(device: str) -> str:
     """One line on what the times were measured on."""
     import torch
 
-    from gtn_fast import bench
+    from gtn_fast.tools import bench
 
     backend = registry.get("triton").load()
     name = torch.cuda.get_device_name(device) if torch.cuda.is_available() else "no GPU"

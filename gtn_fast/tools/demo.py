@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
-from gtn_fast import _files, bench, demo_generation, plots
+from gtn_fast import plots
+from gtn_fast.inputs.files import write_text
+from gtn_fast.tools import bench, demo_generation
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -76,7 +78,7 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
     plots.save(plots.cosine_by_rank(curves), out / "cosine_by_rank.png")
     plots.save(_digit_picture(images, digits), out / "mnist_by_norm.png")
     generated = demo_generation.run(out, images, quick, threads, say)
-    _files.write_text(out / "results.md", "\n".join([report(runs), *generated]))
+    write_text(out / "results.md", "\n".join([report(runs), *generated]))
     say(f"wrote results.md and 7 pictures to {out}")
     return runs
 

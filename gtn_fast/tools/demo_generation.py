@@ -74,9 +74,9 @@ def _square(out: Path, n: int, epochs: int, threads: int | None, say: Say) -> st
 
 
 def _digits(out: Path, images: Array, ae_epochs: int, threads: int | None, say: Say) -> str:
-    from gtn_fast.learn.codecs import decode_latents, encode_images
-    from gtn_fast.learn.pipeline import fit_images, generate
     from gtn_fast.metrics import energy_distance
+    from gtn_fast.vision.codecs import decode_latents, encode_images
+    from gtn_fast.vision.pipeline import fit_images, generate
 
     order = np.random.default_rng(12).permutation(len(images))
     held, train = np.split(images[order], [len(images) // 10])

@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _memory, _packages, _validate, bench
 from gtn_fast._version import __version__
-from gtn_fast.backends import Matched, native, registry
+from gtn_fast.backends import native, registry
+from gtn_fast.backends.interface import Matched
+from gtn_fast.inputs.arguments import MAX_THREADS, available_cpus, takes_dimension
+from gtn_fast.packages import PACKAGES, Package, failure_reason, probe_package
+from gtn_fast.planning.memory import available_bytes, total_bytes
+from gtn_fast.tools import bench
 
 SELF_TEST_SHAPE = (2000, 8)
 
@@ -28,11 +32,11 @@ def examine() -> dict[str, Any]:
         "gtn_fast": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "platform": platform.platform(),
-        "cpu": {"name": bench.cpu_name(), "cores": _validate.available_cpus()},
+        "cpu": {"name": bench.cpu_name(), "cores": available_cpus()},
         "simd": simd(),
-        "memory": {"total": _memory.total_bytes(), "available": _memory.available_bytes()},
+        "memory": {"total": total_bytes(), "available": available_bytes()},
         "backends": [describe(backend) for backend in registry.BACKENDS],
-        "packages": [describe_package(package) for package in _packages.PACKAGES],
+        "packages": [describe_package(package) for package in PACKAGES],
         "self_test": tested,
         "ok": registry.why_not("native") is None and bool(tested["agree"]),
     }
@@ -72,9 +76,9 @@ def describe(backend: registry.Backend) -> dict[str, Any]:
     }
 
 
-def describe_package(package: _packages.Package) -> dict[str, Any]:
+def describe_package(package: Package) -> dict[str, Any]:
     """Return a package's version and detail, or its problem, and what it is for."""
-    found = _packages.probe(package)
+    found = probe_package(package)
     return {
         "name": package.name,
         "version": found.version,
@@ -99,7 +103,7 @@ def self_test() -> dict[str, Any]:
         try:
             answers[name] = _match(backend, strategy, x, y)
         except Exception as error:  # a broken backend is what this test is for
-            problems.append(f"{name} failed ({_packages.reason(error)})")
+            problems.append(f"{name} failed ({failure_reason(error)})")
     names = list(answers)
     for name in names[1:]:
         difference = _difference(answers[names[0]], answers[name])
@@ -121,13 +125,13 @@ def _contestants(d: int) -> list[tuple[registry.Backend, str]]:
         for backend in registry.BACKENDS
         if backend.exact and registry.why_not(backend.name) is None
         for strategy in backend.strategies
-        if _validate.takes(strategy, d)
+        if takes_dimension(strategy, d)
     ]
     return sorted(found, key=lambda each: each[0].name != "reference")
 
 
 def _match(backend: registry.Backend, strategy: str, x: NDArray[Any], y: NDArray[Any]) -> Matched:
-    threads = min(_validate.available_cpus(), _validate.MAX_THREADS)
+    threads = min(available_cpus(), MAX_THREADS)
     matched: Matched = backend.load().match(x, y, strategy=strategy, threads=threads)
     return matched
 

@@ -15,18 +15,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from gtn_fast._files import FileError
-from gtn_fast._validate import check_integer
-from gtn_fast.learn._images import as_square_images, seeded, to_bytes, to_unit
-from gtn_fast.learn._store import PathLike, load_tensors, save_tensors
-from gtn_fast.learn.codecs import (
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.vision.codecs import (
     Codec,
     callables_codec,
     decode_latents,
     encode_images,
     network_codec,
 )
-from gtn_fast.learn.training import History, train
+from gtn_fast.vision.tensors import as_square_images, seeded, to_bytes, to_unit
 
 __all__ = [
     "Autoencoder",

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtn_fast._files import FileError
-from gtn_fast._validate import check_integer, integers
-from gtn_fast.learn._images import as_images, as_square_images, batches, device_of, seeded, to_unit
-from gtn_fast.learn._store import PathLike, load_tensors, save_tensors
-from gtn_fast.learn.training import History, train
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.groups import integers
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, seeded, to_unit
 
 __all__ = ["FEATURES", "Classifier", "accuracy", "train_classifier"]
 

@@ -18,10 +18,11 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast import _files, _progress
-from gtn_fast._validate import check_integer
-from gtn_fast.learn._images import as_images, batches, device_of, to_bytes, to_unit
-from gtn_fast.learn._store import PathLike
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.files import check_output, write_file
+from gtn_fast.learn.training.store import PathLike
+from gtn_fast.run.progress import progress_bar
+from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
 
 
 class Codec(Protocol):
@@ -107,8 +108,8 @@ def encode_images(
     path = Path(out)
     if path.suffix != ".npy":
         raise ValueError(f"out must be a .npy file, got {path}")
-    _files.check_output(path)
-    _files.write(path, lambda temporary: _write_rows(temporary, encoded, len(checked)))
+    check_output(path)
+    write_file(path, lambda temporary: _write_rows(temporary, encoded, len(checked)))
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
@@ -136,7 +137,7 @@ def _encoded(
     codec: Codec, images: Tensor, batch_size: int, progress: Any
 ) -> Iterator[NDArray[np.float32]]:
     done, d = 0, None
-    with _progress.bar(len(images), "encode", "images", progress) as bar:
+    with progress_bar(len(images), "encode", "images", progress) as bar:
         for batch in batches(images, batch_size):
             z = codec.encode(batch)
             if z.ndim != 2 or len(z) != len(batch) or z.shape[1] != (d or z.shape[1]):

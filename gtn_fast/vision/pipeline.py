@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast import _files
-from gtn_fast._validate import check_integer, check_seed
 from gtn_fast._version import __version__
-from gtn_fast.learn._images import as_square_images
-from gtn_fast.learn._seeds import derive
-from gtn_fast.learn._store import PathLike
-from gtn_fast.learn.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
-from gtn_fast.learn.codecs import AnyCodec, as_codec, decode_latents, encode_images
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.files import FileError, check_output, naming
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.presets import Preset
-from gtn_fast.learn.training import History
+from gtn_fast.learn.training.loop import History
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.learn.training.store import PathLike
+from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
+from gtn_fast.vision.codecs import AnyCodec, as_codec, decode_latents, encode_images
+from gtn_fast.vision.tensors import as_square_images
 
 __all__ = ["Fitted", "fit_images", "generate"]
 
@@ -177,7 +177,7 @@ def _autoencoder(
         "val": None if val is None else _fingerprint(val.cpu().numpy()),
         "version": __version__,
     }
-    with suppress(_files.FileError):  # none there, or none of ours
+    with suppress(FileError):  # none there, or none of ours
         found, extra = load_autoencoder(file, device)
         if extra.get("made_from") == made_from:
             return found, None
@@ -199,9 +199,9 @@ def _autoencoder(
 
 def _folder(out: PathLike) -> Path:
     folder = Path(out)
-    with _files.naming(folder):
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    _files.check_output(folder / GTN_FILE)
+    check_output(folder / GTN_FILE)
     return folder
 
 

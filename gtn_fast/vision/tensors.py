@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.learn._seeds import derive
+from gtn_fast.learn.training.seeds import derive
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from gtn_fast._validate import check_integer
-from gtn_fast.learn._images import as_square_images, batches, device_of, seeded, to_bytes, to_unit
-from gtn_fast.learn._seeds import derive
-from gtn_fast.learn._store import PathLike
-from gtn_fast.learn.autoencoder import (
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.learn.training.store import PathLike
+from gtn_fast.vision.autoencoder import (
     at_mean_colour,
     load_model,
     mirror,
@@ -20,8 +20,8 @@ from gtn_fast.learn.autoencoder import (
     save_model,
     trunk,
 )
-from gtn_fast.learn.codecs import Codec, network_codec
-from gtn_fast.learn.training import History, train
+from gtn_fast.vision.codecs import Codec, network_codec
+from gtn_fast.vision.tensors import as_square_images, batches, device_of, seeded, to_bytes, to_unit
 
 __all__ = ["VAE", "train_vae"]
 

@@ -1,23 +1,25 @@
 """The screen over shards of X in several processes, of one machine or many (torch.distributed).
 
-_ranks.py   what the processes tell each other
-_shards.py  the matching
+ranks.py   what the processes tell each other
+shards.py  the matching
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Matched, Progress, _ranks, _shards, native
+from gtn_fast.backends import native
+from gtn_fast.backends.distributed.ranks import joined, torch_distributed
+from gtn_fast.backends.distributed.shards import Shard, match_shards
+from gtn_fast.backends.interface import Matched, Progress
 
 
 def require() -> None:
     """Raise ImportError, with reason and remedy, if the engine or torch.distributed is missing."""
     native.require()
-    _ranks.torch_distributed()
+    torch_distributed()
 
 
 def instructions() -> str:
@@ -30,10 +32,10 @@ def predict(n_x: int, n_y: int, d: int, threads: int, ranks: int = 1) -> tuple[f
 
     The pairs are shared; preparing y's and resolving blocks is not. See docs/scaling.md.
     """
-    from gtn_fast import planner
+    from gtn_fast.planning.planner import make_plan
 
-    alone = planner.make_plan(n_x, n_y, d, "screen", threads)
-    own = planner.make_plan(-(-n_x // ranks), min(n_y, -(-n_x // ranks)), d, "screen", threads)
+    alone = make_plan(n_x, n_y, d, "screen", threads)
+    own = make_plan(-(-n_x // ranks), min(n_y, -(-n_x // ranks)), d, "screen", threads)
     return alone.seconds / ranks, own.bytes + 40 * n_x + 28 * n_y
 
 
@@ -54,13 +56,13 @@ def match(
     process alone. ``gtn_fast.label`` checks more: that the ranks agree.
     """
     del strategy
-    with _ranks.joined(group) as ranks:
+    with joined(group) as ranks:
         sizes = ranks.tell(len(x))
-        shard = _shards.Shard(x, sum(sizes[: ranks.rank]), sum(sizes))
-        return _shards.match(
+        shard = Shard(x, sum(sizes[: ranks.rank]), sum(sizes))
+        return match_shards(
             ranks,
             shard,
-            _shards.GivenRows(np.asarray(y)),
+            y,
             threads=threads,
             block=block,
             list_length=list_length,

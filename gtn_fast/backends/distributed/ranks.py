@@ -2,7 +2,7 @@
 
 The lists that travel are made on CPUs, so they go through a gloo group of our own beside the
 caller's group, whatever that runs on. Nothing here waits blindly: a rank that is gone ends
-the wait of the others with ``LostRank`` (_pulse.py), and Ctrl-C ends it at once.
+the wait of the others with ``LostRank`` (pulse.py), and Ctrl-C ends it at once.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _packages
-from gtn_fast.backends._pulse import Pulse
+from gtn_fast.backends.distributed.pulse import Pulse
+from gtn_fast.packages import load_package
 
 T = TypeVar("T")
 
@@ -47,8 +47,8 @@ class LostRank(ConnectionError):
 
 def torch_distributed() -> ModuleType:
     """Import torch.distributed; ImportError with reason and remedy if it cannot be."""
-    _packages.load("torch", "torch", _REMEDY)
-    distributed = _packages.load("torch.distributed", "torch.distributed", _REMEDY)
+    load_package("torch", "torch", _REMEDY)
+    distributed = load_package("torch.distributed", "torch.distributed", _REMEDY)
     if not (distributed.is_available() and distributed.is_gloo_available()):
         raise ImportError(f"this torch was built without torch.distributed and gloo: {_REMEDY}")
     return distributed
@@ -124,7 +124,7 @@ class _TorchRanks(Ranks):
 
     def __init__(self, distributed: ModuleType, group: Any) -> None:
         super().__init__()
-        self._torch = _packages.load("torch", "torch", _REMEDY)
+        self._torch = load_package("torch", "torch", _REMEDY)
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         self._store = _store_of(distributed, group)
         self._meet()

@@ -4,8 +4,8 @@ For each block of y's every rank screens its own shard (``_native.Screener``) an
 lists of exact candidates, complete down to a level; one all-gather brings them together. An x
 that is at least as good as the highest of the levels is so for its own shard's too, so it is
 in its list: the union is complete down to the highest level. Every rank then resolves the same
-lists by the same rules (``_blocks``), so nobody has to be told who took what. When so few are left
-that rounds cost more than they save, all ranks gather the rest and each ends alone.
+lists by the same rules (``lists.blocks``), so nobody has to be told who took what. When so
+few are left that rounds cost more than they save, all ranks gather the rest and each ends alone.
 
 Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 40 while
 the order is made), about 28 a row of Y for turns and results, the packed shard, one block.
@@ -15,15 +15,21 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _memory, planner
-from gtn_fast._checkpoint import Pairs
-from gtn_fast.backends import Matched, Progress, Settled, _blocks, native
-from gtn_fast.backends._ranks import Ranks
+from gtn_fast.backends import native
+from gtn_fast.backends.distributed.ranks import Ranks
+from gtn_fast.backends.interface import HandOver, Matched, Progress
+from gtn_fast.backends.lists.blocks import Assignment, Lists, choose_in_blocks, ranks_of
+from gtn_fast.inputs.matrices import RowMatrix
+from gtn_fast.planning.memory import available_bytes
+from gtn_fast.planning.planner import choose, make_plan
+from gtn_fast.run.checkpoint import Pairs
+
+Rows = NDArray[Any] | RowMatrix  # rows of Y, which no rank need hold
 
 _NONE = np.uint32(0xFFFFFFFF)
 # Candidates a y that a rank looks for. With one each the highest level would leave one of
@@ -36,50 +42,6 @@ _BYTE_S = 2e-9
 _MEMORY_SHARE = 4  # the rest may take a quarter of the memory available
 
 
-class YRows(Protocol):
-    """The source sample, which no rank need hold."""
-
-    count: int
-
-    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return those rows, (len(rows), d) float32 or float64."""
-        ...
-
-    def part(self, first: int, count: int) -> NDArray[Any]:
-        """Return ``count`` rows from ``first`` on."""
-        ...
-
-
-class DrawnRows:
-    """Y ~ N(0, I) from a seed (``gtn_fast.normal``), a block at a time."""
-
-    def __init__(self, seed: int, count: int, d: int, threads: int) -> None:
-        self.count = count
-        self._seed, self._d, self._threads = seed, d, threads
-
-    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        made = native.module().normal_rows(self._seed, rows, self._d, self._threads)
-        return np.asarray(made)
-
-    def part(self, first: int, count: int) -> NDArray[Any]:
-        made = native.module().normal(self._seed, first, count, self._d, self._threads)
-        return np.asarray(made)
-
-
-class GivenRows:
-    """A Y that every rank has: an array or a memory map."""
-
-    def __init__(self, y: NDArray[Any]) -> None:
-        self.count = len(y)
-        self._y = y
-
-    def rows(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        return np.asarray(self._y[rows])
-
-    def part(self, first: int, count: int) -> NDArray[Any]:
-        return np.asarray(self._y[first : first + count])
-
-
 class Shard(NamedTuple):
     """A rank's rows of X, which are rows ``first`` .. of ``n_x`` in all."""
 
@@ -89,7 +51,7 @@ class Shard(NamedTuple):
 
 
 class _Shards:
-    """The source of merged lists (``_blocks.Source``)."""
+    """The source of merged lists (``lists.blocks.Source``)."""
 
     def __init__(
         self,
@@ -97,7 +59,7 @@ class _Shards:
         shard: Shard,
         x_rank: NDArray[np.uint32],
         taken: NDArray[np.uint8],
-        y: YRows,
+        y: Rows,
         threads: int,
     ) -> None:
         self._ranks, self._shard, self._y = ranks, shard, y
@@ -114,15 +76,13 @@ class _Shards:
                 rows=None if len(free) == len(shard.x) else free,
             )
 
-    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
         start = time.monotonic()
         places = 2 * wanted
         part = _Message(len(y_rows), places)
         if self.screener is not None:
             part.fill(
-                self.screener.search(
-                    self._y.rows(y_rows), wanted=wanted, places=places, again=again
-                )
+                self.screener.search(self._y[y_rows], wanted=wanted, places=places, again=again)
             )
         self.seconds_search += time.monotonic() - start
         all_parts = self._ranks.gather(part.bytes)
@@ -161,7 +121,7 @@ class _Message:
         self.rows[:], self.cosine[:], self.level[:], self.level_rank[:], self.deep_level[:] = found
 
 
-def _merged(parts: list[_Message]) -> tuple[_blocks.Lists, NDArray[np.float64]]:
+def _merged(parts: list[_Message]) -> tuple[Lists, NDArray[np.float64]]:
     """The union of the ranks' lists, complete down to the highest of their levels.
 
     Of levels of one cosine the one of smaller rank is higher: it promises less.
@@ -180,21 +140,21 @@ def _merged(parts: list[_Message]) -> tuple[_blocks.Lists, NDArray[np.float64]]:
         highest = np.where(part.level == level, part.level_rank, _NONE)
         np.minimum(level_rank, highest, out=level_rank)
     rows[rows == _NONE] = -1
-    lists = _blocks.Lists(rows.reshape(n, -1), cosine.reshape(n, -1), level, level_rank)
+    lists = Lists(rows.reshape(n, -1), cosine.reshape(n, -1), level, level_rank)
     return lists, deep_level
 
 
-def match(
+def match_shards(
     ranks: Ranks,
     shard: Shard,
-    y: YRows,
+    y: Rows,
     *,
     threads: int,
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
     start: Pairs | None = None,
-    settled: Settled | None = None,
+    settled: HandOver | None = None,
 ) -> Matched:
     """Match every row of Y with a row of X; every rank returns the same, for all of Y.
 
@@ -209,14 +169,14 @@ def match(
     x_order, x_rank = _x_order(ranks, shard, threads)
     turns, zero_rows = _turns(ranks, y, threads)
     order = turns
-    state = _blocks.Settled(shard.n_x, y.count)
+    state = Assignment(shard.n_x, len(y))
     if start is not None:
         state.x_index[start.y_rows], state.cosine[start.y_rows] = start.x_rows, start.cosine
         state.taken[start.x_rows] = 1
         state.before = len(start.y_rows)
         turns = turns[state.x_index[turns] < 0]
     ordered = time.monotonic()
-    handed = _Handed(turns, state, y.count, settled, progress)
+    handed = _Handed(turns, state, len(y), settled, progress)
     _match_zero_rows(turns, zero_rows, x_order, state)
     del x_order
     handed.over()
@@ -226,7 +186,7 @@ def match(
     count: dict[str, float] = {}
     if state.done < stop:
         source = _Shards(ranks, shard, x_rank, state.taken, y, threads)
-        count = _blocks.match(
+        count = choose_in_blocks(
             source, x_rank, turns, state, stop=stop, block=block, list_length=list_length,
             wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=handed.over,
         )  # fmt: skip
@@ -259,9 +219,9 @@ class _Handed:
     def __init__(
         self,
         turns: NDArray[np.int64],
-        state: _blocks.Settled,
+        state: Assignment,
         total: int,
-        settled: Settled | None,
+        settled: HandOver | None,
         progress: Progress | None,
     ) -> None:
         self._turns, self._state, self._total = turns, state, total
@@ -286,7 +246,7 @@ class _Handed:
         if self._progress is not None:
             self._progress(self._state.before + self._state.done + more, self._total)
 
-    def translated(self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]) -> Settled | None:
+    def translated(self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]) -> HandOver | None:
         """The callback for pairs whose rows are counted in these."""
         if self._settled is None:
             return None
@@ -301,19 +261,17 @@ def _x_order(
     engine = native.module()
     own = engine.row_norms(shard.x, threads) if len(shard.x) else np.empty(0)
     order: NDArray[np.uint32] = engine.order_of_norms(ranks.concatenate(own), threads)
-    return order, _blocks.ranks_of(order)
+    return order, ranks_of(order)
 
 
-def _turns(ranks: Ranks, y: YRows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _turns(ranks: Ranks, y: Rows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of Y in the order in which they choose, and which of them are zero."""
     engine = native.module()
-    first, end = (y.count * (ranks.rank + i) // ranks.size for i in (0, 1))
+    first, end = (len(y) * (ranks.rank + i) // ranks.size for i in (0, 1))
     own, zero = np.empty(0), np.empty(0, np.int64)
     if end > first:
-        part = y.part(first, end - first)
-        own = engine.row_norms(part, threads)
-        at = np.flatnonzero(own == 0)  # a norm may underflow to 0, too
-        zero = first + at[~part[at].any(axis=1)]
+        own = engine.row_norms(y[first:end], threads)
+        zero = first + np.flatnonzero(own == 0)
     order = engine.order_of_norms(ranks.concatenate(own), threads)
     return order.astype(np.int64), ranks.concatenate(zero)
 
@@ -322,7 +280,7 @@ def _match_zero_rows(
     turns: NDArray[np.int64],
     zero_rows: NDArray[np.int64],
     x_order: NDArray[np.uint32],
-    state: _blocks.Settled,
+    state: Assignment,
 ) -> None:
     """Zero y's that choose before all others tie with every x: they take the smallest ranks."""
     if not len(zero_rows):
@@ -336,12 +294,12 @@ def _match_zero_rows(
 
 
 def _left_for_the_end(
-    ranks: Ranks, shard: Shard, left: int, state: _blocks.Settled, threads: int
+    ranks: Ranks, shard: Shard, left: int, state: Assignment, threads: int
 ) -> int:
     """How many of the y's that are left each rank had better match alone; agreed by all."""
     spare = shard.n_x - state.before - state.done - left  # x's that nobody will take
     d = shard.x.shape[1]
-    room = _memory.available_bytes()
+    room = available_bytes()
     turns = left
     while turns > 0 and not _better_alone(
         spare + turns, turns, d, threads, ranks.size, math.inf if room is None else room
@@ -352,20 +310,20 @@ def _left_for_the_end(
 
 def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: float) -> bool:
     """Whether gathering n_x rows and ending alone is faster than rounds, and they fit."""
-    alone = planner.make_plan(n_x, n_y, d, "auto", threads, calibrate_from=math.inf)
+    alone = make_plan(n_x, n_y, d, "auto", threads, calibrate_from=math.inf)
     gathered = 8.0 * n_x * d
     if size > 1 and 2 * gathered + alone.bytes > room / _MEMORY_SHARE:
         return False
     rounds = 32 * math.log((n_x + 32) / (n_x - n_y + 32)) * _ROUND_S
-    screen = planner.make_plan(n_x, n_y, d, "screen", threads, calibrate_from=math.inf)
+    screen = make_plan(n_x, n_y, d, "screen", threads, calibrate_from=math.inf)
     return alone.seconds + gathered * _BYTE_S <= screen.seconds / size + rounds
 
 
 def _end_alone(
     ranks: Ranks,
     shard: Shard,
-    y: YRows,
-    state: _blocks.Settled,
+    y: Rows,
+    state: Assignment,
     handed: _Handed,
     threads: int,
 ) -> None:
@@ -376,10 +334,10 @@ def _end_alone(
     x = ranks.concatenate(x.astype(np.float64 if wide else np.float32, copy=False))
     x_rows = np.flatnonzero(state.taken == 0)
     y_rows = np.sort(handed.left)  # equal norms choose by row
-    strategy, _ = planner.choose(len(x), len(y_rows), x.shape[1], threads)
+    strategy, _ = choose(len(x), len(y_rows), x.shape[1], threads)
     x_index, cosine, _, _ = native.module().match(
         x,
-        y.rows(y_rows),
+        y[y_rows],
         strategy=strategy,
         threads=threads,
         progress=handed.show,

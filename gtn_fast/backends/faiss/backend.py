@@ -1,9 +1,9 @@
 """FAISS: approximate, asked for by name. Every y is matched and no x twice, but choices may err.
 
-A y's candidates come from an index over the free x's (_faiss_index.py), are evaluated
-exactly and chosen among in order (_blocks.py): what is approximate is only which x's get
+A y's candidates come from an index over the free x's (index.py), are evaluated
+exactly and chosen among in order (lists/blocks.py): what is approximate is only which x's get
 into a list. The exact engine serves whom the index is no use to: the last stretch, where
-it is cheaper (_faiss_cost.py), and data of which lists keep running dry.
+it is cheaper (cost.py), and data of which lists keep running dry.
 
 Promised: the same input, options and threads, on the same version of FAISS and the same
 instruction set, give the same answer. Not promised: that another number of threads,
@@ -19,18 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _quality
-from gtn_fast._matrices import for_engine
-from gtn_fast.backends import (
-    Matched,
-    Progress,
-    _blocks,
-    _faiss_cost,
-    _faiss_index,
-    native,
-)
-from gtn_fast.backends._faiss_index import Settings
-from gtn_fast.backends._rest import match_rest
+from gtn_fast.backends import native
+from gtn_fast.backends.faiss import cost as faiss_cost
+from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.backends.faiss.index import Settings
+from gtn_fast.backends.interface import Matched, Progress
+from gtn_fast.backends.lists.blocks import NO_RANK, Assignment, Lists, choose_in_blocks, ranks_of
+from gtn_fast.backends.lists.rest import match_rest
+from gtn_fast.check.quality import cosine_ratio
+from gtn_fast.inputs.matrices import for_engine
 
 _PILOT = 256  # y's that stand for all of a stretch
 _FIRST_STEP = 1024  # y's after which it is first asked how it goes
@@ -38,7 +35,7 @@ _DRY_SHARE = 0.3  # of a step's lists: more, and the data are not for an index
 _BRUTE_PASSES = 16  # over all free x's, for one index
 _BRUTE_K = 32
 
-MakeIndex = Callable[[NDArray[Any], NDArray[Any], str], _faiss_index.FreeIndex]
+MakeIndex = Callable[[NDArray[Any], NDArray[Any], str], faiss_index.FreeIndex]
 """(x, y, kind) -> the index over what is free."""
 
 _COUNTERS = (
@@ -62,26 +59,26 @@ _COUNTERS = (
 
 def require() -> None:
     """Raise ImportError, with reason and remedy, if faiss or the engine cannot be used."""
-    _faiss_index.module()
+    faiss_index.module()
     native.require()
 
 
 def instructions() -> str:
     """Return FAISS's version and the instruction set of the engine, which evaluates."""
-    faiss = _faiss_index.module()
+    faiss = faiss_index.module()
     return f"faiss {faiss.__version__}, {native.instructions()}"
 
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of ``match`` as plain values; TypeError or ValueError for bad ones."""
-    return _faiss_index.check(options)
+    return faiss_index.check(options)
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict (seconds, bytes beyond X and Y) with quality="balanced"."""
-    s = _faiss_index.settings()
-    seconds = _faiss_cost.rest_seconds(s, n_x, n_y, n_x, d, threads)
-    return seconds, _faiss_cost.needed_bytes(s, n_x, n_y, d)
+    s = faiss_index.settings()
+    seconds = faiss_cost.rest_seconds(s, n_x, n_y, n_x, d, threads)
+    return seconds, faiss_cost.needed_bytes(s, n_x, n_y, d)
 
 
 def match(
@@ -107,10 +104,10 @@ def match(
     """
     del strategy
     return match_by(
-        _faiss_index.FreeIndex,
+        faiss_index.FreeIndex,
         x,
         y,
-        _faiss_index.settings(quality, nlist, nprobe, refine, index),
+        faiss_index.settings(quality, nlist, nprobe, refine, index),
         threads=threads,
         block=block,
         list_length=list_length,
@@ -134,7 +131,7 @@ def match_by(
     exact_below: int | None,
 ) -> Matched:
     """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
-    with _faiss_index.threads(_faiss_index.module(), threads):
+    with faiss_index.threads(faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below, make_index)
         run.serve_zeros()
         if progress is not None:
@@ -164,9 +161,9 @@ class _Run:
         self.exact_below = exact_below
         self._engine = native.module()
         self.x_by_norm = self._engine.norm_order(for_engine(x), threads=threads)
-        self.x_rank = _blocks.ranks_of(self.x_by_norm)
+        self.x_rank = ranks_of(self.x_by_norm)
         self.turns = self._engine.norm_order(for_engine(y), threads=threads).astype(np.int64)
-        self.settled = _blocks.Settled(len(x), len(y))
+        self.settled = Assignment(len(x), len(y))
         self.index = make_index(x, y, settings.kind)
         self.count = dict.fromkeys(_COUNTERS, 0.0)
         self._brute_passes = 0
@@ -210,7 +207,7 @@ class _Run:
                 self._build()
                 if ratio is not None and not self._raise_effort(ratio):
                     return
-                until = max(self.free // _faiss_cost.REBUILD, (self.exact_below or 0) - 1)
+                until = max(self.free // faiss_cost.REBUILD, (self.exact_below or 0) - 1)
                 while self.left and self.free > until and not self._exact_is_cheaper(until):
                     stop = self.settled.done + min(step, self.left, self.free - until)
                     self._serve(stop, block, list_length, progress)
@@ -221,14 +218,14 @@ class _Run:
     def _exact_is_cheaper(self, until: int | None) -> bool:
         """Tell whether the exact engine does the rest sooner than an index: this one, a new one."""
         if self.exact_below is not None:
-            return self.free < max(self.exact_below, _faiss_index.SMALLEST)
-        if self.free < _faiss_index.SMALLEST:
+            return self.free < max(self.exact_below, faiss_index.SMALLEST)
+        if self.free < faiss_index.SMALLEST:
             return True
         at = (self.settings, self.free, self.left, len(self.x), self.x.shape[1], self.threads)
-        exact = _faiss_cost.exact_seconds(self.free, self.left, self.x.shape[1], self.threads)
+        exact = faiss_cost.exact_seconds(self.free, self.left, self.x.shape[1], self.threads)
         if until is None:
-            return exact <= _faiss_cost.indexed_seconds(*at)
-        return exact <= _faiss_cost.staying_seconds(*at, until=until)
+            return exact <= faiss_cost.indexed_seconds(*at)
+        return exact <= faiss_cost.staying_seconds(*at, until=until)
 
     def _build(self) -> None:
         start = time.perf_counter()
@@ -241,7 +238,7 @@ class _Run:
         """Let the y's before position ``stop`` choose; raises _GiveUpError if lists stay dry."""
         first = self.settled.done
         try:
-            counters = _blocks.match(
+            counters = choose_in_blocks(
                 self,
                 self.x_rank,
                 self.turns,
@@ -276,9 +273,7 @@ class _Run:
         while s is not None:
             self.settings = s
             cosine = self.search(rows, s.refine, again=False).cosine.max(axis=1, initial=-1.0)
-            reached = _quality.cosine_ratio(
-                float(cosine.mean()), float(np.maximum(best, cosine).mean())
-            )
+            reached = cosine_ratio(float(cosine.mean()), float(np.maximum(best, cosine).mean()))
             if reached >= ratio:
                 break
             s = s.stronger(self.index.nlist)
@@ -292,14 +287,14 @@ class _Run:
 
     def _pilot_rows(self) -> NDArray[np.int64]:
         """Some y's of those that this index will serve, evenly over their turns."""
-        upcoming = self.turns[self.settled.done :][: self.free - self.free // _faiss_cost.REBUILD]
+        upcoming = self.turns[self.settled.done :][: self.free - self.free // faiss_cost.REBUILD]
         at = np.linspace(0, len(upcoming) - 1, min(_PILOT, len(upcoming))).astype(np.int64)
         return np.asarray(upcoming[at])
 
     def _out_of_reach(self, ratio: float, reached: float, *, met: bool) -> str:
         s, d = self.settings, self.x.shape[1]
-        ours = _faiss_cost.indexed_seconds(s, self.free, self.left, len(self.x), d, self.threads)
-        exact = _faiss_cost.exact_seconds(self.free, self.left, d, self.threads)
+        ours = faiss_cost.indexed_seconds(s, self.free, self.left, len(self.x), d, self.threads)
+        exact = faiss_cost.exact_seconds(self.free, self.left, d, self.threads)
         knobs = f"index={s.kind!r}, nprobe={s.nprobe}, refine={s.refine}"
         if met:
             return (
@@ -311,18 +306,18 @@ class _Run:
             f" (predicted {ours:.3g} s); method='auto' is exact: {exact:.3g} s"
         )
 
-    # ------------------------------------------------------------------ _blocks.Source
+    # ------------------------------------------------------------------ lists.blocks.Source
 
-    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
         """Candidates from the index; those whose list ran dry look wider, then everywhere."""
         s = self.settings
         nprobe, k = s.nprobe, wanted
         if again:
-            nprobe, k = nprobe * _faiss_index.WIDER, k * _faiss_index.WIDER
+            nprobe, k = nprobe * faiss_index.WIDER, k * faiss_index.WIDER
         nprobe, k = min(nprobe, self.index.nlist), min(k, self.free)
-        row_s = _faiss_cost.row_seconds(s, self.free, len(self.x), self.x.shape[1])
+        row_s = faiss_cost.row_seconds(s, self.free, len(self.x), self.x.shape[1])
         start = time.perf_counter()
-        x_rows = self.index.search(y_rows, k, nprobe, row_s * (_faiss_index.WIDER if again else 1))
+        x_rows = self.index.search(y_rows, k, nprobe, row_s * (faiss_index.WIDER if again else 1))
         self.count["probes"] += float(len(y_rows) * nprobe)
         if again:
             nowhere = np.flatnonzero((x_rows < 0).all(axis=1))
@@ -334,8 +329,8 @@ class _Run:
         )
         self.count["search_s"] += found - start
         self.count["evaluate_s"] += time.perf_counter() - found
-        level = np.full(len(y_rows), -np.inf), np.full(len(y_rows), _blocks.NO_RANK)
-        return _blocks.Lists(x_rows, cosine, *level)
+        level = np.full(len(y_rows), -np.inf), np.full(len(y_rows), NO_RANK)
+        return Lists(x_rows, cosine, *level)
 
     def _everywhere(
         self, y_rows: NDArray[np.int64], x_rows: NDArray[np.int64], nowhere: NDArray[np.int64]

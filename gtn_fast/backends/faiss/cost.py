@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from gtn_fast import _thresholds as t
-from gtn_fast import _validate, planner
-from gtn_fast.backends import _faiss_index
-from gtn_fast.backends._faiss_index import Settings
+from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.backends.faiss.index import Settings
+from gtn_fast.inputs.arguments import available_cpus
+from gtn_fast.planning import constants as t
+from gtn_fast.planning.planner import make_plan
 
 # For each, (seconds, seconds a column): a y with a centroid, a point in training with one.
 CENTROID_S = (4.2e-9, 5.0e-12)
@@ -53,7 +54,7 @@ def row_seconds(s: Settings, free: int, of: int, d: int) -> float:
 def build_seconds(s: Settings, free: int, of: int, d: int) -> float:
     """Predict the seconds of one thread to train an index and add ``free`` x's."""
     nlist = s.lists(free, of)
-    trained = min(free, _faiss_index.TRAIN_ROWS * nlist) * _faiss_index.TRAIN_ROUNDS
+    trained = min(free, faiss_index.TRAIN_ROWS * nlist) * faiss_index.TRAIN_ROUNDS
     fit = _at(FIT_S, d) if s.kind == "ivf-pq" else 0.0
     return (trained + free) * nlist * _at(ASSIGN_S, d) + free * d * ENCODE_S + fit
 
@@ -64,14 +65,14 @@ def _at(line: tuple[float, float], d: int) -> float:
 
 def exact_seconds(free: int, left: int, d: int, threads: int) -> float:
     """Predict the exact engine's seconds for ``left`` y's with ``free`` x's; no calibration."""
-    return planner.make_plan(free, left, d, "auto", threads, calibrate_from=math.inf).seconds
+    return make_plan(free, left, d, "auto", threads, calibrate_from=math.inf).seconds
 
 
 @lru_cache(maxsize=4096)
 def rest_seconds(s: Settings, free: int, left: int, of: int, d: int, threads: int) -> float:
     """Predict the cheapest way to serve ``left`` y's with ``free`` x's, with or without FAISS."""
     exact = exact_seconds(free, left, d, threads)
-    if left == 0 or free < _faiss_index.SMALLEST:
+    if left == 0 or free < faiss_index.SMALLEST:
         return exact
     return min(exact, indexed_seconds(s, free, left, of, d, threads))
 
@@ -94,15 +95,15 @@ def staying_seconds(
 
 def speed_up(threads: int) -> float:
     """Return how much faster the threads are together, on the CPUs that are there."""
-    return math.pow(min(threads, _validate.available_cpus()), _TEAM)
+    return math.pow(min(threads, available_cpus()), _TEAM)
 
 
 def needed_bytes(s: Settings, n_x: int, n_y: int, d: int) -> int:
     """Predict the bytes beyond X and Y: index, training sample, ranks, lists of a block."""
-    parts, columns = _faiss_index.parts_of(d)
+    parts, columns = faiss_index.parts_of(d)
     code = {"ivf-pq": parts / 2, "ivf-flat": 4 * d, "ivf-sq8": d}[s.kind]
     index = 1.3 * n_x * (code + 8)  # lists grow by doubling, but not all at once
-    trained = min(n_x, _faiss_index.TRAIN_ROWS * s.lists(n_x, n_x)) * columns * 8
+    trained = min(n_x, faiss_index.TRAIN_ROWS * s.lists(n_x, n_x)) * columns * 8
     block = min(32768, max(n_x // 32, 32))
     lists = block * s.refine * 32
     return int(index + trained + lists + 24 * n_x + 40 * n_y + min(64e6, 200 * n_x))

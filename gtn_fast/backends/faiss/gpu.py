@@ -1,4 +1,4 @@
-"""Method "faiss" with the index on a GPU (faiss-gpu). As faiss.py, but for what is missing there.
+"""Method "faiss" with the index on a GPU (faiss-gpu). As backend.py, but for what is missing there.
 
 FAISS's indexes on a GPU know no selector and remove nothing. More neighbours are asked for
 than are wanted, what is taken is dropped from the answer, and the lists are filled anew when
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Matched, Progress, _faiss_index, faiss, native
+from gtn_fast.backends import native
+from gtn_fast.backends.faiss import backend as faiss_backend
+from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.backends.interface import Matched, Progress
 
 KINDS = ("ivf-flat", "ivf-sq8")
 EXACT_BELOW = 32768  # free x's that are left to the engine on the host by default
@@ -27,7 +30,7 @@ _ASSIGN_S, _ROW_S, _BUILD_S = 3e-11, 6e-6, 0.3
 
 def require() -> None:
     """Raise ImportError, with reason and remedy, if faiss has no GPU or the engine is missing."""
-    package = _faiss_index.module()
+    package = faiss_index.module()
     if not hasattr(package, "GpuIndexFlatIP"):
         raise ImportError(f"faiss {package.__version__} is built without GPUs: {_REMEDY}")
     if package.get_num_gpus() < 1:
@@ -37,12 +40,12 @@ def require() -> None:
 
 def instructions() -> str:
     """Return FAISS's version and the instruction set of the engine, which evaluates."""
-    return f"{faiss.instructions()}, cuda"
+    return f"{faiss_backend.instructions()}, cuda"
 
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
     """As for the CPU; ValueError also for a kind of index that FAISS has on the CPU alone."""
-    checked = _faiss_index.check(options)
+    checked = faiss_index.check(options)
     if checked.get("index", KINDS[0]) not in KINDS:
         raise ValueError(
             f"index {checked['index']!r} is for device 'cpu'; on a GPU: {', '.join(KINDS)}"
@@ -53,7 +56,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict (seconds, bytes of host memory beyond X and Y) with quality="balanced"."""
     del d, threads
-    lists = _faiss_index.settings().lists(n_x, n_x)
+    lists = faiss_index.settings().lists(n_x, n_x)
     # Indexes over n_x, n_x / 2, ... are filled some ten times in all: _REFILL.
     seconds = _BUILD_S + _ASSIGN_S * lists * (10 * n_x + n_y) + _ROW_S * (n_x + n_y)
     return seconds, 40 * n_x + 32 * n_y + 2**28
@@ -80,18 +83,18 @@ def match(
     """Match approximately with the index on ``device``; ``label`` says what the options mean."""
     del strategy
     number = int((device or "cuda").partition(":")[2] or 0)
-    there = _faiss_index.module().get_num_gpus()
+    there = faiss_index.module().get_num_gpus()
     if number >= there:
         raise ValueError(f"device {device!r}: faiss finds {there} GPU(s), from cuda:0")
 
-    def make_index(x: NDArray[Any], y: NDArray[Any], kind: str) -> _faiss_index.FreeIndex:
+    def make_index(x: NDArray[Any], y: NDArray[Any], kind: str) -> faiss_index.FreeIndex:
         return GpuFreeIndex(x, y, kind, number)
 
-    return faiss.match_by(
+    return faiss_backend.match_by(
         make_index,
         x,
         y,
-        _faiss_index.settings(quality, nlist, nprobe, refine, index or KINDS[0]),
+        faiss_index.settings(quality, nlist, nprobe, refine, index or KINDS[0]),
         threads=threads,
         block=block,
         list_length=list_length,
@@ -101,7 +104,7 @@ def match(
     )
 
 
-class GpuFreeIndex(_faiss_index.FreeIndex):
+class GpuFreeIndex(faiss_index.FreeIndex):
     """The free rows of ``x`` and an index over them on GPU ``number``."""
 
     def __init__(self, x: NDArray[Any], y: NDArray[Any], kind: str, number: int) -> None:
@@ -143,8 +146,8 @@ class GpuFreeIndex(_faiss_index.FreeIndex):
         wanted = min(_MOST, k + k // 2 + 8)
         self._index.nprobe = min(nprobe, self.nlist, _MOST)
         found = np.empty((len(y_rows), wanted), np.int64)
-        for at in _faiss_index.slices(np.arange(len(y_rows)), _SLICE):
-            v = _faiss_index.unit_rows(self._y[y_rows[at]], self._columns)
+        for at in faiss_index.slices(np.arange(len(y_rows)), _SLICE):
+            v = faiss_index.unit_rows(self._y[y_rows[at]], self._columns)
             found[at] = self._index.search(v, wanted)[1]
         found[(found >= 0) & ~self.free[found]] = -1
         return found

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import _packages, _validate
+from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.packages import load_package
 
 KINDS = ("ivf-pq", "ivf-flat", "ivf-sq8")
 # nprobe and refine of a quality.
@@ -81,7 +82,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     limits = (("nlist", 1, 2**20), ("nprobe", 1, 2**20), ("refine", 1, MOST_REFINED))
     for name, low, high in (*limits, ("exact_below", 0, 2**32)):
         if options.get(name) is not None:
-            checked[name] = _validate.check_integer(options[name], name, low, high)
+            checked[name] = check_integer(options[name], name, low, high)
     ratio = options.get("min_cosine_ratio")
     if ratio is not None:
         if isinstance(ratio, (bool, str)) or not isinstance(ratio, (int, float, np.number)):
@@ -95,7 +96,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
 def module() -> Any:
     """Return the package faiss; ImportError, with reason and remedy, if it cannot be used."""
     remedy = "pip install 'gtn-fast[faiss-cpu]', or use method='auto' (exact)"
-    return _packages.load("faiss", "method 'faiss' needs the package faiss, which", remedy)
+    return load_package("faiss", "method 'faiss' needs the package faiss, which", remedy)
 
 
 def parts_of(d: int) -> tuple[int, int]:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import Progress, native
-from gtn_fast.backends import Settled as HandOver
+from gtn_fast.backends import native
+from gtn_fast.backends.interface import HandOver as HandOver
+from gtn_fast.backends.interface import Progress
 
 NO_RANK = np.uint32(0xFFFFFFFF)
 _SMALLEST_BLOCK = 32
@@ -54,7 +55,7 @@ class Source(Protocol):
         ...
 
 
-class Settled:
+class Assignment:
     """What is chosen so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 before).
 
     ``done``: how many of the turns are over; ``before``: pairs that were settled without one.
@@ -75,11 +76,11 @@ def ranks_of(order: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return rank
 
 
-def match(
+def choose_in_blocks(
     source: Source,
     x_rank: NDArray[np.uint32],
     turns: NDArray[np.int64],
-    settled: Settled,
+    settled: Assignment,
     *,
     stop: int | None = None,
     block: int = 0,
@@ -125,7 +126,7 @@ def _match_block(
     source: Source,
     x_rank: NDArray[np.uint32],
     rows: NDArray[np.int64],
-    settled: Settled,
+    settled: Assignment,
     wanted: int,
     count: dict[str, float],
 ) -> int:

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import planner
-from gtn_fast._matrices import Held, RowMatrix, for_engine
-from gtn_fast.backends import Progress, _blocks, native
-from gtn_fast.backends import Settled as HandOver
+from gtn_fast.backends import native
+from gtn_fast.backends.interface import HandOver as HandOver
+from gtn_fast.backends.interface import Progress
+from gtn_fast.backends.lists.blocks import Assignment
+from gtn_fast.inputs.matrices import Held, RowMatrix, for_engine
+from gtn_fast.planning.planner import choose
 
 
 def match_rest(
     x: NDArray[Any] | RowMatrix,
     y: NDArray[Any] | RowMatrix,
     turns: NDArray[np.int64],
-    settled: _blocks.Settled,
+    settled: Assignment,
     *,
     threads: int,
     progress: Progress | None = None,
@@ -32,7 +34,7 @@ def match_rest(
         return 0
     x_rows = np.flatnonzero(settled.taken == 0).astype(np.int64)
     y_rows = np.sort(turns[done:])
-    strategy = planner.choose(len(x_rows), len(y_rows), x.shape[1], threads)[0]
+    strategy = choose(len(x_rows), len(y_rows), x.shape[1], threads)[0]
     call = None
     if progress is not None:
         tell = progress

@@ -9,7 +9,7 @@ classes.py   rows of X of one and the same direction
 columns.py   the packed free x's: codes, masks, compaction, panels from the host
 exact.py     float64 cosines, on the host or on the device
 levels.py    lists cut to length, and the levels down to which they are complete
-source.py    short lists for blocks of y's (the Source of _blocks.py)
+source.py    short lists for blocks of y's (the Source of lists/blocks.py)
 session.py   one matching on one device: all of the above put together
 ahead.py     the kernels compiled for GPUs that are not here
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtn_fast.backends._triton import launch
+from gtn_fast.backends.triton import launch
 
 ARCHITECTURES = {80: "sm_80", 90: "sm_90a"}  # A100, H100
 

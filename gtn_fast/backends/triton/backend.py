@@ -14,11 +14,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gtn_fast import _packages, planner
-from gtn_fast._matrices import Held
-from gtn_fast.backends import Matched, Progress, _blocks, native
-from gtn_fast.backends import Settled as HandOver
-from gtn_fast.backends._rest import match_rest
+from gtn_fast.backends import native
+from gtn_fast.backends.interface import HandOver as HandOver
+from gtn_fast.backends.interface import Matched, Progress
+from gtn_fast.backends.lists.blocks import Assignment, choose_in_blocks
+from gtn_fast.backends.lists.rest import match_rest
+from gtn_fast.inputs.matrices import Held
+from gtn_fast.packages import load_package
+from gtn_fast.planning.planner import make_plan
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
@@ -31,7 +34,7 @@ _FEWEST_FOR_THE_ENGINE = 2048
 
 
 def _torch() -> ModuleType:
-    return _packages.load("torch", "torch", f"pip install 'gtn-fast[torch]', or {_CPU}")
+    return load_package("torch", "torch", f"pip install 'gtn-fast[torch]', or {_CPU}")
 
 
 def _interpreted() -> bool:
@@ -41,7 +44,7 @@ def _interpreted() -> bool:
 def require() -> None:
     """Raise ImportError, with reason and remedy, unless torch, Triton and a GPU are there."""
     torch = _torch()
-    _packages.load("triton", "triton", f"pip install triton, or {_CPU}")
+    load_package("triton", "triton", f"pip install triton, or {_CPU}")
     native.require()
     if _interpreted():
         return
@@ -85,10 +88,11 @@ def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
     rest = n_y // 2
     while rest >= _FEWEST_FOR_THE_ENGINE:
         free = n_x - n_y + rest
-        # Of a 32nd of what is free, which shrinks to free - rest, and not below 32 (_blocks).
+        # Of a 32nd of what is free, which shrinks to free - rest, and not below 32: the policy of
+        # lists/blocks.py.
         last = max(1024, free - rest)
         blocks = 32 * math.log(max(free, last) / last) + (32 if free - rest < last else 0)
-        on_host = planner.make_plan(free, rest, d, "auto", threads, calibrate_from=math.inf)
+        on_host = make_plan(free, rest, d, "auto", threads, calibrate_from=math.inf)
         if on_host.seconds < blocks * _BLOCK_S:
             return rest
         rest //= 2
@@ -112,15 +116,15 @@ def match(
 
     ``x`` and ``y``: arrays, or ``Held`` where they are on a device.
     """
-    from gtn_fast.backends._triton import session
+    from gtn_fast.backends.triton import session
 
     del strategy, settled_every  # a block takes long enough
     began = time.perf_counter()
     made = session.make(x, y, threads=threads, device=device or "cuda")
     packed = time.perf_counter()
     turns = made.turns
-    state = _blocks.Settled(len(x), len(y))
-    count = _blocks.match(
+    state = Assignment(len(x), len(y))
+    count = choose_in_blocks(
         made.source,
         made.rank,
         turns,

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast.backends._triton import bounds
-from gtn_fast.backends._triton.rows import Rows
+from gtn_fast.backends.triton import bounds
+from gtn_fast.backends.triton.rows import Rows
 
 _HASH_SEED = 20240611
 

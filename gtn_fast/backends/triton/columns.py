@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast.backends._triton import bounds, launch
-from gtn_fast.backends._triton.classes import Classes
-from gtn_fast.backends._triton.memory import Residence
-from gtn_fast.backends._triton.rows import Rows
+from gtn_fast.backends.triton import bounds, launch
+from gtn_fast.backends.triton.classes import Classes
+from gtn_fast.backends.triton.memory import Residence
+from gtn_fast.backends.triton.rows import Rows
 
 _ORDER_SEED = 7
 _SAMPLE = 65536  # x's from which centre and scale are taken

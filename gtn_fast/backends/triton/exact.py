@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast._matrices import Held
 from gtn_fast.backends import native
-from gtn_fast.backends._triton import launch
+from gtn_fast.backends.triton import launch
+from gtn_fast.inputs.matrices import Held
 
 _COMPARED = 1024  # y's
 

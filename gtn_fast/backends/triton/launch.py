@@ -81,7 +81,7 @@ def interpreted() -> bool:
 
 def kernels() -> ModuleType:
     """The compiled (or interpreted) kernels."""
-    from gtn_fast.backends._triton import kernels as module
+    from gtn_fast.backends.triton import kernels as module
 
     return module
 

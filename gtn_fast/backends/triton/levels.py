@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.backends import _blocks
-from gtn_fast.backends._triton.classes import Classes
+from gtn_fast.backends.lists.blocks import NO_RANK, Lists
+from gtn_fast.backends.triton.classes import Classes
 
 
-def cut(lists: _blocks.Lists, rank: NDArray[np.uint32], keep: int) -> _blocks.Lists:
+def cut(lists: Lists, rank: NDArray[np.uint32], keep: int) -> Lists:
     """Keep the ``keep`` best of every list, by cosine, then rank; best first."""
-    place = np.where(lists.x_rows >= 0, rank[lists.x_rows], _blocks.NO_RANK)
+    place = np.where(lists.x_rows >= 0, rank[lists.x_rows], NO_RANK)
     order = np.lexsort((place, -lists.cosine), axis=1)[:, : keep + 1]
     cosine = np.take_along_axis(lists.cosine, order, 1)
     x_rows = np.take_along_axis(lists.x_rows, order, 1)
@@ -19,16 +19,14 @@ def cut(lists: _blocks.Lists, rank: NDArray[np.uint32], keep: int) -> _blocks.Li
         return lists._replace(x_rows=x_rows, cosine=cosine)
     missing = x_rows[:, keep] >= 0  # something was cut: the list ends with the last it keeps
     last = np.where(missing, cosine[:, keep - 1], -np.inf)
-    return _blocks.Lists(
+    return Lists(
         np.ascontiguousarray(x_rows[:, :keep]),
         np.ascontiguousarray(cosine[:, :keep]),
         *_stricter(lists, last, rank[x_rows[:, keep - 1]]),
     )
 
 
-def with_members(
-    lists: _blocks.Lists, rank: NDArray[np.uint32], classes: Classes, keep: int
-) -> _blocks.Lists:
+def with_members(lists: Lists, rank: NDArray[np.uint32], classes: Classes, keep: int) -> Lists:
     """Put the next free rows of each candidate's class beside it, about ``keep`` in all.
 
     ``lists`` holds first free rows, best first. Where a class has more than its list takes,
@@ -53,11 +51,11 @@ def with_members(
     short = take < left
     worst = np.where(short, lists.cosine, -np.inf)
     best_short = worst.max(axis=1)
-    last = np.full(short.shape, _blocks.NO_RANK)
+    last = np.full(short.shape, NO_RANK)
     last[short] = rank[classes.members[classes.next[of[short]] + take[short] - 1]]
     at_best = short & (lists.cosine == best_short[:, None])
-    last_rank = np.where(at_best, last, _blocks.NO_RANK).min(axis=1)
-    return _blocks.Lists(x_rows, cosine, *_stricter(lists, best_short, last_rank))
+    last_rank = np.where(at_best, last, NO_RANK).min(axis=1)
+    return Lists(x_rows, cosine, *_stricter(lists, best_short, last_rank))
 
 
 def _starts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -65,7 +63,7 @@ def _starts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _stricter(
-    lists: _blocks.Lists, cosine: NDArray[np.float64], rank: NDArray[np.uint32]
+    lists: Lists, cosine: NDArray[np.float64], rank: NDArray[np.uint32]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
     """The higher of each list's level and (cosine, rank); of equal cosines the smaller rank."""
     higher = cosine > lists.level_cosine

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast._matrices import Held
-from gtn_fast.backends import _blocks
-from gtn_fast.backends._triton import classes, launch, memory
-from gtn_fast.backends._triton.columns import Columns
-from gtn_fast.backends._triton.exact import Checked, Cosines, OnDevice, OnHost
-from gtn_fast.backends._triton.rows import Rows
-from gtn_fast.backends._triton.source import Source
+from gtn_fast.backends.lists.blocks import Assignment, ranks_of
+from gtn_fast.backends.triton import classes, launch, memory
+from gtn_fast.backends.triton.columns import Columns
+from gtn_fast.backends.triton.exact import Checked, Cosines, OnDevice, OnHost
+from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.source import Source
+from gtn_fast.inputs.matrices import Held
 
 _CHECKED = 1 << 16  # pairs that are fetched from the device for the last check
 
@@ -38,7 +38,7 @@ class Session:
         self._host, self._cosines = host, cosines
         self.rank, self.turns = rank, turns
 
-    def check(self, settled: _blocks.Settled, y_rows: NDArray[np.int64]) -> None:
+    def check(self, settled: Assignment, y_rows: NDArray[np.int64]) -> None:
         """Let the host evaluate these y's choices, if the device did; RuntimeError.
 
         All of them where X and Y are at hand, else 65,536.
@@ -113,7 +113,7 @@ def make(
         rescore = "device" if at.type == "cuda" and residence.rows_stay else "host"
     if rescore == "device":
         cosines = Checked(OnDevice(x_rows.stay()), host)
-    rank = _blocks.ranks_of(x_rows.norm_order(threads))
+    rank = ranks_of(x_rows.norm_order(threads))
     turns = y_rows.norm_order(threads).astype(np.int64)
     found = classes.Classes(classes.find(x_rows), rank)
     columns = Columns(x_rows, found, d, residence, at)

@@ -1,4 +1,4 @@
-"""Short lists for blocks of y's: what _blocks.match asks for.
+"""Short lists for blocks of y's: what choose_in_blocks asks for.
 
 A search goes over the codes twice. First, the maximum of every group of columns for every y:
 the k-th largest is a lower bound of the k-th best cosine, and hardly less. Then, for the few
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast.backends import _blocks
-from gtn_fast.backends._triton import bounds, launch, levels
-from gtn_fast.backends._triton.columns import Columns
-from gtn_fast.backends._triton.exact import Cosines, to_host
+from gtn_fast.backends.lists.blocks import NO_RANK, Lists
+from gtn_fast.backends.triton import bounds, launch, levels
+from gtn_fast.backends.triton.columns import Columns
+from gtn_fast.backends.triton.exact import Cosines, to_host
 
 _CAPACITY = 64
 _SHORTEST_LIST = 16  # candidates a y that a search aims at
@@ -79,15 +79,15 @@ class Source:
                 self._taken[x_rows] = True
             self._columns.take(x_rows)
 
-    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> _blocks.Lists:
-        """Lists for these rows of Y; see ``_blocks.Source``.
+    def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
+        """Lists for these rows of Y; see ``lists.blocks.Source``.
 
         All that can be above a list's level is in it, with exact cosines, so that one that is
         asked for ``again`` has a choice: nothing is done otherwise.
         """
         del again
         zero = self._zero[y_rows]
-        parts: list[tuple[NDArray[np.int64], _blocks.Lists]] = []
+        parts: list[tuple[NDArray[np.int64], Lists]] = []
         if zero.any():
             parts.append((np.flatnonzero(zero), self._zero_lists(int(zero.sum()), wanted)))
         others = np.flatnonzero(~zero)
@@ -99,7 +99,7 @@ class Source:
 
     # ------------------------------------------------------------------ y = 0
 
-    def _zero_lists(self, n: int, wanted: int) -> _blocks.Lists:
+    def _zero_lists(self, n: int, wanted: int) -> Lists:
         """All cosines of a zero row are 0: the free x's of least norm are its list."""
         while self._taken[self._by_rank[self._first_free]]:
             self._first_free += 1
@@ -112,7 +112,7 @@ class Source:
             rows = np.concatenate([rows, stretch[~self._taken[stretch]]])
             begin += len(stretch)
         rows = rows[:wanted]
-        return _blocks.Lists(
+        return Lists(
             np.tile(rows, (n, 1)),
             np.zeros((n, len(rows))),
             np.zeros(n),
@@ -144,7 +144,7 @@ class Source:
 
     def _search(
         self, y_rows: NDArray[np.int64], wanted: int
-    ) -> Iterator[tuple[NDArray[np.int64], _blocks.Lists]]:
+    ) -> Iterator[tuple[NDArray[np.int64], Lists]]:
         """Yield (places, their lists) until every one of ``y_rows`` has its list."""
         rows = self._prepare(y_rows)
         at = np.arange(len(y_rows))
@@ -172,7 +172,7 @@ class Source:
         at: NDArray[np.int64],
         count: NDArray[np.int32],
         wanted: int,
-    ) -> Iterator[tuple[NDArray[np.int64], _blocks.Lists]]:
+    ) -> Iterator[tuple[NDArray[np.int64], Lists]]:
         """As many places as are needed, for as few rows at a time as that takes."""
         begin = 0
         while begin < len(at):
@@ -271,7 +271,7 @@ class Source:
         slots: launch.Slots,
         count: NDArray[np.int32],
         wanted: int,
-    ) -> _blocks.Lists:
+    ) -> Lists:
         """Lists with exact cosines of all survivors of ``rows``, none of which overflowed."""
         n, most = len(count), max(1, int(count.max(initial=0)))
         self.counters["survivors"] += float(count.sum())
@@ -287,12 +287,12 @@ class Source:
         for begin in range(0, n, step):
             part = slice(begin, begin + step)
             cosine = self._cosines(y_rows[part], rows.rows[part], lists[part])
-            rank = np.full(len(cosine), _blocks.NO_RANK, np.uint32)
-            made = _blocks.Lists(to_host(lists[part]), cosine, level[part], rank)
+            rank = np.full(len(cosine), NO_RANK, np.uint32)
+            made = Lists(to_host(lists[part]), cosine, level[part], rank)
             parts.append((np.arange(n)[part], self._shortened(made, keep)))
         return _joined(n, parts)
 
-    def _shortened(self, lists: _blocks.Lists, keep: int) -> _blocks.Lists:
+    def _shortened(self, lists: Lists, keep: int) -> Lists:
         """About ``keep`` candidates of each list, and of classes their next free rows too."""
         classes = self._columns.classes
         if classes.single and lists.x_rows.shape[1] <= 2 * keep:
@@ -301,12 +301,12 @@ class Source:
         return best if classes.single else levels.with_members(best, self._rank, classes, keep)
 
 
-def _joined(n: int, parts: list[tuple[NDArray[np.int64], _blocks.Lists]]) -> _blocks.Lists:
+def _joined(n: int, parts: list[tuple[NDArray[np.int64], Lists]]) -> Lists:
     """Lists of n y's from parts (places, lists), all as wide as the widest."""
     if len(parts) == 1 and len(parts[0][0]) == n and (np.diff(parts[0][0]) > 0).all():
         return parts[0][1]
     width = max(lists.x_rows.shape[1] for _, lists in parts)
-    joined = _blocks.Lists(
+    joined = Lists(
         np.full((n, width), -1, np.int64),
         np.full((n, width), -np.inf),
         np.empty(n),

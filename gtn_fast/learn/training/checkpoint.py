@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gtn_fast._files import FileError
-from gtn_fast.learn._store import PathLike, load_tensors, save_tensors
+from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
 
 _KIND = "training checkpoint"
 _PROBED_ROWS = 1024
 
 
-def identity(
+def run_identity(
     model: nn.Module, data: Sequence[Tensor], val: Sequence[Tensor], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What must be the same for a run to go on: settings, architecture, data (JSON-able)."""
@@ -29,7 +29,7 @@ def identity(
     }
 
 
-def save(
+def save_state(
     path: PathLike,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -46,7 +46,7 @@ def save(
     save_tensors(path, _KIND, tensors, meta)
 
 
-def load(
+def load_state(
     path: PathLike,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,

@@ -93,6 +93,7 @@ def private_generators(where: torch.device) -> Iterator[None]:
 
 
 def noise_state(where: torch.device) -> dict[str, Tensor]:
+    """The states of torch's global generators, of the CPU and of ``where``, by name."""
     states = {"cpu": torch.get_rng_state()}
     if where.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(where)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gtn_fast import _files
-from gtn_fast.learn._store import PathLike
+from gtn_fast.inputs.files import check_output, write_text
+from gtn_fast.learn.training.store import PathLike
 
 Rows = Sequence[Mapping[str, float]]
 
@@ -25,13 +25,13 @@ def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Calla
     whole each time. ValueError for another ending or a folder that cannot be written,
     ImportError where TensorBoard is missing: both before any training.
     """
-    check(log, tensorboard)
+    check_logs(log, tensorboard)
     path = None if log is None else Path(log)
     board = None if tensorboard is None else _board(tensorboard)
 
     def write(rows: Rows) -> None:
         if path is not None:
-            _files.write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
         if board is not None:
             last = rows[-1]
             for name in last:
@@ -45,12 +45,12 @@ def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Calla
             board.close()
 
 
-def check(log: PathLike | None, tensorboard: PathLike | None) -> None:
+def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
     """Raise what ``writer`` would, and touch nothing."""
     if log is not None:
         if Path(log).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
-        _files.check_output(Path(log))
+        check_output(Path(log))
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
         raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
 

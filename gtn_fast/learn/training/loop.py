@@ -3,8 +3,8 @@
     train    data in memory, Adam, validation, early stopping, checkpoint, log
     History  what happened, epoch by epoch
 
-Beside it: _run.py (the loop itself), _checkpoint.py (the file that a killed run goes on from),
-_logs.py (CSV, JSON, TensorBoard). A run is a function of its arguments: the batches of an epoch
+Beside it: run.py (the loop itself), checkpoint.py (the file that a killed run goes on from),
+logs.py (CSV, JSON, TensorBoard). A run is a function of its arguments: the batches of an epoch
 and whatever randomness the loss draws come from (seed, epoch), and torch's global generator is
 left as it was.
 """
@@ -19,11 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gtn_fast import _progress, _validate
-from gtn_fast.learn import _checkpoint, _logs
-from gtn_fast.learn._guards import check_rows, threads_for
-from gtn_fast.learn._run import Gradient, History, Loss, Run
-from gtn_fast.learn._store import PathLike
+from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.learn.training.checkpoint import run_identity
+from gtn_fast.learn.training.guards import check_rows, threads_for
+from gtn_fast.learn.training.logs import writer
+from gtn_fast.learn.training.run import History, Loss, Run
+from gtn_fast.learn.training.store import PathLike
+from gtn_fast.run.progress import progress_bar
 
 __all__ = ["History", "Loss", "train"]
 
@@ -50,7 +52,6 @@ def train(
     progress: Any = None,
     title: str = "train",
     identity: Mapping[str, Any] | None = None,
-    gradient: Gradient | None = None,
 ) -> History:
     """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
 
@@ -81,13 +82,9 @@ def train(
     log : path, optional
         .csv or .json, replaced after each epoch. ``tensorboard`` is a folder.
     progress : None, bool or callable
-        A bar over all batches (gtn_fast._progress.bar).
+        A bar over all batches (gtn_fast.run.progress).
     identity : mapping, optional
         JSON-able settings outside these arguments that a checkpoint must agree with.
-
-    gradient : optional
-        What computes loss and gradient of a training step instead of autograd
-        (_flat.FlatMSE); ``loss`` is then for the validation only.
 
     Raises
     ------
@@ -96,11 +93,11 @@ def train(
     FloatingPointError
         The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
     """
-    epochs = _validate.check_integer(epochs, "epochs", 1, 2**31 - 1)
-    batch_size = _validate.check_integer(batch_size, "batch_size", 1, 2**31 - 1)
-    seed = _validate.check_seed(seed)
+    epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
+    batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
+    seed = check_seed(seed)
     if patience is not None:
-        _validate.check_integer(patience, "patience", 1, 2**31 - 1)
+        check_integer(patience, "patience", 1, 2**31 - 1)
         if val is None and metric is None:
             raise ValueError("patience needs val= or metric=: there is nothing to watch")
     for name, number, allowed in (
@@ -122,7 +119,7 @@ def train(
         model,
         loss,
         torch.optim.Adam(
-            model.parameters() if gradient is None else [gradient.parameter],
+            parameters,
             lr=lr,
             weight_decay=weight_decay,
             fused=fused,
@@ -135,9 +132,8 @@ def train(
         metric=metric,
         refresh=refresh,
         title=title,
-        gradient=gradient,
     )
-    with _logs.writer(log, tensorboard) as write_log, threads_for(model, batch_size):
+    with writer(log, tensorboard) as write_log, threads_for(model, batch_size):
         if checkpoint is not None:
             settings = {
                 "batch_size": batch_size,
@@ -147,9 +143,9 @@ def train(
                 "judge": "metric" if metric else "val" if val else "last",
                 **(identity or {}),
             }
-            known = _checkpoint.identity(model, data, val or (), settings)
+            known = run_identity(model, data, val or (), settings)
             run.keep_at(Path(checkpoint), checkpoint_every_s, known)
         steps = math.ceil(len(data[0]) / batch_size)
-        with _progress.bar(epochs * steps, title, "batches", progress) as bar:
+        with progress_bar(epochs * steps, title, "batches", progress) as bar:
             run.go(epochs, patience, write_log, bar)
     return run.history

@@ -8,36 +8,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gtn_fast import _files
-from gtn_fast._progress import Bar
-from gtn_fast.learn import _checkpoint
-from gtn_fast.learn._guards import (
+from gtn_fast.inputs.files import check_output
+from gtn_fast.learn.training.checkpoint import load_state, save_state
+from gtn_fast.learn.training.guards import (
     Stop,
     check_rows,
     has_batch_norm,
     noise_state,
     private_generators,
 )
-from gtn_fast.learn._logs import Rows
-from gtn_fast.learn._seeds import derive
+from gtn_fast.learn.training.logs import Rows
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
 """loss(model, *batch) -> scalar tensor, the mean over the batch."""
-
-
-class Gradient(Protocol):
-    """Instead of autograd: the gradient of one vector that holds all parameters."""
-
-    parameter: nn.Parameter
-
-    def __call__(self, *batch: Tensor) -> Tensor:
-        """The loss of a batch in training mode; its gradient goes to ``parameter.grad``."""
-        ...
 
 
 _GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces of this size
@@ -76,7 +66,6 @@ class Run:
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
     title: str
-    gradient: Gradient | None = None
 
     history: History = field(default_factory=History)
     epoch: int = 1  # the one that runs
@@ -95,12 +84,12 @@ class Run:
     def keep_at(self, path: Path, every_s: float, identity: Mapping[str, Any]) -> None:
         """Keep a checkpoint at ``path``; take up the one that is there."""
         weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
-        _files.check_output(path, 4 * weights)  # theirs, the best ones, Adam's two averages
+        check_output(path, 4 * weights)  # theirs, the best ones, Adam's two averages
         self.path, self.every_s, self.identity = path, every_s, identity
         self.next_save = time.monotonic() + every_s
         if not path.exists():
             return
-        best, others, meta = _checkpoint.load(path, self.model, self.optimizer, identity)
+        best, others, meta = load_state(path, self.model, self.optimizer, identity)
         self.best = best
         self.losses = list(others.pop("losses").to(self.where).unbind())
         self.noise = others
@@ -129,7 +118,7 @@ class Run:
             "best_score": self.best_score if self.best else None,
             "history": asdict(self.history),
         }
-        _checkpoint.save(self.path, self.model, self.optimizer, self.best, others, meta)
+        save_state(self.path, self.model, self.optimizer, self.best, others, meta)
         self.next_save = time.monotonic() + self.every_s
 
     def go(
@@ -200,12 +189,9 @@ class Run:
         self._seed_noise(f"epoch {self.epoch}")
         seen, next_look = self.step, time.monotonic() + _LOOK_S
         for batch in self._batches():
-            if self.gradient is not None:
-                value = self.gradient(*batch)
-            else:
-                self.optimizer.zero_grad(set_to_none=True)
-                value = self.loss(self.model, *batch)
-                value.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.zero_grad(set_to_none=True)
+            value = self.loss(self.model, *batch)
+            value.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.losses.append(value.detach())
             self.step += 1

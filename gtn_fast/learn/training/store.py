@@ -12,9 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gtn_fast import _files
-from gtn_fast._files import FileError
 from gtn_fast._version import __version__
+from gtn_fast.inputs.files import FileError, check_output, write_file
 
 _KEY = "gtn_fast"
 _FORMAT = 1  # of the header; a file of a later one is refused
@@ -42,8 +41,8 @@ def save_tensors(
             raise OSError(str(error)) from None
 
     target = Path(path)
-    _files.check_output(target)
-    _files.write(target, writer)
+    check_output(target)
+    write_file(target, writer)
 
 
 def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

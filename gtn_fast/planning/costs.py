@@ -1,0 +1,73 @@
+"""What a strategy costs: formulas over the measured constants of constants.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gtn_fast.inputs.arguments import available_cpus
+from gtn_fast.planning import constants as t
+from gtn_fast.planning.calibration import SAME, Speeds, by_dimension
+from gtn_fast.planning.look import ISOTROPIC, Spread
+
+_FRAME_ROWS = 4096  # of X that a thread of the screen packs at once
+
+
+def seconds_of(
+    strategy: str,
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int,
+    spread: Spread = ISOTROPIC,
+    machine: Speeds = SAME,
+) -> float:
+    """Predict wall seconds on a machine of these speeds."""
+    kernel, rest = machine
+    rows = n_x + n_y
+    if strategy == "reference":
+        return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
+    if strategy in t.LINEAR_S_PER_ROW:
+        return t.CALL_S + rows * t.LINEAR_S_PER_ROW[strategy] / rest
+    if strategy == "tree":
+        row_s, exponent = _tree_row(d)
+        growth = math.pow(max(n_x, 1000) / 1e5, exponent)
+        work = rows / 2 * row_s * growth * math.pow(spread.crowding, t.TREE_CROWDING) / rest
+    else:
+        pairs = n_x * n_y - 0.5 * n_y * n_y
+        work = pairs * t.SCREEN_LOAD * by_dimension(t.KERNEL_S_PER_PAIR, d) / kernel
+        beside = pairs * t.SCREEN_S_PER_PAIR + n_y * t.SCREEN_S_PER_ROW
+        work += (beside + rows * d * t.SCREEN_S_PER_VALUE) / rest
+        work *= math.pow(spread.decay, t.SCREEN_DECAY)
+    team = min(threads, available_cpus())
+    return t.CALL_S + work / math.pow(team, t.THREAD_EXPONENT)
+
+
+def _tree_row(d: int) -> tuple[float, float]:
+    """Interpolate the tree's table: seconds for a row at n_x = 1e5, exponent of n_x / 1e5."""
+    dims = sorted(t.TREE)
+    exponents = [t.TREE[k][1] for k in dims]
+    return by_dimension({k: t.TREE[k][0] for k in dims}, d), float(np.interp(d, dims, exponents))
+
+
+def bytes_of(strategy: str, n_x: int, n_y: int, d: int, threads: int, *, codes: bool = True) -> int:
+    """Predict bytes beyond X and Y; ``codes`` False: what grows with their values is in a file."""
+    x_row, y_row, x_value, y_value = t.BYTES[strategy]
+    results = 28.0 * n_y  # x_index, cosine (float64, then float32), order
+    work = n_x * x_row + n_y * y_row + results
+    if codes:
+        work += n_x * d * x_value + n_y * d * y_value
+    if strategy == "screen":  # a thread at most a frame, and no more frames than there are
+        work += min(threads, n_x / _FRAME_ROWS) * d * t.SCREEN_BYTES_PER_DIMENSION
+    # Small problems do not fill the other buffers.
+    return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
+
+
+def duration_text(seconds: float) -> str:
+    """Write seconds for people: ms, s, min or h."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
