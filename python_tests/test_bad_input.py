@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast import api
+from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs import arrays
-from gtn_fast.inputs.arguments import check_method
 from gtn_fast.planning import memory
 from gtn_fast.planning.memory import available_bytes, peak_bytes, size_text
+from gtn_fast.run import local
 
 X = np.random.default_rng(0).standard_normal((10, 3))
 Y = np.random.default_rng(1).standard_normal((8, 3))
@@ -167,7 +167,7 @@ def test_numpy_integers_are_integers():
 
 
 def test_y_is_checked_before_x_is_converted(monkeypatch):
-    monkeypatch.setattr(arrays, "convert", lambda described: pytest.fail("converted"))
+    monkeypatch.setattr(local, "convert", lambda described: pytest.fail("converted"))
     with pytest.raises(ValueError, match="same number of columns"):
         label(X, Y[:, :2])
 
@@ -177,8 +177,8 @@ def test_y_is_checked_before_x_is_converted(monkeypatch):
 
 def test_too_little_memory(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 5000)
-    monkeypatch.setattr(arrays, "convert", lambda described: pytest.fail("converted"))
-    monkeypatch.setattr(api, "normal", lambda *a, **k: pytest.fail("drawn"))
+    monkeypatch.setattr(local, "convert", lambda described: pytest.fail("converted"))
+    monkeypatch.setattr(local, "normal", lambda *a, **k: pytest.fail("drawn"))
     x = np.zeros((1000, 10), np.float32)
     with pytest.raises(MemoryError) as caught:
         label(x, None)

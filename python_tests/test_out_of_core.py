@@ -18,6 +18,7 @@ from gtn_fast.backends import native as native_backend
 from gtn_fast.inputs.matrices import Stacked
 from gtn_fast.planning.memory import parse_size
 from gtn_fast.planning.planner import make_plan
+from gtn_fast.run import schedule
 from gtn_fast.sample import Drawn
 
 
@@ -171,8 +172,8 @@ def test_a_scratch_folder_without_room_or_that_is_none(native, tmp_path, monkeyp
             gtn_fast.label(x, y, memory=limit, threads=1, scratch=folder)
     labels = gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
     assert labels.report["scratch"] == str(tmp_path)
-    usage = gtn_fast.api.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(gtn_fast.api.shutil, "disk_usage", lambda _: usage)
+    usage = schedule.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(schedule.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OSError, match=r"a scratch file of .* does not fit: 1000 bytes free"):
         gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
 

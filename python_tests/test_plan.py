@@ -16,6 +16,7 @@ import torch
 import gtn_fast
 from gtn_fast.planning import calibration, planner
 from gtn_fast.planning.calibration import SAME, by_dimension, speeds
+from gtn_fast.planning.costs import duration_text
 from gtn_fast.planning.look import Spread, look
 from gtn_fast.planning.planner import make_plan
 
@@ -255,7 +256,7 @@ def test_words():
     [(0.0123, "12.3 ms"), (5, "5 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h")],
 )
 def test_durations(seconds, text):
-    assert planner._duration(seconds) == text
+    assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import gtn_fast
+from gtn_fast.backends import methods, registry
 from gtn_fast.backends import native as native_backend
-from gtn_fast.backends import registry
 from gtn_fast.backends.interface import Match, Matched
+from gtn_fast.backends.methods import takes_dimension
+from gtn_fast.backends.registry import METHODS
 from gtn_fast.backends.selection import for_strategy
 from gtn_fast.cli import labeling
-from gtn_fast.inputs import arguments
-from gtn_fast.inputs.arguments import METHODS, takes_dimension
+from gtn_fast.inputs.device import CUDA, Device
 from gtn_fast.packages import Absent, load_package
 from gtn_fast.reference import match
 
@@ -71,7 +72,7 @@ def enlist(monkeypatch):
     def add(entry, module):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, entry))
-        monkeypatch.setattr(arguments, "METHODS", (*METHODS, *entry.strategies))
+        monkeypatch.setattr(methods, "METHODS", (*METHODS, *entry.strategies))
 
     return add
 
@@ -94,8 +95,8 @@ def test_no_two_backends_run_one_strategy_on_one_device():
     assert len(set(seats)) == len(seats)
 
 
-IN_PLACE = ("x_rows", "y_rows", "out_of_core", "scratch")
-HANDS_OVER = ("settled", "settled_every")
+SUBSETS = ("x_rows", "y_rows", "out_of_core", "scratch")
+STREAMS = ("settled", "settled_every")
 ELSEWHERE = ("device",)  # of a backend that does not compute on the CPU
 
 
@@ -104,11 +105,14 @@ def test_a_module_has_what_the_interface_lists(backend):
     module = backend.load()
     given = inspect.signature(module.match).parameters
     wanted = dict(inspect.signature(Match.__call__).parameters)
-    del wanted["self"], wanted["options"]
-    parts = (*backend.in_place * IN_PLACE, *backend.hands_over * HANDS_OVER)
+    del wanted["self"]
+    parts = (*backend.takes_row_subsets * SUBSETS, *backend.streams_pairs * STREAMS)
     parts += ELSEWHERE * ("cpu" not in backend.devices)
-    own = {name: given[name] for name in (*backend.options, *parts)}
-    assert all(not p.default and p.kind is p.KEYWORD_ONLY for p in own.values())
+    own = {name: given[name] for name in parts}
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in own.values())
+    if "options" not in given:  # those it has are spelled out
+        del wanted["options"]
+        own |= {name: given[name] for name in backend.option_names}
     assert [(p.name, p.kind, p.default) for p in given.values() if p.name not in own] == [
         (p.name, p.kind, p.default) for p in wanted.values()
     ]
@@ -138,7 +142,7 @@ def test_unknown_names_are_answered_with_the_valid_ones():
     with pytest.raises(ValueError, match=r"unknown strategy 'auto'; valid: ray, .*, rank"):
         registry.find("auto")
     with pytest.raises(ValueError, match="'tree' does not run on 'cuda'; valid: cpu"):
-        for_strategy("tree", "cuda")
+        for_strategy("tree", CUDA)
 
 
 def test_one_strategy_on_two_devices(enlist):
@@ -146,7 +150,7 @@ def test_one_strategy_on_two_devices(enlist):
     enlist(entry, module)
     assert registry.find("screen", "mill") is entry
     assert registry.find("screen").name == "native"
-    assert for_strategy("screen", "mill") is module.match
+    assert for_strategy("screen", Device("mill")) is module.match
 
 
 # ------------------------------------------------------------------ what cannot run

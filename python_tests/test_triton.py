@@ -21,7 +21,7 @@ from gtn_fast.backends import registry
 from gtn_fast.backends.selection import pick_device
 from gtn_fast.backends.triton import ahead, launch, memory
 from gtn_fast.backends.triton import backend as triton_backend
-from gtn_fast.inputs.arguments import check_device
+from gtn_fast.inputs.device import check_device
 from gtn_fast.planning.planner import plan
 from gtn_fast.tools import bench_gpu
 

@@ -9,6 +9,19 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TypedDict
+
+from gtn_fast.backends.distributed.options import DistributedOptions
+from gtn_fast.backends.faiss.options import FaissOptions
+from gtn_fast.backends.options import declared
+
+
+class NoOptions(TypedDict):
+    """Of a backend that has none."""
+
+
+class BackendOptions(FaissOptions, DistributedOptions, total=False):
+    """Options of all backends: what ``label`` takes beside its common arguments."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +31,11 @@ class Backend:
     ``exact``: every strategy gives the one answer of its definition, bit for bit;
     ``devices``: where it computes, in torch's words; ``strategies``: what it runs, each a
     method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
-    of the module, which has the functions that backends/__init__.py lists; ``options``:
-    arguments of ``label`` that go to this backend alone, by their names; ``in_place``: it
-    matches row numbers out of X and Y; ``hands_over``: it hands over pairs as they become
-    final; ``holds``: X and Y may be tensors on a device (``inputs.matrices.Held``). One that
-    computes on another device than the CPU gets its name as ``device``.
+    of the module, which has the functions that backends/__init__.py lists; ``options``: a
+    TypedDict of the arguments of ``label`` that go to this backend alone. The flags:
+    ``takes_row_subsets``: it matches row numbers out of X and Y, without copies;
+    ``streams_pairs``: it hands over pairs as they become final; ``takes_device_tensors``:
+    X and Y may be tensors on a device (``inputs.matrices.Held``).
     """
 
     name: str
@@ -32,25 +45,20 @@ class Backend:
     strategies: tuple[str, ...]
     needs: tuple[str, ...]
     description: str
-    options: tuple[str, ...] = ()
-    in_place: bool = False
-    hands_over: bool = False
-    holds: bool = False
+    options: type = NoOptions
+    takes_row_subsets: bool = False
+    streams_pairs: bool = False
+    takes_device_tensors: bool = False
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """The names of its options."""
+        return tuple(declared(self.options))
 
     def load(self) -> ModuleType:
         """Import the module. Light: what it needs is imported when it is used."""
         return importlib.import_module(self.module)
 
-
-_FAISS_OPTIONS = (
-    "quality",
-    "nlist",
-    "nprobe",
-    "refine",
-    "index",
-    "min_cosine_ratio",
-    "exact_below",
-)
 
 BACKENDS = (
     Backend(
@@ -61,8 +69,8 @@ BACKENDS = (
         strategies=("ray", "circle", "tree", "screen"),
         needs=("gtn_fast._native",),
         description="the C++ engine",
-        in_place=True,
-        hands_over=True,
+        takes_row_subsets=True,
+        streams_pairs=True,
     ),
     Backend(
         name="reference",
@@ -81,7 +89,7 @@ BACKENDS = (
         strategies=("faiss",),
         needs=("faiss", "gtn_fast._native"),
         description="approximate: candidates from an index of FAISS",
-        options=_FAISS_OPTIONS,
+        options=FaissOptions,
     ),
     Backend(
         name="faiss-gpu",
@@ -91,7 +99,7 @@ BACKENDS = (
         strategies=("faiss",),
         needs=("faiss with GPUs", "gtn_fast._native", "a CUDA GPU"),
         description="the same with the index on a GPU",
-        options=_FAISS_OPTIONS,
+        options=FaissOptions,
     ),
     Backend(
         name="triton",
@@ -101,8 +109,8 @@ BACKENDS = (
         strategies=("screen",),
         needs=("torch", "triton", "gtn_fast._native", "a CUDA GPU"),
         description="screening on tensor cores",
-        hands_over=True,
-        holds=True,
+        streams_pairs=True,
+        takes_device_tensors=True,
     ),
     Backend(
         name="distributed",
@@ -112,7 +120,7 @@ BACKENDS = (
         strategies=("distributed",),
         needs=("torch", "gtn_fast._native"),
         description="screen, with X in shards on several processes (torch.distributed)",
-        options=("group",),
+        options=DistributedOptions,
     ),
 )
 

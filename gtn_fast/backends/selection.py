@@ -7,35 +7,44 @@ from typing import Any
 
 from gtn_fast.backends import registry
 from gtn_fast.backends.interface import Match
+from gtn_fast.inputs.device import CPU, Device, check_device
 
 # Where CUDA tensors go by default. Below 10^10 products (n = 10,000 at d = 100) the CPU takes
 # less than a tenth of a second, about what it takes to set the GPU to work.
 GPU_FROM_DIMENSION, GPU_FROM_PRODUCTS = 3, 10**10
 
 
-def check_options(
-    strategies: Iterable[str], given: Mapping[str, Any], device: str = "cpu"
-) -> dict[str, Any]:
-    """Return the options that were given (are not None); ValueError for one without a taker.
-
-    ``given`` holds all arguments of ``label`` that go to single backends, by name; the
-    strategies run on a ``device`` of that type.
-    """
-    options = {name: value for name, value in given.items() if value is not None}
-    running = [registry.find(strategy, device) for strategy in strategies]
+def check_names(options: Iterable[str]) -> None:
+    """Raise TypeError for the first name that is no backend's option."""
+    known = list(dict.fromkeys(name for each in registry.BACKENDS for name in each.option_names))
     for name in options:
-        if all(name in backend.options for backend in running):
+        if name not in known:
+            raise TypeError(
+                f"label() has no argument {name!r}; options of single backends: {', '.join(known)}"
+            )
+
+
+def check_options(
+    strategies: Iterable[str], options: Mapping[str, Any], device: Device = CPU
+) -> dict[str, Any]:
+    """Return options as plain values; ValueError for one that no strategy of these takes."""
+    running = [registry.find(strategy, device.kind) for strategy in strategies]
+    for name in options:
+        if all(name in backend.option_names for backend in running):
             continue
-        takers = [m for b in registry.BACKENDS if name in b.options for m in b.strategies]
+        takers = [m for b in registry.BACKENDS if name in b.option_names for m in b.strategies]
         named = " or ".join(map(repr, dict.fromkeys(takers)))
         raise ValueError(f"{name} goes with method {named} only")
-    if options:
+    plain = dict(options)
+    if plain:
         for backend in running:
-            options = backend.load().check(options)
-    return options
+            plain = backend.load().check(plain)
+    return plain
 
 
-def pick_device(asked: str | None, value: Any, method: str, n_x: int, n_y: int, d: int) -> str:
+def pick_device(
+    asked: Device | None, value: Any, method: str, n_x: int, n_y: int, d: int
+) -> Device:
     """Return where to compute: as asked, or else where X (``value``) is, if that can be.
 
     A CUDA tensor is labeled on its device by "auto" and "screen", if the GPU backend runs
@@ -47,17 +56,17 @@ def pick_device(asked: str | None, value: Any, method: str, n_x: int, n_y: int, 
     suits = method in ("auto", "screen") and d >= GPU_FROM_DIMENSION
     suits = suits and n_x * n_y * d >= GPU_FROM_PRODUCTS
     if where.startswith("cuda") and suits and registry.why_not("triton") is None:
-        return where
-    return "cpu"
+        return check_device(where) or CPU
+    return CPU
 
 
-def for_strategy(strategy: str, device: str = "cpu") -> Match:
+def for_strategy(strategy: str, device: Device = CPU) -> Match:
     """Return the ``match`` of the backend that runs ``strategy`` on ``device``.
 
     Raises ImportError, with reason and remedy, if that backend cannot run here, and
     ValueError, with what is valid, if there is none.
     """
-    module = registry.find(strategy, device).load()
+    module = registry.find(strategy, device.kind).load()
     module.require()
     match: Match = module.match
     return match

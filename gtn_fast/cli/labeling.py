@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast.backends import registry
+from gtn_fast.backends.faiss.options import FaissOptions
+from gtn_fast.backends.options import declared
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
@@ -75,16 +76,9 @@ def add(commands: Commands) -> None:
 def _add_approximate(label: argparse.ArgumentParser) -> None:
     """Options of method "faiss" alone; label() checks their values."""
     group = label.add_argument_group("approximate", "with --method faiss")
-    group.add_argument("--quality", metavar="Q", help="fast, balanced (default) or careful")
-    group.add_argument("--nlist", type=int, metavar="N", help="lists of the index")
-    group.add_argument("--nprobe", type=int, metavar="N", help="lists probed for a y")
-    group.add_argument("--refine", type=int, metavar="N", help="candidates evaluated exactly")
-    group.add_argument("--index", metavar="KIND", help="ivf-pq (default), ivf-sq8, ivf-flat")
-    group.add_argument("--min-cosine-ratio", type=float, metavar="R",
-                       help="raise the effort until a sample gets this share"
-                       " of its best cosines")  # fmt: skip
-    group.add_argument("--exact-below", type=int, metavar="N",
-                       help="the last N are the exact engine's (default: predicted)")  # fmt: skip
+    for name, option in declared(FaissOptions).items():
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, type=option.parse, metavar=option.metavar, help=option.help)
 
 
 def _label(arguments: argparse.Namespace) -> int:
@@ -113,7 +107,7 @@ def _label(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         resume=arguments.resume,
         checkpoint_every=arguments.checkpoint_every,
-        **{name: getattr(arguments, name) for name in registry.get("faiss").options},
+        **{name: getattr(arguments, name) for name in declared(FaissOptions)},
         device=arguments.device,
     )
     seconds = time.perf_counter() - start

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import gtn_fast
-from gtn_fast.backends import registry
 from gtn_fast.backends.distributed.ranks import joined, torch_distributed
+from gtn_fast.backends.faiss.options import FaissOptions
+from gtn_fast.backends.options import declared
 from gtn_fast.cli.common import load_x
 from gtn_fast.inputs.files import check_output, load_matrix, naming
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
     *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
-    *registry.get("faiss").options,
+    *declared(FaissOptions),
 )
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 

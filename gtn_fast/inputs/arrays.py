@@ -166,12 +166,17 @@ def stacked(parts: Sequence[tuple[str, Any]], name: str) -> Stacked:
     return matrix
 
 
-def check_pair(x: Described, y: Described) -> None:
-    """Raise ValueError unless X and Y have one dimension and n_y <= n_x."""
+def check_columns(x: Described, y: Described) -> None:
+    """Raise ValueError unless X and Y have one dimension."""
     if x.cols != y.cols:
         raise ValueError(
             f"X and Y must have the same number of columns: X has {x.cols}, Y has {y.cols}"
         )
+
+
+def check_pair(x: Described, y: Described) -> None:
+    """Raise ValueError unless X and Y have one dimension and n_y <= n_x."""
+    check_columns(x, y)
     if y.rows > x.rows:
         raise ValueError(
             f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import is_tensor, numpy_array
+
+Rows = NDArray[np.int64]
+Group = tuple[int, Rows, Rows]  # label, rows of X, rows of Y
 
 
 def integers(value: Any, name: str) -> NDArray[np.int64]:
@@ -38,6 +41,20 @@ def group_pair(groups: Any, n_x: int, n_y: int) -> tuple[NDArray[np.int64], NDAr
             "groups must be a pair (gx, gy): the group of every row of X and of every row of Y"
         )
     return group_labels(groups[0], "groups[0]", n_x), group_labels(groups[1], "groups[1]", n_y)
+
+
+class Groups(NamedTuple):
+    """The group of every row of X and of Y, and each group's rows (``Group``)."""
+
+    of_x: NDArray[np.int64]
+    of_y: NDArray[np.int64]
+    parts: list[Group]
+
+    @classmethod
+    def of(cls, groups: Any, n_x: int, n_y: int) -> Groups:
+        """Check ``groups=(gx, gy)``; TypeError or ValueError."""
+        gx, gy = group_pair(groups, n_x, n_y)
+        return cls(gx, gy, list(split_groups(gx, gy)))
 
 
 def split_groups(

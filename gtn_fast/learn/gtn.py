@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gtn_fast.inputs.arguments import check_integer, check_method, check_seed
+from gtn_fast.backends.methods import check_method
+from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
 from gtn_fast.inputs.files import check_output
 from gtn_fast.labels import Labels

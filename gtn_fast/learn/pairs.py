@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from gtn_fast._version import __version__
 from gtn_fast.api import label
-from gtn_fast.inputs.arguments import check_method, check_seed
+from gtn_fast.backends.methods import check_method
+from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.arrays import convert, describe
 from gtn_fast.inputs.files import FileError, check_output, naming
 from gtn_fast.inputs.groups import group_pair

@@ -8,7 +8,8 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from gtn_fast.inputs.arguments import METHODS, check_integer
+from gtn_fast.backends.registry import METHODS
+from gtn_fast.inputs.arguments import check_integer
 
 MAX_RAYS = 1 << 20
 

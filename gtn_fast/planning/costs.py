@@ -8,9 +8,12 @@ import numpy as np
 
 from gtn_fast.inputs.arguments import available_cpus
 from gtn_fast.planning import constants as t
-from gtn_fast.planning.calibration import SAME, Speeds, by_dimension
+from gtn_fast.planning.calibration import SAME, Speeds, by_dimension, speeds
 from gtn_fast.planning.look import ISOTROPIC, Spread
 
+# Predicted seconds from which this machine's speeds are measured: a match should not wait
+# for them longer than it takes; who asks for a plan may, and gives a smaller number.
+MATCH_CALIBRATES_FROM_S = 0.5
 _FRAME_ROWS = 4096  # of X that a thread of the screen packs at once
 
 
@@ -42,6 +45,27 @@ def seconds_of(
         work *= math.pow(spread.decay, t.SCREEN_DECAY)
     team = min(threads, available_cpus())
     return t.CALL_S + work / math.pow(team, t.THREAD_EXPONENT)
+
+
+def seconds_here(
+    strategy: str,
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int,
+    spread: Spread = ISOTROPIC,
+    *,
+    calibrate_from: float = MATCH_CALIBRATES_FROM_S,
+) -> float:
+    """Predict wall seconds on this machine, whose speeds are measured if the job is long enough.
+
+    ``calibrate_from``: seconds predicted for the table's machine from which that is done;
+    ``math.inf``: never.
+    """
+    seconds = seconds_of(strategy, n_x, n_y, d, threads, spread)
+    if seconds < calibrate_from or strategy not in t.TRIAL_S:
+        return seconds
+    return seconds_of(strategy, n_x, n_y, d, threads, spread, speeds(strategy, d))
 
 
 def _tree_row(d: int) -> tuple[float, float]:

@@ -8,29 +8,28 @@ constants.py, at the speeds measured on this machine (calibration.py).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gtn_fast.backends import registry
+from gtn_fast.backends.methods import check_method
 from gtn_fast.backends.selection import pick_device
-from gtn_fast.inputs.arguments import (
-    TREE_DIMENSIONS,
-    check_device,
-    check_integer,
-    check_method,
-    check_threads,
-)
+from gtn_fast.inputs.arguments import check_integer, check_threads
 from gtn_fast.inputs.arrays import MAX_ROWS, describe
+from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.planning import constants as t
-from gtn_fast.planning.calibration import Speeds, same, speeds
-from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of
-from gtn_fast.planning.look import ISOTROPIC, Spread, look
+from gtn_fast.planning.calibration import speeds
+from gtn_fast.planning.choice import choose
+from gtn_fast.planning.costs import (
+    MATCH_CALIBRATES_FROM_S,
+    bytes_of,
+    duration_text,
+    seconds_here,
+    seconds_of,
+)
+from gtn_fast.planning.look import ISOTROPIC, look
 from gtn_fast.planning.memory import parse_size, size_text
 
-# Predicted seconds from which this machine's speeds are measured: a match should not wait
-# for them longer than it takes, whoever asks for a prediction may.
-_MATCH_CALIBRATES_FROM_S = 0.5
 _PLAN_CALIBRATES_FROM_S = 0.01
 # Pairs times dimension from which a look at the data (milliseconds) is nothing.
 _LOOK_FROM_VALUES = 10**9
@@ -115,8 +114,8 @@ def plan(
     method = check_method(method, cols)
     where = pick_device(check_device(device), data, method, n_x, rows, cols)
     threads = check_threads(threads)
-    if memory is not None and where != "cpu":
-        raise ValueError(f"memory goes with device 'cpu', not {where!r}")
+    if memory is not None and not where.is_cpu:
+        raise ValueError(f"memory goes with device 'cpu', not {str(where)!r}")
     made = make_plan(
         n_x,
         rows,
@@ -138,15 +137,15 @@ def make_plan(
     threads: int,
     *,
     data: Any = None,
-    device: str = "cpu",
-    calibrate_from: float = _MATCH_CALIBRATES_FROM_S,
+    device: Device = CPU,
+    calibrate_from: float = MATCH_CALIBRATES_FROM_S,
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
 
     ``calibrate_from``: seconds predicted for the table's machine from which this one's
     speeds are measured; ``math.inf``: never.
     """
-    if device != "cpu":
+    if not device.is_cpu:
         return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
@@ -158,11 +157,11 @@ def make_plan(
     if strategy not in t.BYTES:  # no formula here: its backend knows
         seconds, needed = backend.load().predict(n_x, n_y, d, threads)
         return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
-    seconds = seconds_of(strategy, n_x, n_y, d, threads, spread)
-    if seconds >= calibrate_from and backend.name == "native":
-        if method == "auto" and seconds >= _MATCH_CALIBRATES_FROM_S:  # as a match would
-            strategy, why = choose(n_x, n_y, d, threads, spread, speeds)
-        seconds = seconds_of(strategy, n_x, n_y, d, threads, spread, speeds(strategy, d))
+    at = (n_x, n_y, d, threads, spread)
+    measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
+    if method == "auto" and seconds_of(strategy, *at) >= measured_from:
+        strategy, why = choose(*at, speeds)
+    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from)
     needed = bytes_of(strategy, n_x, n_y, d, threads)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
 
@@ -185,7 +184,7 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
     seconds = plan.seconds
     if plan.strategy != "screen":
-        seconds = make_plan(plan.n_x, plan.n_y, d, "screen", plan.threads).seconds
+        seconds = seconds_here("screen", plan.n_x, plan.n_y, d, plan.threads)
     scratch = 0
     if needed > memory:
         scratch = plan.n_x * ((d + 3) // 4 * 4)
@@ -201,40 +200,9 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     )
 
 
-def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: str) -> Plan:
+def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: Device) -> Plan:
     """Plan for a GPU: its backend has one strategy, and its own prediction."""
     strategy, why = ("screen", f"on {device}") if method == "auto" else (method, "asked for")
-    backend = registry.find(strategy, device.partition(":")[0])
+    backend = registry.find(strategy, device.kind)
     seconds, needed = backend.load().predict(n_x, n_y, d, threads)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
-
-
-def choose(
-    n_x: int,
-    n_y: int,
-    d: int,
-    threads: int = 1,
-    spread: Spread = ISOTROPIC,
-    machine: Callable[[str, int], Speeds] = same,
-) -> tuple[str, str]:
-    """Return the strategy of ``auto`` and the reason. Always an exact one.
-
-    ``machine``: the speeds of this one for a strategy and d; by default the table's.
-    """
-    if d == 1:
-        return "ray", "d = 1: two queues in norm order"
-    if d == 2:
-        return "circle", "d = 2: nearest free angle on a circle"
-    if d > TREE_DIMENSIONS[1]:
-        return "screen", f"d = {d}: too many dimensions for a tree"
-    tree = seconds_of("tree", n_x, n_y, d, threads, spread, machine("tree", d))
-    screen = seconds_of("screen", n_x, n_y, d, threads, spread, machine("screen", d))
-    if tree <= screen:
-        return (
-            "tree",
-            f"d = {d}: a tree takes about {duration_text(tree)}, a screen {duration_text(screen)}",
-        )
-    return (
-        "screen",
-        f"d = {d}: a screen takes about {duration_text(screen)}, a tree {duration_text(tree)}",
-    )

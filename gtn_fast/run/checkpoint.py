@@ -24,6 +24,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -112,18 +113,28 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def check_checkpoint(path: Any, resume: Any, every: Any) -> None:
-    """Raise TypeError or ValueError for arguments of ``label`` that make no sense."""
-    if not isinstance(resume, bool):
-        raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
-    if isinstance(every, bool) or not isinstance(every, (int, float)):
-        raise TypeError(f"checkpoint_every must be seconds, got {type(every).__name__}")
-    if not 0 <= every < math.inf:
-        raise ValueError(f"checkpoint_every must be seconds from 0, got {every}")
-    if path is not None and not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
-    if path is None and resume:
-        raise ValueError("resume needs a checkpoint to go on from")
+@dataclass(frozen=True)
+class Keep:
+    """Where a run is kept: the file, whether to go on from it, seconds between saves."""
+
+    path: Path
+    resume: bool
+    every: float
+
+    @classmethod
+    def of(cls, path: Any, resume: Any, every: Any) -> Keep | None:
+        """Check arguments of ``label``: None without a path; TypeError or ValueError."""
+        if not isinstance(resume, bool):
+            raise TypeError(f"resume must be True or False, got {type(resume).__name__}")
+        if isinstance(every, bool) or not isinstance(every, (int, float)):
+            raise TypeError(f"checkpoint_every must be seconds, got {type(every).__name__}")
+        if not 0 <= every < math.inf:
+            raise ValueError(f"checkpoint_every must be seconds from 0, got {every}")
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
+        if path is None and resume:
+            raise ValueError("resume needs a checkpoint to go on from")
+        return None if path is None else cls(Path(path), resume, float(every))
 
 
 class Checkpoint:
@@ -139,22 +150,19 @@ class Checkpoint:
         self.saves, self.seconds = 0, 0.0
 
     @classmethod
-    def start(
-        cls, path: str | os.PathLike[str], digest: str, *, resume: bool, every: float
-    ) -> Checkpoint:
+    def start(cls, keep: Keep, digest: str) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
 
         Raises FileExistsError for a file that is there without ``resume``, ValueError for
         one that is damaged or belongs to another run, OSError where it cannot be written.
         """
-        where = Path(path)
-        if where.exists():
-            if not resume:
+        if keep.path.exists():
+            if not keep.resume:
                 raise FileExistsError(
-                    errno.EEXIST, "a checkpoint is there; resume it or remove it", str(where)
+                    errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
-            return cls(where, digest, every, load_checkpoint(where, digest))
-        fresh = cls(where, digest, every, no_pairs())
+            return cls(keep.path, digest, keep.every, load_checkpoint(keep.path, digest))
+        fresh = cls(keep.path, digest, keep.every, no_pairs())
         fresh._write()  # that it cannot be written is found now, not in half an hour
         return fresh
 

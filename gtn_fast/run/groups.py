@@ -16,9 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends.interface import HandOver, Matched, Progress
-
-Rows = NDArray[np.int64]
-Group = tuple[int, Rows, Rows]  # label, rows of X, rows of Y
+from gtn_fast.inputs.groups import Group, Rows
 
 
 class Part(NamedTuple):
@@ -60,16 +58,16 @@ def match_groups(
     threads: int,
     progress: Progress | None,
     settled: HandOver | None = None,
-    in_place: bool = False,
-    hands_over: bool = False,
+    takes_row_subsets: bool = False,
+    streams_pairs: bool = False,
     done: int = 0,
 ) -> Matched:
     """Match every group by ``run``; rows of the result are rows of the whole X and Y.
 
     ``order`` holds the groups one after the other as listed, each in its own order of
     choice; counters are summed over groups. Rows of Y in no group have x_index -1.
-    ``settled`` gets final pairs, in rows of the whole; ``in_place``: the backend takes row
-    numbers, so that large groups need no copies; ``hands_over``: it gives final pairs while
+    ``settled`` gets final pairs, in rows of the whole; ``takes_row_subsets``: the backend takes row
+    numbers, so that large groups need no copies; ``streams_pairs``: it gives final pairs while
     it goes on; ``done``: rows of Y matched before.
     """
     n_y = len(y)
@@ -79,7 +77,7 @@ def match_groups(
 
     def one(g: int, team: int, call: Progress | None) -> dict[str, float]:
         _, x_rows, y_rows = groups[g]
-        if in_place and sizes[g] >= large:
+        if takes_row_subsets and sizes[g] >= large:
             part = run(Part(x, y, x_rows, y_rows), team, call, settled)
             whole.x_index[y_rows] = part.x_index[y_rows]
             whole.cosine[y_rows] = part.cosine[y_rows]
@@ -90,7 +88,7 @@ def match_groups(
             assert settled is not None
             settled(y_rows[ys], x_rows[xs], cosine)
 
-        meanwhile = in_whole if settled is not None and hands_over else None
+        meanwhile = in_whole if settled is not None and streams_pairs else None
         x_part = x if len(x_rows) == len(x) else x[x_rows]
         y_part = y if len(y_rows) == n_y else y[y_rows]
         part = run(Part(x_part, y_part, None, None), team, call, meanwhile)

@@ -1,117 +1,139 @@
-"""From plans to a matching: which backend runs what, as a whole or in groups, afresh or not."""
+"""One labeling in this process: as a whole or in groups, afresh or from a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gtn_fast.backends import registry
-from gtn_fast.backends.interface import HandOver, Matched, Progress
-from gtn_fast.backends.selection import for_strategy
-from gtn_fast.planning.planner import Plan, make_plan, within
-from gtn_fast.run.checkpoint import Checkpoint
-from gtn_fast.run.groups import Group, Part, Run, match_groups, unsettled
-
-Plans = Sequence[tuple[int, Plan]]  # how many jobs, their plan
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every job of a run shares; ``options`` go to the backends that take them."""
-
-    method: str
-    threads: int
-    block: int
-    list_length: int
-    options: Mapping[str, Any]
-    memory: int | None = None  # bytes beyond X and Y
-    storage: Mapping[str, Any] = field(default_factory=dict)  # what "screen" does without it
-    device: str = "cpu"
-
-    def backend(self, strategy: str) -> registry.Backend:
-        """Return what runs this strategy where the run is."""
-        return registry.find(strategy, self.device.partition(":")[0])
+from gtn_fast.backends.interface import Matched, Progress
+from gtn_fast.check.quality import estimate_quality
+from gtn_fast.inputs.arrays import convert, hold_or_convert
+from gtn_fast.inputs.matrices import Stacked
+from gtn_fast.labels import Labels
+from gtn_fast.planning.memory import check_memory
+from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, saved_on_exit
+from gtn_fast.run.groups import Part, match_groups, unsettled
+from gtn_fast.run.job import Job
+from gtn_fast.run.progress import progress_reporter
+from gtn_fast.run.report import Times, labels_of, report_of
+from gtn_fast.run.schedule import Schedule
+from gtn_fast.sample import Drawn, normal
 
 
-def make_plans(
-    groups: Sequence[Group] | None,
-    n_x: int,
-    n_y: int,
-    d: int,
-    method: str,
-    threads: int,
-    data: Any,
-    memory: int | None = None,
-    device: str = "cpu",
-) -> Plans:
-    """Plan the whole, or every distinct pair of group sizes (and how many groups have it)."""
-
-    def plan(x: int, y: int, look_at: Any) -> Plan:
-        made = make_plan(x, y, d, method, threads, data=look_at, device=device)
-        return made if memory is None else within(made, memory, forced=method != "auto")
-
-    if groups is None:
-        return [(1, plan(n_x, n_y, data))]
-    sizes = np.array([(len(x_rows), len(y_rows)) for _, x_rows, y_rows in groups])
-    distinct, counts = np.unique(sizes, axis=0, return_counts=True)
-    only = data if len(groups) == 1 else None
-    return [
-        (int(count), plan(int(x), int(y), only))
-        for (x, y), count in zip(distinct, counts, strict=True)
-    ]
+def label(job: Job) -> Labels:
+    """Plan, read, match and report one checked job; see ``gtn_fast.label``."""
+    times = Times(job.began)
+    parts = None if job.groups is None else job.groups.parts
+    schedule = Schedule.of(job, parts, job.x.value)
+    storage = schedule.storage()
+    needed = schedule.needed_bytes()
+    check_memory(needed, f"labeling {job.n_y} x {job.n_x} rows of dimension {job.d}")
+    x = _read_x(job, schedule)
+    y = _read_y(job, schedule, times)
+    state = _checkpoint(job, x, y)
+    resumed = 0 if state is None else len(state.pairs().y_rows)
+    with (
+        progress_reporter(job.progress, job.n_y, schedule.seconds) as call,
+        saved_on_exit(state),
+    ):
+        matched = match(x, y, schedule, call, state)
+    times.end("match")
+    report = report_of(
+        job,
+        matched,
+        times,
+        chosen={**schedule.chosen(), **storage},
+        x_dtype=x.dtype,
+        y_dtype=y.dtype,
+        resumed_rows=resumed,
+        predicted_seconds=schedule.seconds,
+        predicted_bytes=needed,
+    )
+    if not report["exact"]:
+        began = time.perf_counter()
+        report["options"] = dict(schedule.options)
+        report["quality"] = estimate_quality(x, y, matched.x_index, parts)
+        report["seconds"]["quality"] = time.perf_counter() - began
+    stored = job.y is None and not job.draws_as_needed
+    return labels_of(
+        job, matched, report, y if job.y is not None else None, drawn=y if stored else None
+    )
 
 
 def match(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    groups: Sequence[Group] | None,
-    plans: Plans,
-    settings: Settings,
-    progress: Progress | None,
-    checkpoint: Checkpoint | None,
+    x: Any, y: Any, schedule: Schedule, progress: Progress | None, checkpoint: Checkpoint | None
 ) -> Matched:
-    """Match by these plans; with a checkpoint, what it has not settled."""
-    if checkpoint is None:
-        run = _runner(plans, settings, 0.0)
-        if groups is None:
-            return run(Part(x, y, None, None), settings.threads, progress, None)
-        return match_groups(x, y, groups, run, threads=settings.threads, progress=progress)
-    return _go_on(x, y, groups, settings, progress, checkpoint)
+    """Match by this schedule; with a checkpoint, what that has not settled."""
+    if checkpoint is not None:
+        return _go_on(x, y, schedule, progress, checkpoint)
+    job = schedule.job
+    run = schedule.runner()
+    if job.groups is None:
+        return run(Part(x, y, None, None), job.threads, progress, None)
+    return match_groups(x, y, job.groups.parts, run, threads=job.threads, progress=progress)
+
+
+def _read_x(job: Job, schedule: Schedule) -> Any:
+    x: Any = (hold_or_convert if schedule.leaves_tensors else convert)(job.x)
+    if isinstance(x, Stacked) and not job.device.is_cpu:
+        return np.asarray(x)
+    return x
+
+
+def _read_y(job: Job, schedule: Schedule, times: Times) -> Any:
+    """Y as it was given (which is preparation), or drawn."""
+    if job.y is not None:
+        y: Any = (hold_or_convert if schedule.leaves_tensors else convert)(job.y)
+        times.end("prepare")
+        return y
+    times.end("prepare")
+    if job.draws_as_needed:
+        y = Drawn(job.seed, job.n_x, job.d)
+    else:
+        y = normal(job.seed, 0, job.n_x, job.d, threads=job.threads)
+    times.end("draw_y")
+    return y
+
+
+def _checkpoint(job: Job, x: Any, y: Any) -> Checkpoint | None:
+    """Begin the file, or go on from it; as ``Checkpoint.start`` does."""
+    if job.keep is None:
+        return None
+    groups = job.groups
+    digest = fingerprint(
+        *(job.n_x, job.n_y, job.d, checksum(x), job.seed if job.y is None else checksum(y)),
+        groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
+    )
+    return Checkpoint.start(job.keep, digest)
 
 
 def _go_on(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    groups: Sequence[Group] | None,
-    settings: Settings,
-    progress: Progress | None,
-    checkpoint: Checkpoint,
+    x: Any, y: Any, schedule: Schedule, progress: Progress | None, checkpoint: Checkpoint
 ) -> Matched:
     """Match what the checkpoint has not settled, and put both together."""
+    job = schedule.job
+    parts = None if job.groups is None else job.groups.parts
     before = checkpoint.pairs()
     taken, chosen = np.zeros(len(x), np.bool_), np.zeros(len(y), np.bool_)
     taken[before.x_rows] = True
     chosen[before.y_rows] = True
-    whole = groups or [(0, np.arange(len(x)), np.arange(len(y)))]
+    whole = [(0, np.arange(len(x)), np.arange(len(y)))] if parts is None else parts
     rest = unsettled(whole, taken, chosen)
     result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), before.y_rows, {})
     if rest:
-        sizes = (0, 0, x.shape[1], settings.method, settings.threads)
-        plans = make_plans(rest, *sizes, data=x, memory=settings.memory, device=settings.device)
+        left = Schedule.of(job, rest, x)
         found = match_groups(
             x,
             y,
             rest,
-            _runner(plans, settings, checkpoint.every),
-            threads=settings.threads,
+            left.runner(checkpoint.every),
+            threads=job.threads,
             progress=progress,
             settled=checkpoint.add,
-            in_place=all(settings.backend(each.strategy).in_place for _, each in plans),
-            hands_over=all(settings.backend(each.strategy).hands_over for _, each in plans),
+            takes_row_subsets=all(each.takes_row_subsets for each in left.backends),
+            streams_pairs=all(each.streams_pairs for each in left.backends),
             done=len(before.y_rows),
         )
         # In each group the settled ones chose first.
@@ -119,40 +141,10 @@ def _go_on(
         result = Matched(found.x_index, found.cosine, order, found.report)
     result.x_index[before.y_rows] = before.x_rows
     result.cosine[before.y_rows] = before.cosine
-    if groups is None:
+    if parts is None:
         return result
     number = np.empty(len(y), np.int64)
-    for g, (_, _, y_rows) in enumerate(groups):
+    for g, (_, _, y_rows) in enumerate(parts):
         number[y_rows] = g
     by_group = np.argsort(number[result.order], kind="stable")
     return result._replace(order=result.order[by_group])
-
-
-def _runner(plans: Plans, settings: Settings, settled_every: float) -> Run:
-    strategies = {(each.n_x, each.n_y): each.strategy for _, each in plans}
-    kind = settings.device.partition(":")[0]
-    runners = {name: for_strategy(name, kind) for name in set(strategies.values())}
-
-    def run(
-        job: Part, threads: int, progress: Progress | None, settled: HandOver | None
-    ) -> Matched:
-        strategy = strategies[job.sizes]
-        extra: dict[str, Any] = dict(settings.options)
-        if strategy == "screen":
-            extra |= settings.storage
-        if job.x_rows is not None:
-            extra |= {"x_rows": job.x_rows, "y_rows": job.y_rows}
-        if settled is not None:
-            extra |= {"settled": settled, "settled_every": settled_every}
-        return runners[strategy](
-            job.x,
-            job.y,
-            strategy=strategy,
-            threads=threads,
-            block=settings.block,
-            list_length=settings.list_length,
-            progress=progress,
-            **extra,
-        )
-
-    return run

@@ -14,6 +14,7 @@ from gtn_fast.backends import native
 from gtn_fast.backends.distributed.ranks import joined, torch_distributed
 from gtn_fast.backends.distributed.shards import Shard, match_shards
 from gtn_fast.backends.interface import Matched, Progress
+from gtn_fast.planning.costs import bytes_of, seconds_here
 
 
 def require() -> None:
@@ -32,11 +33,9 @@ def predict(n_x: int, n_y: int, d: int, threads: int, ranks: int = 1) -> tuple[f
 
     The pairs are shared; preparing y's and resolving blocks is not. See docs/scaling.md.
     """
-    from gtn_fast.planning.planner import make_plan
-
-    alone = make_plan(n_x, n_y, d, "screen", threads)
-    own = make_plan(-(-n_x // ranks), min(n_y, -(-n_x // ranks)), d, "screen", threads)
-    return alone.seconds / ranks, own.bytes + 40 * n_x + 28 * n_y
+    own_x = -(-n_x // ranks)
+    own = bytes_of("screen", own_x, min(n_y, own_x), d, threads)
+    return seconds_here("screen", n_x, n_y, d, threads) / ranks, own + 40 * n_x + 28 * n_y
 
 
 def match(

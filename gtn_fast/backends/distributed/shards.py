@@ -25,8 +25,9 @@ from gtn_fast.backends.distributed.ranks import Ranks
 from gtn_fast.backends.interface import HandOver, Matched, Progress
 from gtn_fast.backends.lists.blocks import Assignment, Lists, choose_in_blocks, ranks_of
 from gtn_fast.inputs.matrices import RowMatrix
+from gtn_fast.planning.choice import choose, quickest
+from gtn_fast.planning.costs import seconds_of
 from gtn_fast.planning.memory import available_bytes
-from gtn_fast.planning.planner import choose, make_plan
 from gtn_fast.run.checkpoint import Pairs
 
 Rows = NDArray[Any] | RowMatrix  # rows of Y, which no rank need hold
@@ -310,13 +311,13 @@ def _left_for_the_end(
 
 def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: float) -> bool:
     """Whether gathering n_x rows and ending alone is faster than rounds, and they fit."""
-    alone = make_plan(n_x, n_y, d, "auto", threads, calibrate_from=math.inf)
+    alone_s, alone_bytes = quickest(n_x, n_y, d, threads)
     gathered = 8.0 * n_x * d
-    if size > 1 and 2 * gathered + alone.bytes > room / _MEMORY_SHARE:
+    if size > 1 and 2 * gathered + alone_bytes > room / _MEMORY_SHARE:
         return False
     rounds = 32 * math.log((n_x + 32) / (n_x - n_y + 32)) * _ROUND_S
-    screen = make_plan(n_x, n_y, d, "screen", threads, calibrate_from=math.inf)
-    return alone.seconds + gathered * _BYTE_S <= screen.seconds / size + rounds
+    screen_s = seconds_of("screen", n_x, n_y, d, threads)
+    return alone_s + gathered * _BYTE_S <= screen_s / size + rounds
 
 
 def _end_alone(

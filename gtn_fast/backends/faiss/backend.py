@@ -23,9 +23,11 @@ from gtn_fast.backends import native
 from gtn_fast.backends.faiss import cost as faiss_cost
 from gtn_fast.backends.faiss import index as faiss_index
 from gtn_fast.backends.faiss.index import Settings
+from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.backends.lists.blocks import NO_RANK, Assignment, Lists, choose_in_blocks, ranks_of
 from gtn_fast.backends.lists.rest import match_rest
+from gtn_fast.backends.options import checked
 from gtn_fast.check.quality import cosine_ratio
 from gtn_fast.inputs.matrices import for_engine
 
@@ -71,12 +73,12 @@ def instructions() -> str:
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of ``match`` as plain values; TypeError or ValueError for bad ones."""
-    return faiss_index.check(options)
+    return checked(FaissOptions, options)
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict (seconds, bytes beyond X and Y) with quality="balanced"."""
-    s = faiss_index.settings()
+    s = faiss_index.settings({})
     seconds = faiss_cost.rest_seconds(s, n_x, n_y, n_x, d, threads)
     return seconds, faiss_cost.needed_bytes(s, n_x, n_y, d)
 
@@ -90,15 +92,9 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
-    quality: str | None = None,
-    nlist: int | None = None,
-    nprobe: int | None = None,
-    refine: int | None = None,
-    index: str | None = None,
-    min_cosine_ratio: float | None = None,
-    exact_below: int | None = None,
+    **options: Any,
 ) -> Matched:
-    """Match approximately; ``label`` says what the options mean.
+    """Match approximately; the options are ``FaissOptions``.
 
     ValueError where no effort cheaper than the exact engine reaches ``min_cosine_ratio``.
     """
@@ -107,13 +103,13 @@ def match(
         faiss_index.FreeIndex,
         x,
         y,
-        faiss_index.settings(quality, nlist, nprobe, refine, index),
+        faiss_index.settings(options),
         threads=threads,
         block=block,
         list_length=list_length,
         progress=progress,
-        min_cosine_ratio=min_cosine_ratio,
-        exact_below=exact_below,
+        min_cosine_ratio=options.get("min_cosine_ratio"),
+        exact_below=options.get("exact_below"),
     )
 
 

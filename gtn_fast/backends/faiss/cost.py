@@ -15,7 +15,7 @@ from gtn_fast.backends.faiss import index as faiss_index
 from gtn_fast.backends.faiss.index import Settings
 from gtn_fast.inputs.arguments import available_cpus
 from gtn_fast.planning import constants as t
-from gtn_fast.planning.planner import make_plan
+from gtn_fast.planning.choice import quickest
 
 # For each, (seconds, seconds a column): a y with a centroid, a point in training with one.
 CENTROID_S = (4.2e-9, 5.0e-12)
@@ -65,7 +65,7 @@ def _at(line: tuple[float, float], d: int) -> float:
 
 def exact_seconds(free: int, left: int, d: int, threads: int) -> float:
     """Predict the exact engine's seconds for ``left`` y's with ``free`` x's; no calibration."""
-    return make_plan(free, left, d, "auto", threads, calibrate_from=math.inf).seconds
+    return quickest(free, left, d, threads)[0]
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from gtn_fast.backends import native
 from gtn_fast.backends.faiss import backend as faiss_backend
 from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.interface import Matched, Progress
+from gtn_fast.backends.options import checked
+from gtn_fast.inputs.device import CUDA, Device
 
 KINDS = ("ivf-flat", "ivf-sq8")
 EXACT_BELOW = 32768  # free x's that are left to the engine on the host by default
@@ -45,18 +48,18 @@ def instructions() -> str:
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
     """As for the CPU; ValueError also for a kind of index that FAISS has on the CPU alone."""
-    checked = faiss_index.check(options)
-    if checked.get("index", KINDS[0]) not in KINDS:
+    plain = checked(FaissOptions, options)
+    if plain.get("index", KINDS[0]) not in KINDS:
         raise ValueError(
-            f"index {checked['index']!r} is for device 'cpu'; on a GPU: {', '.join(KINDS)}"
+            f"index {plain['index']!r} is for device 'cpu'; on a GPU: {', '.join(KINDS)}"
         )
-    return checked
+    return plain
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict (seconds, bytes of host memory beyond X and Y) with quality="balanced"."""
     del d, threads
-    lists = faiss_index.settings().lists(n_x, n_x)
+    lists = faiss_index.settings({}, KINDS[0]).lists(n_x, n_x)
     # Indexes over n_x, n_x / 2, ... are filled some ten times in all: _REFILL.
     seconds = _BUILD_S + _ASSIGN_S * lists * (10 * n_x + n_y) + _ROW_S * (n_x + n_y)
     return seconds, 40 * n_x + 32 * n_y + 2**28
@@ -71,21 +74,15 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
-    device: str | None = None,
-    quality: str | None = None,
-    nlist: int | None = None,
-    nprobe: int | None = None,
-    refine: int | None = None,
-    index: str | None = None,
-    min_cosine_ratio: float | None = None,
-    exact_below: int | None = None,
+    device: Device = CUDA,
+    **options: Any,
 ) -> Matched:
-    """Match approximately with the index on ``device``; ``label`` says what the options mean."""
+    """Match approximately with the index on ``device``; the options are ``FaissOptions``."""
     del strategy
-    number = int((device or "cuda").partition(":")[2] or 0)
+    number = device.index or 0
     there = faiss_index.module().get_num_gpus()
     if number >= there:
-        raise ValueError(f"device {device!r}: faiss finds {there} GPU(s), from cuda:0")
+        raise ValueError(f"device {str(device)!r}: faiss finds {there} GPU(s), from cuda:0")
 
     def make_index(x: NDArray[Any], y: NDArray[Any], kind: str) -> faiss_index.FreeIndex:
         return GpuFreeIndex(x, y, kind, number)
@@ -94,13 +91,13 @@ def match(
         make_index,
         x,
         y,
-        faiss_index.settings(quality, nlist, nprobe, refine, index or KINDS[0]),
+        faiss_index.settings(options, KINDS[0]),
         threads=threads,
         block=block,
         list_length=list_length,
         progress=progress,
-        min_cosine_ratio=min_cosine_ratio,
-        exact_below=EXACT_BELOW if exact_below is None else exact_below,
+        min_cosine_ratio=options.get("min_cosine_ratio"),
+        exact_below=options.get("exact_below", EXACT_BELOW),
     )
 
 

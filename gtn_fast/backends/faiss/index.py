@@ -15,13 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.backends.faiss.options import KINDS, MOST_REFINED, QUALITIES
 from gtn_fast.packages import load_package
 
-KINDS = ("ivf-pq", "ivf-flat", "ivf-sq8")
-# nprobe and refine of a quality.
-QUALITIES = {"fast": (8, 16), "balanced": (32, 32), "careful": (128, 96)}
-MOST_REFINED = 512
 SMALLEST = 64  # free x's below which there is no index: PQ trains on 16 points at least
 TRAIN_ROWS = 40  # for a centroid
 TRAIN_ROUNDS = 8
@@ -56,41 +52,18 @@ class Settings:
         return replace(self, nprobe=min(2 * self.nprobe, max(nlist, self.nprobe)), refine=refine)
 
 
-def settings(
-    quality: str | None = None,
-    nlist: int | None = None,
-    nprobe: int | None = None,
-    refine: int | None = None,
-    index: str | None = None,
-) -> Settings:
-    """Return the knobs: those of ``quality`` but for what is given."""
-    chosen_nprobe, chosen_refine = QUALITIES[quality or "balanced"]
-    return Settings(index or KINDS[0], nprobe or chosen_nprobe, refine or chosen_refine, nlist)
+def settings(options: Mapping[str, Any], kind: str = KINDS[0]) -> Settings:
+    """Return the knobs of checked ``FaissOptions``: those of their quality but for what is given.
 
-
-def check(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options as plain numbers and strings; TypeError or ValueError, in one line."""
-    checked = dict(options)
-    for name, choices in (("quality", tuple(QUALITIES)), ("index", KINDS)):
-        value = options.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a string, got {type(value).__name__}")
-        if value not in choices:
-            raise ValueError(f"unknown {name} {value!r}; valid: {', '.join(choices)}")
-    limits = (("nlist", 1, 2**20), ("nprobe", 1, 2**20), ("refine", 1, MOST_REFINED))
-    for name, low, high in (*limits, ("exact_below", 0, 2**32)):
-        if options.get(name) is not None:
-            checked[name] = check_integer(options[name], name, low, high)
-    ratio = options.get("min_cosine_ratio")
-    if ratio is not None:
-        if isinstance(ratio, (bool, str)) or not isinstance(ratio, (int, float, np.number)):
-            raise TypeError(f"min_cosine_ratio must be a number, got {type(ratio).__name__}")
-        if not 0 < ratio <= 1:
-            raise ValueError(f"min_cosine_ratio must be above 0 and at most 1, got {ratio}")
-        checked["min_cosine_ratio"] = float(ratio)
-    return checked
+    ``kind``: of the index, where the options name none.
+    """
+    nprobe, refine = QUALITIES[options.get("quality") or "balanced"]
+    return Settings(
+        options.get("index") or kind,
+        options.get("nprobe") or nprobe,
+        options.get("refine") or refine,
+        options.get("nlist"),
+    )
 
 
 def module() -> Any:

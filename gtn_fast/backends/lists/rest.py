@@ -12,7 +12,7 @@ from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Progress
 from gtn_fast.backends.lists.blocks import Assignment
 from gtn_fast.inputs.matrices import Held, RowMatrix, for_engine
-from gtn_fast.planning.planner import choose
+from gtn_fast.planning.choice import choose
 
 
 def match_rest(

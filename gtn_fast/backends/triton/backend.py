@@ -19,9 +19,10 @@ from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.backends.lists.blocks import Assignment, choose_in_blocks
 from gtn_fast.backends.lists.rest import match_rest
+from gtn_fast.inputs.device import CUDA, Device
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.packages import load_package
-from gtn_fast.planning.planner import make_plan
+from gtn_fast.planning.choice import quickest
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
@@ -92,8 +93,8 @@ def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
         # lists/blocks.py.
         last = max(1024, free - rest)
         blocks = 32 * math.log(max(free, last) / last) + (32 if free - rest < last else 0)
-        on_host = make_plan(free, rest, d, "auto", threads, calibrate_from=math.inf)
-        if on_host.seconds < blocks * _BLOCK_S:
+        on_host, _ = quickest(free, rest, d, threads)
+        if on_host < blocks * _BLOCK_S:
             return rest
         rest //= 2
     return 0
@@ -108,7 +109,7 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
-    device: str | None = None,
+    device: Device = CUDA,
     settled: HandOver | None = None,
     settled_every: float = 0.0,
 ) -> Matched:
@@ -120,7 +121,7 @@ def match(
 
     del strategy, settled_every  # a block takes long enough
     began = time.perf_counter()
-    made = session.make(x, y, threads=threads, device=device or "cuda")
+    made = session.make(x, y, threads=threads, device=str(device))
     packed = time.perf_counter()
     turns = made.turns
     state = Assignment(len(x), len(y))

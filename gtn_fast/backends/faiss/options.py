@@ -1,0 +1,54 @@
+"""The options of method "faiss"."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+from gtn_fast.backends.options import Choice, Share, Whole
+
+KINDS = ("ivf-pq", "ivf-flat", "ivf-sq8")
+# nprobe and refine of a quality.
+QUALITIES = {"fast": (8, 16), "balanced": (32, 32), "careful": (128, 96)}
+MOST_REFINED = 512
+
+
+class FaissOptions(TypedDict, total=False):
+    """What ``label(method="faiss", ...)`` takes beside the common arguments."""
+
+    quality: Annotated[
+        str | None,
+        Choice(
+            tuple(QUALITIES),
+            "fast, balanced (default) or careful: sets nprobe and refine; like the six options that"
+            " follow, of method faiss alone",
+            "Q",
+        ),
+    ]
+    nlist: Annotated[int | None, Whole(1, 2**20, "lists of the first index (default: 2 sqrt(n_x))")]
+    nprobe: Annotated[int | None, Whole(1, 2**20, "lists probed for each y")]
+    refine: Annotated[
+        int | None,
+        Whole(1, MOST_REFINED, f"candidates evaluated exactly for each y, at most {MOST_REFINED}"),
+    ]
+    index: Annotated[
+        str | None,
+        Choice(
+            KINDS, "ivf-pq (default), ivf-sq8 or ivf-flat (default on a GPU, no ivf-pq)", "KIND"
+        ),
+    ]
+    min_cosine_ratio: Annotated[
+        float | None,
+        Share(
+            "raise the effort until a sample of y's gets this share of its best cosines on"
+            " average; an error where the exact engine is predicted to be quicker than that"
+        ),
+    ]
+    exact_below: Annotated[
+        int | None,
+        Whole(
+            0,
+            2**32,
+            "leave the rest to the exact engine below so many free x's (default: where that is"
+            " predicted to be quicker, for small jobs at once)",
+        ),
+    ]

@@ -1,0 +1,48 @@
+"""The strategy that "auto" takes on the CPU: the quickest exact one, as predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gtn_fast.backends.methods import TREE_DIMENSIONS
+from gtn_fast.planning.calibration import Speeds, same
+from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of
+from gtn_fast.planning.look import ISOTROPIC, Spread
+
+
+def quickest(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
+    """Return seconds and bytes of what ``choose`` takes, by the table's speeds."""
+    strategy, _ = choose(n_x, n_y, d, threads)
+    seconds = seconds_of(strategy, n_x, n_y, d, threads)
+    return seconds, bytes_of(strategy, n_x, n_y, d, threads)
+
+
+def choose(
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int = 1,
+    spread: Spread = ISOTROPIC,
+    machine: Callable[[str, int], Speeds] = same,
+) -> tuple[str, str]:
+    """Return the strategy of ``auto`` and the reason. Always an exact one.
+
+    ``machine``: the speeds of this one for a strategy and d; by default the table's.
+    """
+    if d == 1:
+        return "ray", "d = 1: two queues in norm order"
+    if d == 2:
+        return "circle", "d = 2: nearest free angle on a circle"
+    if d > TREE_DIMENSIONS[1]:
+        return "screen", f"d = {d}: too many dimensions for a tree"
+    tree = seconds_of("tree", n_x, n_y, d, threads, spread, machine("tree", d))
+    screen = seconds_of("screen", n_x, n_y, d, threads, spread, machine("screen", d))
+    if tree <= screen:
+        return (
+            "tree",
+            f"d = {d}: a tree takes about {duration_text(tree)}, a screen {duration_text(screen)}",
+        )
+    return (
+        "screen",
+        f"d = {d}: a screen takes about {duration_text(screen)}, a tree {duration_text(tree)}",
+    )

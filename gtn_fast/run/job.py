@@ -1,0 +1,169 @@
+"""The description of one labeling: what the caller passed, and what it comes to once checked.
+
+``Arguments`` is as it came. ``Job`` is checked, frozen, made once and handed down: nothing
+below asks the caller's arguments again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gtn_fast.backends import registry
+from gtn_fast.backends.methods import check_method
+from gtn_fast.backends.selection import check_names, pick_device
+from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.inputs.arrays import Described, check_columns, check_pair, describe
+from gtn_fast.inputs.device import CPU, Device, check_device
+from gtn_fast.inputs.groups import Groups
+from gtn_fast.planning.memory import parse_size
+from gtn_fast.run.checkpoint import Keep
+from gtn_fast.run.progress import check_progress
+
+_LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the caller of ``label`` passed, unchecked; ``options`` are those of single backends."""
+
+    X: Any
+    Y: Any
+    seed: Any
+    method: Any
+    groups: Any
+    threads: Any
+    progress: Any
+    memory: Any
+    scratch: Any
+    checkpoint: Any
+    resume: Any
+    checkpoint_every: Any
+    block: Any
+    list_length: Any
+    device: Any
+    options: Mapping[str, Any]
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        check_names(self.options)
+        given = {name: value for name, value in self.options.items() if value is not None}
+        object.__setattr__(self, "options", given)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether X is the shard of one of several ranks."""
+        return self.method == "distributed" or (self.method == "auto" and "group" in self.options)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One labeling, checked. ``n_x``, ``n_y``, ``d``: sizes; ``y`` None: drawn from ``seed``.
+
+    ``options``: those of single backends that were given, as they came: each backend checks
+    its own. ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
+    caller called, by ``time.perf_counter``.
+    """
+
+    x: Described
+    y: Described | None
+    n_x: int
+    n_y: int
+    d: int
+    method: str
+    seed: int
+    threads: int
+    block: int
+    list_length: int
+    device: Device
+    progress: Any
+    options: Mapping[str, Any]
+    began: float
+    groups: Groups | None = None
+    memory: int | None = None
+    scratch: str | None = None
+    keep: Keep | None = None
+
+    @classmethod
+    def of(cls, given: Arguments) -> Job:
+        """Check the arguments of a labeling in this process; TypeError or ValueError."""
+        x = describe(given.X, "X")
+        y = None if given.Y is None else describe(given.Y, "Y")
+        if y is not None:
+            check_pair(x, y)
+        n_y = x.rows if y is None else y.rows
+        method = check_method(given.method, x.cols)
+        job = cls._of(given, x, y, method)
+        device = pick_device(check_device(given.device), x.value, method, x.rows, n_y, x.cols)
+        if given.memory is not None and not device.is_cpu:
+            raise ValueError(f"memory goes with device 'cpu', not {str(device)!r}")
+        return replace(
+            job,
+            device=device,
+            groups=None if given.groups is None else Groups.of(given.groups, x.rows, n_y),
+            memory=None if given.memory is None else parse_size(given.memory),
+            scratch=None if given.scratch is None else os.fspath(given.scratch),
+        )
+
+    @classmethod
+    def of_shard(cls, given: Arguments) -> Job:
+        """Check what one rank can check alone; X may have no rows. TypeError or ValueError."""
+        for name, value in (("memory", given.memory), *given.options.items()):
+            if value is not None and name not in registry.get("distributed").option_names:
+                raise ValueError(f"{name} does not go with method 'distributed'")
+        if check_device(given.device) not in (None, CPU):
+            raise ValueError("device does not go with method 'distributed'")
+        if given.groups is not None:
+            raise ValueError(
+                "groups does not go with method 'distributed': label each group of rows by itself"
+            )
+        x = _described_shard(given.X)
+        y = None if given.Y is None else describe(given.Y, "Y")
+        if y is not None:
+            check_columns(x, y)
+        return cls._of(given, x, y, "distributed")
+
+    @classmethod
+    def _of(cls, given: Arguments, x: Described, y: Described | None, method: str) -> Job:
+        """What every labeling has."""
+        check_progress(given.progress)
+        return cls(
+            x=x,
+            y=y,
+            n_x=x.rows,
+            n_y=x.rows if y is None else y.rows,
+            d=x.cols,
+            method=method,
+            threads=check_threads(given.threads),
+            seed=check_seed(given.seed),
+            block=check_integer(given.block, "block", 0, _LARGEST),
+            list_length=check_integer(given.list_length, "list_length", 0, _LARGEST),
+            device=CPU,
+            progress=given.progress,
+            options=given.options,
+            began=given.began,
+            keep=Keep.of(given.checkpoint, given.resume, given.checkpoint_every),
+        )
+
+    @property
+    def drawn_seed(self) -> int | None:
+        """The seed that Y is drawn from, None if it was given."""
+        return self.seed if self.y is None else None
+
+    @property
+    def draws_as_needed(self) -> bool:
+        """Whether a drawn Y is made row by row instead of being stored, for want of memory."""
+        return self.y is None and self.memory is not None and self.groups is None
+
+
+def _described_shard(X: Any) -> Described:
+    """Like ``describe``, but a shard may have no rows."""
+    shape = tuple(getattr(X, "shape", ()))
+    if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
+        return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
+    return describe(X, "X")

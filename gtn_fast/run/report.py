@@ -1,0 +1,84 @@
+"""What ran: the one report of every labeling, and the ``Labels`` that carry it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gtn_fast._version import __version__
+from gtn_fast.backends.interface import Matched
+from gtn_fast.labels import Labels
+from gtn_fast.planning.memory import peak_bytes
+from gtn_fast.run.job import Job
+
+
+class Times:
+    """Seconds by phase: prepare (checks, X, a given Y), draw_y, match, total."""
+
+    def __init__(self, began: float) -> None:
+        self._began = self._last = began
+        self.seconds = {"prepare": 0.0, "draw_y": 0.0, "match": 0.0}
+
+    def end(self, phase: str) -> None:
+        """All since the last call was this phase."""
+        now = time.perf_counter()
+        self.seconds[phase] += now - self._last
+        self._last = now
+        self.seconds["total"] = now - self._began
+
+
+def report_of(
+    job: Job,
+    matched: Matched,
+    times: Times,
+    *,
+    chosen: Mapping[str, Any],
+    x_dtype: np.dtype[Any],
+    y_dtype: np.dtype[Any],
+    resumed_rows: int,
+    predicted_seconds: float,
+    predicted_bytes: int,
+) -> dict[str, Any]:
+    """Return the report of a labeling, plain numbers and texts.
+
+    ``chosen``: strategy, why, backend, device, simd, exact, and what else that way of
+    running says of itself.
+    """
+    return {
+        "version": __version__,
+        "method": job.method,
+        **chosen,
+        "threads": job.threads,
+        "n_x": job.n_x,
+        "n_y": job.n_y,
+        "d": job.d,
+        "x_dtype": x_dtype.name,
+        "y_dtype": y_dtype.name,
+        "seed": job.drawn_seed,
+        "resumed_rows": resumed_rows,
+        "memory": job.memory,
+        "groups": None if job.groups is None else len(job.groups.parts),
+        "seconds": dict(times.seconds),
+        "engine": {name: float(value) for name, value in matched.report.items()},
+        "predicted_seconds": predicted_seconds,
+        "predicted_bytes": predicted_bytes,
+        "peak_memory_bytes": peak_bytes(),
+    }
+
+
+def labels_of(job: Job, matched: Matched, report: dict[str, Any], y: Any, drawn: Any) -> Labels:
+    """Return the labels; ``y``: as given, or None; ``drawn``: a drawn Y that is stored, or None."""
+    return Labels(
+        x_index=matched.x_index,
+        cosine=matched.cosine.astype(np.float32),
+        order=matched.order,
+        n_x=job.n_x,
+        d=job.d,
+        report=report,
+        given_y=y,
+        seed=job.drawn_seed,
+        _drawn_y=drawn,
+    )
