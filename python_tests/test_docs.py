@@ -180,6 +180,16 @@ def test_limits_are_those_of_the_code():
         gtn_fast.plan(10, 10, 2, threads=threads + 1)
 
 
+def test_every_extra_is_named():
+    section = (
+        (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]\n")[2]
+    )
+    extras = re.findall(r"^([\w-]+) = \[", section.partition("\n[")[0], re.MULTILINE)
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert len(extras) > 5
+    assert [name for name in extras if f"`{name}`" not in text] == []
+
+
 def test_python_version_is_the_package_s():
     wanted = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]
     assert f"Python {wanted} or newer" in README.read_text(encoding="utf-8")
