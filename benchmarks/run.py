@@ -30,7 +30,7 @@ from benchmarks.report import FASTER, MEMORY, SECONDS, SHARE, Row
 
 ROOT = Path(__file__).absolute().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 VERIFY_SAMPLE = 500
 
 
@@ -340,8 +340,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = f"{day}-{machine.slug(results['machine'])}.json"
         for path in (RESULTS / name, RESULTS / "latest.json"):
             report.write_json(path, results)
-        text = README.read_text(encoding="utf-8")
-        README.write_text(report.put_between_marks(text, report.markdown(results)), "utf-8")
+        text = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(report.put_between_marks(text, report.markdown(results)), "utf-8")
     rows = report.rows_of(results)
     say(f"\n{report.markdown(results)}")
     missed = [row for row in rows if row.passed is False]

@@ -241,38 +241,36 @@ def test_table():
     rows = [row(), row(measure=report.SHARE, value=0.6, limit=0.5), row(limit=None)]
     lines = report.table(rows).splitlines()
     assert len({line.count("|") for line in lines}) == 1
-    cells = "| 16 | Gaussian, n = 100, d = 3 | 2.00 s | FAISS | 14.00 s "
-    assert lines[2] == cells + "| 7.0x faster | >= 6x | PASS |"
-    assert lines[3] == cells + "| 0.60x of its time | <= 0.5x | FAIL |"
-    assert lines[4] == cells + "| 7.0x faster | - | - |"
+    cells = "| Gaussian, n = 100, d = 3 | 2.00 s | FAISS | 14.00 s "
+    assert lines[2] == cells + "| 7.0x faster |"
+    assert lines[3] == cells + "| 0.60x of its time |"
+    assert lines[4] == cells + "| 7.0x faster |"
 
 
 def test_plan_summary():
     assert report.plan_summary([row(predicted_seconds=None)]) is None
-    assert "0.75 to 0.75" in report.plan_summary([row()])
-    assert "PASS" in report.plan_summary([row(), row(predicted_seconds=4.0)])
-    assert "FAIL" in report.plan_summary([row(), row(predicted_seconds=4.1)])
-    assert "FAIL" in report.plan_summary([row(), row(predicted_seconds=0.9)])
+    assert "0.75 to 0.75 times" in report.plan_summary([row()])
+    assert "0.75 to 2.05 times" in report.plan_summary([row(), row(predicted_seconds=4.1)])
 
 
 def test_between_the_marks():
     text = f"a\n{report.START}\nold\n{report.END}\nb\n"
     assert report.put_between_marks(text, "new") == f"a\n{report.START}\nnew\n{report.END}\nb\n"
     for broken in ("a", text + text, f"{report.END}{report.START}"):
-        with pytest.raises(ValueError, match=r"README\.md needs"):
+        with pytest.raises(ValueError, match="the page needs"):
             report.put_between_marks(broken, "new")
 
 
-def test_readme_has_its_marks():
-    report.put_between_marks(run.README.read_text(), "new")
+def test_the_page_has_its_marks():
+    report.put_between_marks(run.PAGE.read_text(), "new")
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Every point at a size of nothing, into a folder of the test."""
     monkeypatch.setattr(run, "RESULTS", tmp_path)
-    monkeypatch.setattr(run, "README", tmp_path / "README.md")
-    run.README.write_text(f"# x\n{report.START}\n{report.END}\n")
+    monkeypatch.setattr(run, "PAGE", tmp_path / "page.md")
+    run.PAGE.write_text(f"# x\n{report.START}\n{report.END}\n")
     monkeypatch.setattr(machine, "busy_share", lambda: 0.5)
     monkeypatch.setattr(peers, "sgemm_rate", lambda threads: 1e9)
     monkeypatch.setattr(peers.KDTree, "VARIANTS", ({},))
@@ -309,10 +307,9 @@ def test_full_run(tiny, capsys):
         assert all(each["verified"] == 300 for each in point["rows"])
     dated = next(path for path in tiny.glob("*.json") if path.name != "latest.json")
     assert json.loads(dated.read_text()) == latest
-    readme = (tiny / "README.md").read_text()
+    page = (tiny / "page.md").read_text()
     for peer in ("authors' loop", "FAISS IndexFlatIP", "sgemm", "cKDTree", "itself, 1 thread"):
-        assert peer in readme
-    assert readme.count("PASS |") == 6
+        assert peer in page
     assert "synthetic spectrum" in latest["points"]["17"]["rows"][0]["details"]["source"]
 
     # One point again, with a target that is missed: the others stay as they were.
@@ -321,7 +318,6 @@ def test_full_run(tiny, capsys):
     again = json.loads((tiny / "latest.json").read_text())
     assert again["points"]["16"] == latest["points"]["16"]
     assert again["points"]["20"]["rows"][0]["passed"] is False
-    assert "FAIL |" in (tiny / "README.md").read_text()
     assert "target missed" in capsys.readouterr().out
 
     # Another machine's results are not mixed in.
@@ -332,9 +328,9 @@ def test_full_run(tiny, capsys):
 
 
 def test_quick_run_leaves_the_full_results_alone(tiny):
-    before = (tiny / "README.md").read_text()
+    before = (tiny / "page.md").read_text()
     assert run.main(["--threads", "1", "--quick", "--only", "20"]) == 0
-    assert (tiny / "README.md").read_text() == before
+    assert (tiny / "page.md").read_text() == before
     assert [path.name for path in tiny.glob("*.json")] == ["quick.json"]
 
 
