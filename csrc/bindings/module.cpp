@@ -13,12 +13,12 @@
 
 #include "bindings/bindings.h"
 #include "bindings/watch.h"
-#include "calibrate.h"
-#include "cpu.h"
+#include "engine/calibrate.h"
 #include "gtn_fast/direction.h"
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
+#include "kernels/cpu.h"
 
 namespace gtn::bindings {
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "cpu.h"
+#include "kernels/cpu.h"
 
 namespace gtn {
 

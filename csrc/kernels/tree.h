@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "cpu.h"
+#include "kernels/cpu.h"
 
 namespace gtn {
 

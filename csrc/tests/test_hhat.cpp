@@ -3,8 +3,8 @@
 #include <random>
 #include <vector>
 
-#include "cpu.h"
 #include "gtn_fast/hhat.h"
+#include "kernels/cpu.h"
 #include "tests/test_util.h"
 #include "training/hhat_step.h"
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "radix.h"
-#include "strategies/bitmap.h"
-#include "strategies/classes.h"
+#include "engine/radix.h"
+#include "strategies/circle/bitmap.h"
+#include "strategies/common/classes.h"
 #include "tests/test_util.h"
 
 namespace gtn::test {

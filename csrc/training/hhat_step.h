@@ -1,8 +1,8 @@
 // One batch through ĥ and back, one table of functions for all instruction sets.
 #pragma once
 
-#include "cpu.h"
 #include "gtn_fast/hhat.h"
+#include "kernels/cpu.h"
 
 namespace gtn {
 
