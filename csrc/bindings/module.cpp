@@ -262,7 +262,6 @@ PYBIND11_MODULE(_native, m) {
   m.def("directions", &py_directions, py::arg("x"));
   m.def("norms", &py_norms, py::arg("x"));
   m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
-  add_hhat(m);
   add_lists(m);
   add_screener(m);
   m.def("simd_levels", [] { return names(simd_usable()); });

@@ -6,7 +6,6 @@
 
 namespace gtn::test {
 void test_frames();
-void test_hhat();
 void test_kernels();
 void test_lowdim();
 void test_parallel();
@@ -27,7 +26,8 @@ int main(int argc, char** argv) {
       {"parallel", gtn::test::test_parallel},   {"lowdim", gtn::test::test_lowdim},
       {"shortlist", gtn::test::test_shortlist}, {"store", gtn::test::test_store},
       {"screen", gtn::test::test_screen},       {"frames", gtn::test::test_frames},
-      {"shard", gtn::test::test_shard},         {"hhat", gtn::test::test_hhat}};
+      {"shard", gtn::test::test_shard},
+  };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what failed is seen even if the rest hangs
   int unknown = argc - 1;
   for (const auto& test : kTests) {
