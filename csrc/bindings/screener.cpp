@@ -16,8 +16,8 @@
 
 #include "bindings/bindings.h"
 #include "bindings/watch.h"
+#include "engine/radix.h"
 #include "gtn_fast/normal.h"
-#include "radix.h"
 
 namespace gtn::bindings {
 namespace {

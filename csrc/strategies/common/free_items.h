@@ -1,0 +1,36 @@
+// What is still to be had: one head (smallest free rank) a direction class.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "strategies/common/classes.h"
+
+namespace gtn {
+
+// An item is a class of DirectionClasses. Taking an item takes its head.
+class FreeItems {
+ public:
+  explicit FreeItems(const DirectionClasses& classes) : classes_(classes), head_(classes.first) {}
+
+  int64_t count() const { return classes_.count(); }
+  bool free(uint32_t item) const { return head_[item] != kNoRank; }
+  uint32_t head(uint32_t item) const { return head_[item]; }
+  // Any rank of the class: all have the same direction.
+  uint32_t any_rank(uint32_t item) const {
+    return classes_.all_distinct() ? item : classes_.first[item];
+  }
+
+  uint32_t take(uint32_t item) {
+    const uint32_t rank = head_[item];
+    head_[item] = classes_.after(rank);
+    return rank;
+  }
+  void undo(uint32_t item, uint32_t rank) { head_[item] = rank; }
+
+ private:
+  const DirectionClasses& classes_;
+  std::vector<uint32_t> head_;
+};
+
+}  // namespace gtn

@@ -1,0 +1,126 @@
+#include "strategies/screen/blocks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "kernels/kernels.h"
+#include "strategies/screen/layout.h"
+
+namespace gtn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+constexpr int kTile = 384;                  // y's a thread searches at once
+constexpr int64_t kFlood = 90;              // survivors a y that are worth a closer look
+constexpr int kFloods = 4;                  // blocks in a row
+constexpr double kCompactShare = 0.05;      // of the columns dead
+constexpr double kNeighbourRelayout = 0.5;  // of the columns laid out: tighter frames
+constexpr double kEvenRelayout = 0.2;       // larger ones
+
+}  // namespace
+
+ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core,
+                           const std::string& scratch)
+    : problem_(problem),
+      items_(items),
+      team_(team),
+      out_of_core_(out_of_core),
+      store_(problem, items, kernels(), scratch),
+      items_free_(items.count()) {
+  for (int t = 0; t < team.size(); ++t)
+    searches_.emplace_back(problem, items, store_, kernels(), team, out_of_core);
+}
+
+void ScreenBlocks::refresh() {
+  const auto start = Clock::now();
+  const double free = static_cast<double>(items_free_);
+  const double share = store_.neighbours() ? kNeighbourRelayout : kEvenRelayout;
+  if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
+    // X only thins out: what was spread too evenly for neighbours stays so.
+    const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
+    store_.pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow(), out_of_core_),
+                team_);
+    laid_out_ = items_free_;
+    neighbours_ = neighbours_ || store_.neighbours();
+    peak_bytes_ = std::max(peak_bytes_, store_.bytes());
+    ++packs_;
+  } else if (free <= (1.0 - kCompactShare) * static_cast<double>(store_.columns())) {
+    store_.compact(team_);
+    ++compactions_;
+  }
+  seconds_pack_ += seconds_since(start);
+}
+
+void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool anywhere) {
+  const auto start = Clock::now();
+  const Floor floor = anywhere ? Floor{} : floor_;
+  const int64_t n = static_cast<int64_t>(lists.y_rank.size());
+  // As many equal tiles for every thread, of a multiple of the kernel's width.
+  const int64_t share = (n + team_.size() - 1) / team_.size();
+  const int64_t rounds = (share + kTile - 1) / kTile;
+  const int64_t even = (share + rounds - 1) / rounds;
+  const int64_t width = kernels().tile_y;
+  const int64_t tile = (even + width - 1) / width * width;
+  team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
+    searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
+                                                  static_cast<size_t>(end), wanted, certain, floor);
+  });
+  seconds_search_ += seconds_since(start);
+}
+
+bool ScreenBlocks::set_floor(const BlockLists& lists, const std::vector<double>& level) {
+  heights_.clear();
+  for (size_t i = 0; i < level.size(); ++i) {
+    const double height = (level[i] - lists.mean[i]) / lists.unit[i];
+    // A list that never rose above the floor asks for a lower one.
+    heights_.push_back(height > floor_.height + 1e-9 ? height : floor_.height - spread_);
+  }
+  const auto tenth = heights_.begin() + static_cast<int64_t>(heights_.size() / 10);
+  std::nth_element(heights_.begin(), tenth, heights_.end());
+  const double low = *tenth;
+  const auto middle = heights_.begin() + static_cast<int64_t>(heights_.size() / 2);
+  std::nth_element(heights_.begin(), middle, heights_.end());
+  spread_ = std::max(0.0, *middle - low) + 1e-12;
+  floor_.height = low - 0.5 * spread_;
+  if (!std::isfinite(floor_.height)) floor_ = Floor{};
+  return sample_if_flooded(static_cast<int64_t>(level.size()));
+}
+
+// One height for all y's is cheapest where all see X alike; where they do not,
+// each y's deviation from its mean is measured first.
+bool ScreenBlocks::sample_if_flooded(int64_t n) {
+  int64_t survivors = 0;
+  for (const ScreenSearch& s : searches_) survivors += s.counters.survivors;
+  const bool flooded = survivors - survivors_before_ > kFlood * n;
+  floods_ = flooded ? floods_ + 1 : 0;
+  survivors_before_ = survivors;
+  if (floods_ != kFloods || floor_.sampled || store_.neighbours()) return false;
+  floor_ = Floor{-1e9, true};
+  return true;
+}
+
+void ScreenBlocks::report_counters(Report& report) const {
+  ScreenCounters total;
+  for (const ScreenSearch& s : searches_) total += s.counters;
+  report.add("pairs_screened", static_cast<double>(total.screened));
+  report.add("pairs_skipped", static_cast<double>(total.skipped));
+  report.add("survivors", static_cast<double>(total.survivors));
+  report.add("pairs_estimated", static_cast<double>(total.estimated));
+  report.add("pairs_rescored", static_cast<double>(total.rescored));
+}
+
+void ScreenBlocks::report_store(Report& report) const {
+  report.add("packs", static_cast<double>(packs_));
+  report.add("frames_of_neighbours", neighbours_ ? 1.0 : 0.0);
+  report.add("compactions", static_cast<double>(compactions_));
+  report.add("distinct_directions", static_cast<double>(items_.count()));
+  report.add("store_bytes", static_cast<double>(peak_bytes_));
+}
+
+}  // namespace gtn

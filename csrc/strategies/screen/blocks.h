@@ -1,0 +1,85 @@
+// The free x's packed for screening, and the lists of one block of y's after the other.
+//
+// What a matching in one process (screen.cpp) and a shard of one (shard.cpp) share: when the
+// packed x's are compacted or laid out anew, how a block is cut into tiles, where lists start.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gtn_fast/match.h"
+#include "strategies/common/free_items.h"
+#include "strategies/screen/search.h"
+#include "strategies/screen/store.h"
+
+namespace gtn {
+
+constexpr int kScreenPilot = 256;     // y's of the first block
+constexpr int kScreenListLength = 4;  // candidates wanted a y
+constexpr int kScreenLongestList = 160;
+
+class ScreenBlocks {
+ public:
+  // `items` has at least one item. A search reads problem.y as it is then.
+  // `out_of_core` and `scratch` as in Options.
+  ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core = false,
+               const std::string& scratch = "");
+
+  // Closes gaps when enough columns are dead; lays out anew when few are left. Before a block,
+  // while items are free.
+  void refresh();
+
+  // Room for what the bounds cannot tell apart from the wanted ones.
+  static int places(int wanted) { return 4 * wanted + 16; }
+
+  // Lists for the y's of lists.y_rank (after lists.reset(places(wanted), ...)), `certain`
+  // candidates of each evaluated and in certain order. They start at the floor, or `anywhere`.
+  void search(BlockLists& lists, int wanted, int certain, bool anywhere);
+  // Evaluates what list i holds in reserve; for the team's thread of that number.
+  void deepen(BlockLists& lists, size_t i, int thread) {
+    searches_[static_cast<size_t>(thread)].deepen_list(lists, i);
+  }
+
+  // Where the next block's lists may start: most y's find enough above it, and few pairs
+  // below it need a second look. `level` is where the lists of this block end, by y. True if
+  // the next block is a first one of its kind and should be small.
+  bool set_floor(const BlockLists& lists, const std::vector<double>& level);
+
+  // The item's last member was taken.
+  void kill(uint32_t item) {
+    if (packed()) store_.kill(item);
+    --items_free_;
+  }
+  bool packed() const { return laid_out_ > 0; }
+  int64_t items_free() const { return items_free_; }
+
+  void report_counters(Report& report) const;
+  void report_store(Report& report) const;
+  double seconds_pack() const { return seconds_pack_; }
+  double seconds_search() const { return seconds_search_; }
+
+ private:
+  bool sample_if_flooded(int64_t n);
+
+  const Problem& problem_;
+  FreeItems& items_;
+  Team& team_;
+  const bool out_of_core_;
+  ScreenStore store_;
+  std::vector<ScreenSearch> searches_;
+  int64_t items_free_;
+  int64_t laid_out_ = 0;
+  bool neighbours_ = false;
+
+  Floor floor_;
+  double spread_ = 0.0;
+  std::vector<double> heights_;
+  int64_t survivors_before_ = 0;
+  int floods_ = 0;
+
+  int64_t packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
+  double seconds_pack_ = 0.0, seconds_search_ = 0.0;
+};
+
+}  // namespace gtn
