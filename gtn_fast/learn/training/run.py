@@ -22,7 +22,7 @@ from gtn_fast.learn.training.guards import (
     noise_state,
     private_generators,
 )
-from gtn_fast.learn.training.logs import Rows
+from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.run.progress import Bar
 
@@ -122,7 +122,7 @@ class Run:
         self.next_save = time.monotonic() + self.every_s
 
     def go(
-        self, epochs: int, patience: int | None, write_log: Callable[[Rows], None], bar: Bar
+        self, epochs: int, patience: int | None, write_log: Callable[[LogRows], None], bar: Bar
     ) -> None:
         """Every epoch that is left, then the best weights."""
         if self.refresh is not None:
@@ -135,7 +135,7 @@ class Run:
             self.model.load_state_dict(self.best)
         self.model.eval()
 
-    def _epoch(self, stop: Stop, write_log: Callable[[Rows], None], bar: Bar) -> None:
+    def _epoch(self, stop: Stop, write_log: Callable[[LogRows], None], bar: Bar) -> None:
         """What is left of this epoch. KeyboardInterrupt, with the state saved, at Ctrl-C."""
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
