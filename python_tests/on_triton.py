@@ -27,7 +27,7 @@ from gtn_fast.backends.triton import (
     memory,
     session,
 )
-from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.rows import StoredRows
 from gtn_fast.inputs.arrays import convert, describe, hold_or_convert, uncopied
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.reference import match
@@ -174,7 +174,7 @@ def test_maxima_and_survivors_are_those_of_the_scores(rng, d, group):
     looks[0, 3] = False  # whoever does not look finds nothing
     capacity = 12
     slots = launch.Slots.empty(256, capacity, DEVICE)
-    pairs = launch.Pairs.of(device(looks))
+    pairs = launch.GroupRows.of(device(looks))
     launch.survivors(y, x, device(offset), device(threshold), pairs, slots, 1000, group, d)
     wanted = value >= threshold[:, None]
     wanted[3, :group] = False
@@ -191,7 +191,7 @@ def test_maxima_and_survivors_are_those_of_the_scores(rng, d, group):
 def test_rows_that_look_nowhere_find_nothing():
     y, x = (torch.ones((256, 16), dtype=torch.float16, device=DEVICE) for _ in range(2))
     slots = launch.Slots.empty(256, 4, DEVICE)
-    pairs = launch.Pairs.of(torch.zeros((2, 256), dtype=torch.bool, device=DEVICE))
+    pairs = launch.GroupRows.of(torch.zeros((2, 256), dtype=torch.bool, device=DEVICE))
     zeros = torch.zeros(256, device=DEVICE)
     launch.survivors(y, x, zeros, zeros, pairs, slots, 0, 128, 5)
     assert not slots.count.any()
@@ -392,7 +392,7 @@ def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypa
 def test_classes_are_rows_of_one_direction(monkeypatch):
     monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 6)
     x = np.array([[1.0, 2], [2, 4], [0, 0], [-0.0, 0], [3, 6], [-1, -2], [0, 5], [-0.0, 7]])
-    of = classes.find(Rows(x, DEVICE))
+    of = classes.find(StoredRows(x, DEVICE))
     assert len({of[0], of[1], of[4]}) == 1
     assert of[2] == of[3]
     assert of[6] == of[7]
@@ -403,7 +403,7 @@ def test_rows_that_only_share_a_hash_stay_apart(monkeypatch):
     monkeypatch.setattr(classes, "_hashes", lambda of: torch.zeros(len(of), dtype=torch.int64))
     monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 4)
     x = np.array([[1.0, 2], [2, 4], [5, 1]])
-    of = classes.find(Rows(x, DEVICE))
+    of = classes.find(StoredRows(x, DEVICE))
     assert of[0] == of[1] != of[2]
 
 
@@ -561,7 +561,7 @@ def test_rows_from_a_tensor_are_those_of_the_array(native, rng, monkeypatch, dty
     array = rng.integers(-2, 3, (30, 4)).astype(dtype)  # many norms are equal
     array[[4, 9]] = 0
     some = np.array([7, 0, 29])
-    for each in (Rows(held(array), DEVICE), Rows(array, DEVICE)):
+    for each in (StoredRows(held(array), DEVICE), StoredRows(array, DEVICE)):
         for _ in range(2):
             assert (each(some).cpu().numpy() == array[some]).all()
             assert (each(device(some)).cpu().numpy() == array[some]).all()

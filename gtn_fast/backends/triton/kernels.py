@@ -32,7 +32,7 @@ def _tile_scores(
     BK: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
-    """Scores (BM, BN) of a tile: the whole dimension at once, or BK at a time."""
+    """Return the scores (BM, BN) of a tile: the whole dimension at once, or BK at a time."""
     k = tl.arange(0, BK)
     if RESIDENT:
         x = tl.load(x_cols + k[None, :])
@@ -65,8 +65,8 @@ def group_maxima(
 ):
     """out[g, row] = max of score + offset over the PER tiles of columns from g * PER on.
 
-    ``tiles``, of one program, is a multiple of PER. No branches and nothing but the maximum
-    is kept of a tile: this is where the time goes.
+    A program takes ``tiles`` tiles, a multiple of PER. The loop has no branches and keeps
+    nothing of a tile but the maximum: this is where the time goes.
     """
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     y_rows = y_ptr + rows[:, None].to(tl.int64) * stride
@@ -111,9 +111,9 @@ def survivors(
 ):
     """Append (column, value) of every value = score + offset >= its row's threshold.
 
-    Of the columns of group g for the rows row[start[g]] .. row[start[g + 1] - 1] alone. A row
-    has ``capacity`` places. count[row] counts all that passed, kept or not: what is above the
-    capacity says that some were not kept, and how many places they would need.
+    Rows row[start[g]] .. row[start[g + 1] - 1] look into the columns of group g. A row has
+    ``capacity`` places. count[row] counts all columns that passed, also those that found no
+    place: it says how many places the row needs.
     """
     group = tl.program_id(0)
     begin = tl.load(start_ptr + group) + tl.program_id(1) * BM
