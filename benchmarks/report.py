@@ -148,7 +148,7 @@ def markdown(results: dict[str, Any]) -> str:
         *([summary] if (summary := plan_summary(rows)) else []),
         "FAISS and cKDTree find the nearest x of every y *with* replacement, an easier job. The"
         " authors' loop is timed in slices, each on the x's free then, and integrated where it"
-        " would take over 20 s. \"n^2 d flop of sgemm\" is the time of so many operations at the"
+        ' would take over 20 s. "n^2 d flop of sgemm" is the time of so many operations at the'
         " rate of torch's float32 product of 4096-cubes.",
     ]
     return "\n\n".join(paragraphs)

@@ -105,7 +105,7 @@ def label(
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
-        data or parameters, of another version, or damaged is a ValueError.
+        data or parameters, of another format, or damaged is a ValueError.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     ConnectionError

@@ -150,30 +150,15 @@ def run(
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
     start = time.perf_counter()
-    with _torch_threads(threads):
+    from gtn_fast.learn.training.guards import torch_threads
+
+    with torch_threads(None if threads is None else check_threads(threads)):
         function(notes, **entry.fixed)
     seconds = time.perf_counter() - start
     result = Result(name, entry.title, notes.lines, notes.figures, seconds, notes.numbers)
     _write(result, notes)
     say(f"  {seconds:.0f} s in all; wrote {len(result.figures)} figures and summary.md to {folder}")
     return result
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """``threads`` for torch too, and the old number afterwards."""
-    if threads is None:
-        yield
-        return
-    threads = check_threads(threads)
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # ------------------------------------------------------------------ files

@@ -77,28 +77,19 @@ def loop_threads(x: Array, y: Array) -> int:
     """
     import torch
 
-    before = torch.get_num_threads()
     probe = min(10, len(x), len(y))
-    try:
-        trials = []
-        for threads in sorted({1, before}):
-            torch.set_num_threads(threads)
-            trials.append((max(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
-        return min(trials)[1]
-    finally:
-        torch.set_num_threads(before)
+    trials = []
+    for threads in sorted({1, torch.get_num_threads()}):
+        took = (_loop_torch(x, y, probe, threads)[0] for _ in range(2))
+        trials.append((max(took), threads))
+    return min(trials)[1]
 
 
 def _loop_torch(x: Array, y: Array, steps: int, threads: int | None) -> tuple[float, list[int]]:
-    import torch
+    from gtn_fast.learn.training.guards import torch_threads
 
-    before = torch.get_num_threads()
-    threads = threads or loop_threads(x, y)
-    try:
-        torch.set_num_threads(threads)
+    with torch_threads(threads or loop_threads(x, y)):
         return _steps_torch(x, y, steps)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _steps_torch(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
