@@ -110,6 +110,13 @@ def label(
         The backend of the method cannot run here; says why and what to do.
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
+
+    Notes
+    -----
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
+    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
+    once for the tile registers, which the process then keeps. Nothing else.
     """
     given = Arguments(
         X,
