@@ -265,6 +265,58 @@ void test_refused_match(Strategy strategy, int64_t d) {
 
 }  // namespace
 
+// Plain numbers, written before they are settled and read once that was seen: if settle() did
+// not order the two, a sanitizer objects.
+TEST_CASE("team: what is settled may be read by another thread") {
+  constexpr int64_t n = kReduced ? 20'000 : 1'000'000;
+  Control control;
+  const Team team(1, &control);
+  std::vector<int64_t> written(static_cast<size_t>(n), -1);
+  int64_t wrong = 0;
+  std::thread reader([&] {
+    for (int64_t seen = 0; seen < n;) {
+      const int64_t end = control.settled.load(std::memory_order_acquire);
+      for (; seen < end; ++seen) wrong += written[static_cast<size_t>(seen)] != seen;
+    }
+  });
+  for (int64_t i = 0; i < n; ++i) {
+    written[static_cast<size_t>(i)] = i;
+    team.settle(i + 1);
+  }
+  reader.join();
+  CHECK(wrong == 0);
+  CHECK(control.done == n);
+}
+
+// The same of every strategy that settles while it goes on.
+TEST_CASE("match: settled pairs may be read while it goes on") {
+  for (const auto& [strategy, d] :
+       {std::pair{Strategy::kRay, 1}, std::pair{Strategy::kCircle, 2},
+        std::pair{Strategy::kTree, 4}, std::pair{Strategy::kScreen, 24}}) {
+    const int64_t n = kReduced ? 1500 : 4000;
+    Matrix x = make_matrix(n, d, Kind::kGaussian, 0, 6, true);
+    Matrix y = make_matrix(n, d, Kind::kGaussian, 1, 6, true);
+    Options options;
+    options.strategy = strategy;
+    options.threads = 2;
+    options.block = 64;
+    Control control;
+    Assignment out;
+    Report report;
+    std::vector<uint32_t> read;
+    std::thread reader([&] {
+      while (static_cast<int64_t>(read.size()) < n) {
+        const size_t end = static_cast<size_t>(control.settled.load(std::memory_order_acquire));
+        if (read.size() == end) std::this_thread::yield();
+        while (read.size() < end) read.push_back(out.x_row[read.size()]);
+      }
+    });
+    match(x.view(), y.view(), {}, {}, options, control, out, report);
+    reader.join();
+    CHECK_MESSAGE(read == out.x_row, "strategy ", static_cast<int>(strategy));
+  }
+}
+
 TEST_CASE("match: cancelled in its middle, what is settled is the answer's beginning") {
   for (const int threads : {1, 3}) {
     test_cancelled_match(Strategy::kScreen, kReduced ? 8000 : 30000, 64, threads);
