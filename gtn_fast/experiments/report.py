@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtn_fast import plots
 from gtn_fast._version import __version__
 from gtn_fast.experiments.registry import EXPERIMENTS
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
@@ -87,8 +88,6 @@ class Notes:
 
     def draw(self, figure: Figure, name: str) -> None:
         """Writes ``figure`` into the folder as ``name``.png."""
-        from gtn_fast import plots
-
         path = self.folder / f"{name}.png"
         plots.save(figure, path)
         self.figures.append(str(path))

@@ -27,12 +27,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast._version import __version__
+from gtn_fast.backends.interface import Pairs
 from gtn_fast.inputs.files import replacing
 
 _MAGIC = b"gtn_fast.checkpoint 1\n"
@@ -43,14 +44,6 @@ _SHARE = 0.01  # of the time that saving may take, once a save was timed
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_BYTES_PER_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
 TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
-
-
-class Pairs(NamedTuple):
-    """Final pairs in the order in which they were settled: (n,) int64, int64, float64."""
-
-    y_rows: NDArray[np.int64]
-    x_rows: NDArray[np.int64]
-    cosine: NDArray[np.float64]
 
 
 def no_pairs() -> Pairs:
