@@ -83,7 +83,7 @@ def compare_with_hnsw(n: int) -> None:
     def show(what: str, search: Callable[[], Any]) -> None:
         found = search()
         cosine = engine.evaluate_lists(work.x, work.y, rows, found, 1).max(axis=1)
-        print(f"{what}: {best(search) / ROWS * 1e6:.0f} us a y, {cosine.mean() / most:.4f}")
+        print(f"{what}: {best(search) / ROWS * 1e6:.0f} us per y, {cosine.mean() / most:.4f}")
 
     nlist = faiss_index.settings().lists(n, n)
     print(f"{name}, n = {n}, d = {d}")

@@ -15,8 +15,8 @@ from pathlib import Path
 from gtn_fast.backends.triton import ahead
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
-# fp16 products with float32 sums a second (half of the data sheet's dense operations), and
-# scores a second that the epilogue can do: one minimum-or-maximum each, 64 a clock and SM.
+# fp16 products with float32 sums per second (half of the data sheet's dense operations), and
+# scores per second that the epilogue can do: one minimum or maximum each, 64 per clock and SM.
 PEAKS = {"A100": (312e12 / 2, 108 * 64 * 1.41e9), "H100": (989.4e12 / 2, 132 * 64 * 1.83e9)}
 
 
@@ -41,8 +41,8 @@ def table() -> str:
     import triton
 
     lines = [
-        f"Triton {triton.__version__}, its own ptxas; registers a thread, bytes spilled, shared"
-        " memory a block.",
+        f"Triton {triton.__version__}, its own ptxas; registers per thread, bytes spilled, shared"
+        " memory per block.",
         "",
         "| kernel | constants | warps | sm_80 | sm_90 |",
         "|---|---|---:|---|---|",

@@ -228,7 +228,9 @@ def _check_choices(
 def _index(value: Any, n_y: int) -> Int64:
     index = integers(value, "x_index")
     if index.shape != (n_y,):
-        raise WrongMatching(f"x_index must have shape ({n_y},), one a row of Y, got {index.shape}")
+        raise WrongMatching(
+            f"x_index must have shape ({n_y},), one per row of Y, got {index.shape}"
+        )
     return index
 
 

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MATRIX = (
-    "matrix, one row a point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
+    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
     " one; FILE:KEY picks an array of a file that holds several"
 )
 

@@ -12,7 +12,7 @@ from gtn_fast.inputs.files import FileError, load_matrix
 
 
 def load_points(name: str, key: str | None = None) -> Array:
-    """A matrix of finite numbers, one row a point, as NumPy; an error names the file."""
+    """A matrix of finite numbers, one row per data point, as NumPy; an error names the file."""
     return convert(describe(load_matrix(name, key), name))
 
 

@@ -23,7 +23,7 @@ from gtn_fast.run.progress import progress_bar
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # what Pillow may try
 _GREY = ("1", "L", "LA")
-_CHUNK = 32  # files a thread takes at once
+_CHUNK = 32  # files that a thread takes at once
 CELEBA, HAP = "img_align_celeba", "Hands"
 _CELEBA_CROP, _SIDE = 148, 64  # appendix F
 _PARTITION = {"train": "0", "test": "2"}  # of list_eval_partition; 1 is for validation

@@ -19,7 +19,7 @@ class ImageSet:
     labels: int64 (n,) or None.
     classes: what label i is called, or empty.
     Raises TypeError for another dtype and ValueError for another shape or for labels
-    that are not one a image.
+    that are not one per image.
     """
 
     images: NDArray[np.uint8]

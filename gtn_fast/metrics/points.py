@@ -66,7 +66,7 @@ def ks_uniform(values: Any, low: float, high: float) -> float:
 
     points = _rows(values, "values")
     if points.shape[1] != 1:
-        raise ValueError(f"values must be one number a row, got {points.shape[1]} columns")
+        raise ValueError(f"values must be one number per row, got {points.shape[1]} columns")
     if not low < high:
         raise ValueError(f"need low < high, got {low} and {high}")
     return float(kstest(points[:, 0], "uniform", (low, high - low), method="asymp").statistic)

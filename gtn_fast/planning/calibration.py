@@ -1,6 +1,6 @@
 """How fast this machine is beside the one of constants.py: for predictions alone.
 
-Measured once a process for every strategy and dimension, in less than a tenth of a second:
+Measured once per process for every strategy and dimension, in less than a tenth of a second:
 the screening kernel by itself, all else by a small match of the strategy.
 """
 

@@ -7,8 +7,8 @@ in its list: the union is complete down to the highest level. Every rank then re
 lists by the same rules (``lists.blocks``), so nobody has to be told who took what. When so
 few are left that rounds cost more than they save, all ranks gather the rest and each ends alone.
 
-Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 40 while
-the order is made), about 28 a row of Y for turns and results, the packed shard, one block.
+Memory of a rank beyond its rows of X: 5 bytes per row of all X (order and who is taken; 40 while
+the order is made), about 28 per row of Y for turns and results, the packed shard, one block.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from gtn_fast.planning.memory import available_bytes
 Rows = NDArray[Any] | RowMatrix  # rows of Y, which no rank need hold
 
 _NONE = np.uint32(0xFFFFFFFF)
-# Candidates a y that a rank looks for. With one each the highest level would leave one of
-# all lists; with two it leaves two or three, which is what a block needs.
+# Candidates that a rank looks for, per y. With one from each rank the highest of the levels
+# would leave one of the merged list; with two it leaves two or three, what a block needs.
 _WANTED_ALONE, _WANTED = 3, 2
 # What a block costs beyond screening, and a gathered byte; both only decide when to stop
 # taking turns in rounds, never the answer.
@@ -102,7 +102,7 @@ class _Message:
     """The lists of one rank for n y's in one buffer, as it travels.
 
     ``cosine`` (n, k), ``level`` and ``deep_level`` (n,) float64; ``rows`` (n, k) and
-    ``level_rank`` (n,) uint32: 12 k + 20 bytes a y. A new one says that nothing is free.
+    ``level_rank`` (n,) uint32: 12 k + 20 bytes per y. A new one says that nothing is free.
     """
 
     def __init__(self, n: int, k: int, buffer: NDArray[np.uint8] | None = None) -> None:

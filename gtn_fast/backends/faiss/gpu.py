@@ -27,7 +27,8 @@ _MOST = 2048  # neighbours, and lists, that a search on a GPU takes
 _REFILL = 8  # lists are filled anew when one in so many of their x's is taken
 _SLICE = 16384  # y's of a search: Ctrl-C is heard in between
 _REMEDY = "pip install 'gtn-fast[faiss-gpu]' in place of faiss-cpu, or take device='cpu'"
-# Of one H200 (docs/choosing.md): seconds a row and list on each side, a row, an index.
+# Seconds on one H200 (docs/approximate.md): per row and list; per row of X or Y;
+# per index.
 _ASSIGN_S, _ROW_S, _BUILD_S = 3e-11, 6e-6, 0.3
 
 

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
-        """These rows of X are no longer free; called once a block."""
+        """Take note that these rows of X are not free any more; a block may call several times."""
         ...
 
 

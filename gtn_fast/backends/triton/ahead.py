@@ -133,7 +133,7 @@ def compile_variant(variant: Variant, capability: int) -> Compiled:
 
 
 def _assemble(ptx: str, capability: int, options: dict[str, Any]) -> tuple[int, int]:
-    """Registers a thread and bytes spilled, as ptxas reports them."""
+    """Return registers per thread and bytes spilled, as ptxas reports them."""
     from triton.backends.nvidia.compiler import get_ptxas
 
     found = get_ptxas(capability)

@@ -10,7 +10,7 @@ The kernel computes a score s, about a b (p . z). With
 
 we have |s - a b (p . z)| <= bound(x) + margin(y), where
 
-    bound(x)  = a |r|                            rounded up, one float32 a column
+    bound(x)  = a |r|                            rounded up, one float32 per column
     margin(y) = (|q| + gamma |P|) max |Z| + slack
 
 Accumulation. A product of two fp16 numbers is exact in float32. What is known of the

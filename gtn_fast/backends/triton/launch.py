@@ -118,7 +118,7 @@ def group_maxima(
     """Maxima of score + offset over groups of ``group`` columns, float32 (groups, rows).
 
     ``y`` (rows, dp) fp16, rows in whole tiles of the configuration; ``x`` (columns, dp) fp16,
-    in tiles of ``TILE``; ``offset`` float32, one a column; the last group may be smaller.
+    in tiles of ``TILE``; ``offset`` float32, one per column; the last group may be smaller.
     """
     chosen = configuration(d)
     tile = chosen.maxima
@@ -138,7 +138,7 @@ def group_maxima(
 
 @dataclass
 class Slots:
-    """What the kernel fills: ``capacity`` places a row, int32 columns and float32 values.
+    """What the kernel fills: ``capacity`` places per row, int32 columns and float32 values.
 
     ``count`` (rows,) int32: how many passed, which may be more than there are places.
     """
@@ -197,7 +197,7 @@ def survivors(
     """Append to ``slots`` every column whose score + offset reaches the row's threshold.
 
     Of the groups of ``group`` columns that ``pairs`` has for the row. Shapes as for
-    ``group_maxima``; ``threshold`` float32, one a row; columns of ``x`` count from
+    ``group_maxima``; ``threshold`` float32, one per row; columns of ``x`` count from
     ``first_col``.
     """
     if not pairs.most:
