@@ -16,14 +16,14 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
 
-.PHONY: help venv build test test-long core-test lint format demo experiments bench bench-quick \
+.PHONY: help venv build test test-long core-test triton-test lint format demo experiments bench bench-quick \
   bench-hostile bench-training bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         label real and synthetic data; table and pictures in demo_output/"
 	@echo "make test         build and run all tests but the slow ones"
-	@echo "make test-long    the slow tests too; core-test: only those in C++"
+	@echo "make test-long    the slow tests too; core-test, triton-test: only those"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
@@ -42,8 +42,10 @@ venv: $(VENV)/.installed
 build: $(VENV)/.built
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "make: Python 3.10 or newer is needed (make PYTHON=/path/to/python3 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: constraints.txt needs Python 3.11 or newer (make PYTHON=/path/to/python3 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; raise SystemExit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' || \
+	  { echo "make: Python's C headers are needed (Debian: apt-get install python3-dev)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python constraints.txt
@@ -53,19 +55,28 @@ $(VENV)/.installed: $(BIN)/python constraints.txt
 # --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
 # GTN_BUILD_DIR is kept, so that a change recompiles only what it touches.
 $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
-	headers=$$($(BIN)/python tools/python_headers.py $(VENV)/headers) && \
-	  CPATH="$$headers" GTN_PYTHON_INCLUDE="$${headers%%:*}" \
-	  GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
 	  $(PIP) install -q --no-build-isolation --no-deps --editable .
 	@touch $@
 
 # --- checks ----------------------------------------------------------------------
 
-test: build core-test
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+# As many processes as CPUs share the files; the tests of a file stay together, since they
+# share what is dear to make.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-long: build core-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: build core-test triton-test
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-long: build core-test triton-test
+	$(PYTEST) $(PYTEST_ARGS)
+
+# The Triton backend in triton's interpreter and, where there is a GPU, on it: triton reads
+# TRITON_INTERPRET once, so each is a run of its own.
+triton-test: build
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n $(JOBS) python_tests/on_triton
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	  TRITON_INTERPRET=0 $(BIN)/python -m pytest python_tests/on_triton; fi
 
 # The C++ tests, of the very objects that went into the module: same folder, same flags.
 core-test: build

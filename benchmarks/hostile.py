@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fresh, machine, report
-from gtn_fast.tools import bench
+from gtn_fast.plots.texts import seconds_text
 
 RESULTS = Path(__file__).absolute().parent / "results"
 FULL_N = 1_000_000
@@ -83,7 +83,7 @@ def line(result: dict[str, Any], limit: float) -> str:
     runs = list(result["runs"].values())
     cells.append(next((run["strategy"] for run in runs if run), "-"))
     for run in [*runs, None][:2]:
-        cells.append(bench.seconds_text(run["seconds"]) if run else f"over {limit:g} s")
+        cells.append(seconds_text(run["seconds"]) if run else f"over {limit:g} s")
     growth = result["growth_exponent"]
     cells.append("-" if growth is None else f"{growth:.2f}")
     cells.append(f"{runs[-1]['memory_ratio']:.2f}" if runs[-1] else "-")

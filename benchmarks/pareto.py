@@ -27,7 +27,7 @@ from benchmarks import fresh, machine, report
 from gtn_fast.backends.faiss import index as faiss_index
 from gtn_fast.planning.memory import size_text
 from gtn_fast.plots import base
-from gtn_fast.tools import bench
+from gtn_fast.plots.texts import seconds_text
 
 RESULTS = Path(__file__).absolute().parent / "results"
 FULL_N = 1_000_000
@@ -99,7 +99,7 @@ def cells(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
         shown = ["0", "1", "100%", "0 (0)", "100%"]
     return [
         *head,
-        bench.seconds_text(row["seconds"]),
+        seconds_text(row["seconds"]),
         "-" if against is None else f"{against / row['seconds']:.2f}",
         f"{row['mean_cosine']:.4f}",
         *shown,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gtn_fast.tools import bench
+from gtn_fast.plots.texts import ratio_text, seconds_text
 
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 
@@ -61,9 +61,9 @@ def cells_of(row: Row) -> list[str]:
     """The row's cells of the table, its limit and the verdict."""
     return [
         row.workload,
-        bench.seconds_text(row.seconds),
+        seconds_text(row.seconds),
         row.against,
-        "-" if row.against_seconds is None else bench.seconds_text(row.against_seconds),
+        "-" if row.against_seconds is None else seconds_text(row.against_seconds),
         _value_text(row.value, row.measure),
         "-" if row.limit is None else _limit_text(row.limit, row.measure),
         {True: "PASS", False: "FAIL", None: "-"}[row.passed],
@@ -93,15 +93,15 @@ def plan_summary(rows: Iterable[Row]) -> str | None:
 
 def _value_text(value: float, measure: str) -> str:
     if measure == SECONDS:
-        return bench.seconds_text(value)
+        return seconds_text(value)
     if measure == FASTER:
-        return f"{bench.ratio_text(value)} faster"
+        return f"{ratio_text(value)} faster"
     return f"{value:.2f}x {measure}"
 
 
 def _limit_text(limit: float, measure: str) -> str:
     if measure == SECONDS:
-        return f"<= {bench.seconds_text(limit)}"
+        return f"<= {seconds_text(limit)}"
     if measure == FASTER:
         return f">= {limit:,g}x"
     return f"<= {limit:g}x"

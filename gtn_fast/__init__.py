@@ -37,6 +37,7 @@ Importing this package imports NumPy, never torch: learn's names load it when as
 
 from typing import TYPE_CHECKING, Any
 
+from gtn_fast import learn
 from gtn_fast._version import __version__
 from gtn_fast.api import label
 from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
@@ -71,8 +72,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LEARN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from gtn_fast import learn
-
     return getattr(learn, name)
 
 

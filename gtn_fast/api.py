@@ -105,11 +105,18 @@ def label(
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
-        data or parameters, of another version, or damaged is a ValueError.
+        data or parameters, of another format, or damaged is a ValueError.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
+
+    Notes
+    -----
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
+    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
+    once for the tile registers, which the process then keeps. Nothing else.
     """
     given = Arguments(
         X,

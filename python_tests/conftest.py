@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Threads of torch and FAISS that wait for each other spin: no more of them than CPUs.
+    share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from skips import (  # noqa: F401  (pytest finds hooks by their names)
+    pytest_addoption,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 
 import gtn_fast.backends.native as native_backend
 

@@ -17,7 +17,7 @@ def data(tmp_path, monkeypatch):
 
 
 def test_bench_reports_verified_times(tmp_path, monkeypatch, capsys):
-    bench = pytest.importorskip("gtn_fast.bench")
+    bench = pytest.importorskip("gtn_fast.tools.bench")
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "QUICK", ((800, 2), (600, 16)))

@@ -339,7 +339,7 @@ def test_options_become_plain_values(native, tmp_path):
     assert gtn_fast.Labels.load(tmp_path / "l.npz").report == labels.report
 
 
-@pytest.mark.parametrize("name", registry.get("faiss").options)
+@pytest.mark.parametrize("name", registry.get("faiss").option_names)
 def test_options_go_with_no_other_method(native, name):
     with pytest.raises(ValueError, match=f"^{name} goes with method 'faiss' only$"):
         gtn_fast.label(np.eye(4), **{name: 1})

@@ -13,6 +13,14 @@ Progress = Callable[[int, int], None]
 HandOver = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
 
 
+class Pairs(NamedTuple):
+    """Final pairs in the order in which they were settled: (n,) int64, int64, float64."""
+
+    y_rows: NDArray[np.int64]
+    x_rows: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+
+
 class Matched(NamedTuple):
     """A matching and the backend's counters.
 

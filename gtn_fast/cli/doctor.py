@@ -9,6 +9,7 @@ from typing import Any
 
 from gtn_fast.cli.common import OK, WRONG, Commands, count, print_table
 from gtn_fast.planning.memory import size_text
+from gtn_fast.tools.doctor import examine
 
 
 def add(commands: Commands) -> None:
@@ -19,8 +20,6 @@ def add(commands: Commands) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from gtn_fast.tools.doctor import examine
-
     found = examine()
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast import experiments
 from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import (
     MATRIX,
@@ -22,6 +23,7 @@ from gtn_fast.cli.common import (
     print_table,
     write_json,
 )
+from gtn_fast.images import load_images
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output, split_key
 
@@ -173,8 +175,6 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
 
 
 def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None]:
-    from gtn_fast.images import load_images
-
     path, key = split_key(name)
     quiet = False if arguments.quiet else None
     found = load_images(path, key=key, limit=arguments.limit, progress=quiet)
@@ -196,8 +196,6 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _experiment(arguments: argparse.Namespace) -> int:
-    from gtn_fast import experiments
-
     if arguments.name == "list":
         width = max(map(len, experiments.EXPERIMENTS))
         for name, entry in experiments.EXPERIMENTS.items():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gtn_fast import plots
 from gtn_fast.cli.common import OK, Commands, folder
 from gtn_fast.inputs.files import write_text
+from gtn_fast.tools import bench, bench_gpu, demo
 
 
 def add(commands: Commands) -> None:
@@ -26,8 +28,6 @@ def add(commands: Commands) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from gtn_fast.tools import bench
-
     if arguments.device not in (None, "cpu"):
         return _bench_gpu(arguments)
     out = folder(arguments.out)
@@ -40,8 +40,6 @@ def _bench(arguments: argparse.Namespace) -> int:
     caption = bench.machine()
     write_text(out / "bench.md", f"{table}\n{caption}\n")
     try:
-        from gtn_fast import plots
-
         plots.save(plots.bench_chart(rows, caption), out / "bench.png")
     except ImportError:
         print(f"gtn-fast: note: no picture without matplotlib; table in {out}", file=sys.stderr)
@@ -51,8 +49,6 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _bench_gpu(arguments: argparse.Namespace) -> int:
-    from gtn_fast.tools import bench_gpu
-
     bench_gpu.require(arguments.device)
     out = folder(arguments.out)
     rows = bench_gpu.run(arguments.device, quick=arguments.quick, threads=arguments.threads)
@@ -68,8 +64,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     import mlxtend  # noqa: F401
     import safetensors  # noqa: F401
     import torch  # noqa: F401
-
-    from gtn_fast.tools import demo
 
     out = folder(arguments.out)
     demo.run(out, quick=arguments.quick, threads=arguments.threads)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast import plots
 from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import OK, Array, Commands, check_folder, natural, print_table, write_array
 from gtn_fast.inputs.arguments import check_seed
@@ -70,8 +71,6 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _write_images(images: Array, out: Path) -> list[Path]:
-    from gtn_fast import plots
-
     arrays, picture = out.with_suffix(".npz"), out.with_suffix(".png")
     write_file(arrays, lambda name: np.savez_compressed(name, images=images))
     plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
@@ -79,8 +78,6 @@ def _write_images(images: Array, out: Path) -> list[Path]:
 
 
 def _interpolate(arguments: argparse.Namespace) -> int:
-    from gtn_fast import plots
-
     if arguments.rows and (arguments.count or arguments.seed is not None):
         raise ValueError("--rows says between which; it goes without --count and --seed")
     if arguments.steps < 2:

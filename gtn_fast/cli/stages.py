@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gtn_fast import plots
 from gtn_fast.cli.common import Array, check_folder, count, natural, positive
+from gtn_fast.images import KINDS, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 Options = argparse._ActionsContainer  # a parser, or a group of one
 
-KINDS = ("auto", "folder", "npz", "idx", "cifar", "celeba", "hap")
 IMAGES = "folder of pictures, .npz, .npy, MNIST idx files, CIFAR batches, CelebA or HaP folder"
 AUTOENCODER = "autoencoder.safetensors"
 SHOWN = 64  # images in a grid
@@ -145,8 +146,6 @@ def read_images(
     arguments: argparse.Namespace, path: str | None = None, split: str = "train"
 ) -> Array:
     """The images of the command (or those at ``path``), uint8 (n, c, h, w)."""
-    from gtn_fast.images import load_images
-
     options = given(arguments, "kind", "key", "side", "limit")
     quiet = False if arguments.quiet else None
     found = load_images(path or arguments.data, split=split, progress=quiet, **options)
@@ -169,7 +168,6 @@ def fit_autoencoder(
     ``val``: images that choose the weights. ``prefix`` is that of the options, ``stem``
     that of the names of log and picture.
     """
-    from gtn_fast import plots
     from gtn_fast.vision.autoencoder import train_autoencoder
     from gtn_fast.vision.vae import train_vae
 
@@ -211,7 +209,6 @@ def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path 
 
 def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> float:
     """Draws some images beside their reconstructions; root mean square error in [0, 1]."""
-    from gtn_fast import plots
     from gtn_fast.vision.codecs import decode_latents
 
     rows = np.random.default_rng(seed).permutation(len(images))[:_COMPARED]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast import plots
 from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import (
     MATRIX,
@@ -20,8 +21,8 @@ from gtn_fast.cli.common import (
     print_table,
     write_json,
 )
+from gtn_fast.learn.presets import PRESETS, preset
 
-PRESETS = ("swiss-roll", "uniform", "mnist", "celeba", "hap", "cifar10")
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
 _AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
@@ -61,8 +62,6 @@ def add(commands: Commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from gtn_fast.learn.presets import preset
-
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
@@ -199,8 +198,6 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
 
 def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, out: Path) -> None:
     """Pictures, metrics, summary."""
-    from gtn_fast import plots
-
     plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
@@ -237,8 +234,6 @@ def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
     """New samples: as images if there is a decoder, else points in the colour of their y."""
-    from gtn_fast import plots
-
     if data.autoencoder is not None:
         made = models.decode(data.autoencoder, gtn.sample(stages.SHOWN, seed))
         plots.save(plots.image_grid(made, title="New samples"), path)

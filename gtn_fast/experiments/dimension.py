@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast import plots
 from gtn_fast.experiments import image_data, images, swiss_roll
 from gtn_fast.experiments.report import Notes, text
+from gtn_fast.learn.training.seeds import derive
 
 Array = NDArray[Any]
 
@@ -30,9 +32,7 @@ def experiment(notes: Notes) -> None:
 
 def _roll(notes: Notes) -> None:
     """θ by the swiss-roll preset; points of the plane by the larger one of MNIST."""
-    from gtn_fast import plots
     from gtn_fast.learn.gtn import GTN
-    from gtn_fast.learn.training.seeds import derive
 
     n, count = (1_000, 1_000) if notes.quick else (50_000, 20_000)
     theta = swiss_roll.thetas(n, derive(notes.seed, "swiss-roll data"))
@@ -63,7 +63,6 @@ def _roll(notes: Notes) -> None:
 
 def _digits(notes: Notes) -> None:
     """FID and IS of generated and of reconstructed digits against d."""
-    from gtn_fast import plots
     from gtn_fast.vision.codecs import decode_latents, encode_images
 
     plan = image_data.resolved("mnist", notes)

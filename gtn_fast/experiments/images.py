@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast import metrics
+from gtn_fast import metrics, plots
 from gtn_fast.experiments import image_data
 from gtn_fast.experiments.image_data import Spec
 from gtn_fast.experiments.report import Notes, text
@@ -241,8 +241,6 @@ def _look_at_latents(new: Array, blind: Array, real: Array, latents: Array, note
 
 
 def _draw(sets: dict[str, Array], fitted: Fitted, fit: ImageSet, plan: Spec, notes: Notes) -> None:
-    from gtn_fast import plots
-
     names = ("real", "reconstructed", "GTN", "without GTN", "VAE")
     panels = [(name[0].upper() + name[1:], sets[name][:SHOWN]) for name in names]
     notes.draw(plots.labelled_grids(panels), "samples")

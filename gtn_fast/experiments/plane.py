@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 import gtn_fast
 from gtn_fast.experiments.report import Notes
+from gtn_fast.learn.presets import preset
+from gtn_fast.learn.rays import label_on_rays
+from gtn_fast.learn.training.seeds import derive
 
 Array = NDArray[Any]
 Labeler = Callable[[Array, Array], Array]  # X, Y -> for every row of Y its row of X
@@ -19,8 +22,6 @@ RAYS = 100
 
 def along_rays(X: Array, Y: Array) -> Array:
     """Algorithm 1 on 100 lines through the origin: small y's get small x's."""
-    from gtn_fast.learn.rays import label_on_rays
-
     return label_on_rays(X, Y, RAYS).x_index
 
 
@@ -58,9 +59,7 @@ def train_pairs(
 
     from gtn_fast.learn.gtn import mse
     from gtn_fast.learn.hhat import HHat
-    from gtn_fast.learn.presets import preset
     from gtn_fast.learn.training.loop import train
-    from gtn_fast.learn.training.seeds import derive
 
     table_2 = preset("uniform")
     model = HHat.of(2, table_2, derive(notes.seed, "weights") % 2**63)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtn_fast import plots
 from gtn_fast._version import __version__
 from gtn_fast.experiments.registry import EXPERIMENTS
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
@@ -87,8 +88,6 @@ class Notes:
 
     def draw(self, figure: Figure, name: str) -> None:
         """Writes ``figure`` into the folder as ``name``.png."""
-        from gtn_fast import plots
-
         path = self.folder / f"{name}.png"
         plots.save(figure, path)
         self.figures.append(str(path))
@@ -150,30 +149,15 @@ def run(
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
     start = time.perf_counter()
-    with _torch_threads(threads):
+    from gtn_fast.learn.training.guards import torch_threads
+
+    with torch_threads(None if threads is None else check_threads(threads)):
         function(notes, **entry.fixed)
     seconds = time.perf_counter() - start
     result = Result(name, entry.title, notes.lines, notes.figures, seconds, notes.numbers)
     _write(result, notes)
     say(f"  {seconds:.0f} s in all; wrote {len(result.figures)} figures and summary.md to {folder}")
     return result
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """``threads`` for torch too, and the old number afterwards."""
-    if threads is None:
-        yield
-        return
-    threads = check_threads(threads)
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # ------------------------------------------------------------------ files

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast import plots
 from gtn_fast.experiments.report import Notes
+from gtn_fast.learn.training.seeds import derive
 
 Array = NDArray[Any]
 
@@ -43,8 +45,6 @@ def share_off(points: Array, tolerance: float = TOLERANCE) -> float:
 
 def experiment(notes: Notes) -> None:
     """Learn n = 50,000 θ, 4 layers of 6, rank labels; 100,000 generated; diffusion beside it."""
-    from gtn_fast import plots
-    from gtn_fast.learn.training.seeds import derive
     from gtn_fast.metrics import points
 
     n, count, epochs = (2_000, 2_000, 3) if notes.quick else (50_000, 100_000, 40)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast import plots
 from gtn_fast.experiments.plane import RAYS
 from gtn_fast.experiments.report import Notes, text
+from gtn_fast.learn.training.seeds import derive
 
 Array = NDArray[Any]
 
@@ -40,8 +42,6 @@ def coverage(points: Array) -> float:
 
 def experiment(notes: Notes) -> None:
     """Learn n = 50,000 points; two sources or one, each with the uniform preset's 6 layers of 6."""
-    from gtn_fast import plots
-    from gtn_fast.learn.training.seeds import derive
     from gtn_fast.metrics import points
 
     n, count, epochs = (3_000, 1_000, 4) if notes.quick else (50_000, 10_000, 150)

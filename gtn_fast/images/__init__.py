@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gtn_fast.images import arrays, cifar, idx
 from gtn_fast.images.image_set import ImageSet
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.files import FileError
@@ -87,8 +88,6 @@ def _read_pictures(
 
 
 def _read_arrays(path: Path, kind: str, split: str, key: str | None, limit: int | None) -> ImageSet:
-    from gtn_fast.images import arrays, cifar, idx
-
     if kind == "npz":
         return arrays.read(path, split, key, limit)
     return idx.read(path, split) if kind == "idx" else cifar.read(path, split)
@@ -112,8 +111,6 @@ def _check(
 
 def _kind(path: Path) -> str:
     """What ``path`` looks like, by names alone."""
-    from gtn_fast.images import cifar
-
     if path.is_file():
         if path.suffix.lower() in (".npz", ".npy"):
             return "npz"

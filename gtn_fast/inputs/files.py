@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -219,14 +220,15 @@ def check_output(path: Path, needed_bytes: int = 0) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` (same suffix) that becomes ``path`` on success.
 
-    On any error or Ctrl-C the temporary file goes and what ``path`` held stays.
+    On any error or Ctrl-C the temporary file goes and what ``path`` held stays. The file gets
+    the permissions that any new file of this process gets.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
+    # Not by tempfile, whose files are private: the umask is applied by the system here, and
+    # reading it would change it for a moment, for all threads.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -252,12 +254,6 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _name(path: Path, key: str | None) -> str:

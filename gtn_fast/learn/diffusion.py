@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 
@@ -110,9 +111,10 @@ def train_diffusion(
     """
     x = convert(describe(X, "X"))
     scaling = Scaling.of(x)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_torch_seed(seed, "diffusion weights"))
-        model = Diffusion(x.shape[1], steps=steps, layers=layers, width=width)
+    model = seeded(
+        lambda: Diffusion(x.shape[1], steps=steps, layers=layers, width=width),
+        _torch_seed(seed, "diffusion weights"),
+    )
     model.mean.copy_(torch.from_numpy(scaling.mean))
     model.std.copy_(torch.from_numpy(scaling.std))
 

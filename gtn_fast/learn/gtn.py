@@ -134,6 +134,10 @@ class GTN:
             run; a disk that refuses. Those about X and val leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
+
+        Notes
+        -----
+        What it changes in the process until it ends is what ``train`` and ``label`` change.
         """
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)

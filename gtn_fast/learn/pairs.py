@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gtn_fast._version import __version__
 from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
@@ -38,7 +37,7 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         As in ``gtn_fast.label``.
     cache : path ending in .npz, optional
         A labels file (``Labels.load`` reads it). It is used if it was made here from the
-        same data (shape, dtype, SHA-256), seed, method, groups and version of gtn_fast.
+        same data (shape, dtype, SHA-256), seed, method and groups.
         Otherwise, or if it is damaged, X is labeled and the file replaced, whole or not
         at all. ValueError for a file that is no such cache: it is left alone.
 
@@ -104,7 +103,7 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
 
 
 def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """All that the labels are a function of, and the version that made them."""
+    """All that the labels are a function of."""
     groups = wanted["groups"]
     if groups is not None:
         groups = [_sha256(part) for part in group_pair(groups, len(data), len(data))]
@@ -115,7 +114,6 @@ def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
         "seed": check_seed(wanted["seed"]),
         "method": check_method(wanted["method"], data.shape[1]),
         "groups": groups,
-        "version": __version__,
     }
 
 

@@ -4,6 +4,7 @@
     samples.py    generated images and points, interpolations, snapshots of a training
     curves.py     losses by epoch, one quantity by another, bars
     timings.py    the benchmark's bars
+    texts.py      seconds and ratios in words
     base.py       save, colours, the empty figure
 
 Every function returns a matplotlib Figure and touches no global state; ``save``

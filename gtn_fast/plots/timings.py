@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gtn_fast.plots.base import FAINT, INK, PALETTE, bare, new_figure
+from gtn_fast.plots.texts import ratio_text, seconds_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
     """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
-    from gtn_fast.tools.bench import ratio_text, seconds_text
-
     names = {
         "gtn_fast": "gtn_fast (exact matching)",
         "scipy": "SciPy cKDTree (with replacement)",

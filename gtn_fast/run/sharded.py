@@ -16,6 +16,7 @@ from gtn_fast.backends import registry
 from gtn_fast.backends.distributed.backend import instructions, predict
 from gtn_fast.backends.distributed.ranks import Ranks, joined
 from gtn_fast.backends.distributed.shards import Rows, Shard, match_shards
+from gtn_fast.backends.interface import Pairs
 from gtn_fast.backends.selection import for_strategy
 from gtn_fast.inputs.arrays import MAX_ROWS, convert
 from gtn_fast.labels import Labels
@@ -24,7 +25,6 @@ from gtn_fast.run.checkpoint import (
     CHECKPOINT_BYTES_PER_ROW,
     Checkpoint,
     Keep,
-    Pairs,
     checksum,
     fingerprint,
     no_pairs,

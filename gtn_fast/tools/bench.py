@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
+from gtn_fast.plots.texts import ratio_text, seconds_text
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -77,28 +78,19 @@ def loop_threads(x: Array, y: Array) -> int:
     """
     import torch
 
-    before = torch.get_num_threads()
     probe = min(10, len(x), len(y))
-    try:
-        trials = []
-        for threads in sorted({1, before}):
-            torch.set_num_threads(threads)
-            trials.append((max(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
-        return min(trials)[1]
-    finally:
-        torch.set_num_threads(before)
+    trials = []
+    for threads in sorted({1, torch.get_num_threads()}):
+        took = (_loop_torch(x, y, probe, threads)[0] for _ in range(2))
+        trials.append((max(took), threads))
+    return min(trials)[1]
 
 
 def _loop_torch(x: Array, y: Array, steps: int, threads: int | None) -> tuple[float, list[int]]:
-    import torch
+    from gtn_fast.learn.training.guards import torch_threads
 
-    before = torch.get_num_threads()
-    threads = threads or loop_threads(x, y)
-    try:
-        torch.set_num_threads(threads)
+    with torch_threads(threads or loop_threads(x, y)):
         return _steps_torch(x, y, steps)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _steps_torch(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
@@ -299,19 +291,3 @@ def openblas_note() -> str | None:
     if forced is None:
         return None
     return f"OPENBLAS_CORETYPE={forced} is set and may slow the peers; unset it for a fair race"
-
-
-def ratio_text(ratio: float) -> str:
-    """A ratio for people: 2.3x, 3,080x."""
-    return f"{ratio:,.0f}x" if ratio >= 20 else f"{ratio:.1f}x"
-
-
-def seconds_text(seconds: float) -> str:
-    """Seconds for people: 12.3 ms, 4.56 s, 7.8 min, 9.1 h."""
-    if seconds < 1:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 120:
-        return f"{seconds:.2f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"

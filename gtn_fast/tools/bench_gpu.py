@@ -20,6 +20,8 @@ import numpy as np
 
 import gtn_fast
 from gtn_fast.backends import registry
+from gtn_fast.plots.texts import ratio_text, seconds_text
+from gtn_fast.tools import bench
 
 if TYPE_CHECKING:
     import torch
@@ -180,8 +182,6 @@ def _now(where: torch.device) -> float:
 
 def table(rows: list[GpuRow]) -> str:
     """The rows as a Markdown table; ratios are peer / gtn_fast."""
-    from gtn_fast.tools.bench import ratio_text, seconds_text
-
     names = list(dict.fromkeys(name for row in rows for name in row.peers))
     lines = [
         f"| workload | gtn_fast | {' | '.join(f'{name}, with replacement' for name in names)} |",
@@ -199,8 +199,6 @@ def table(rows: list[GpuRow]) -> str:
 def machine(device: str) -> str:
     """One line on what the times were measured on."""
     import torch
-
-    from gtn_fast.tools import bench
 
     backend = registry.get("triton").load()
     name = torch.cuda.get_device_name(device) if torch.cuda.is_available() else "no GPU"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import gtn_fast
 from gtn_fast import plots
 from gtn_fast.inputs.files import write_text
+from gtn_fast.plots.texts import seconds_text
 from gtn_fast.tools import bench, demo_generation
 
 Array = NDArray[Any]
@@ -124,7 +125,7 @@ def _line(run: Run) -> str:
     n, d = run.x.shape
     return (
         f"{run.name}: n = {n:,}, d = {d}, {run.labels.report['strategy']},"
-        f" {bench.seconds_text(run.seconds)}, verified on {run.verified:,}"
+        f" {seconds_text(run.seconds)}, verified on {run.verified:,}"
     )
 
 
@@ -147,10 +148,10 @@ def report(runs: list[Run]) -> str:
             f"{n:,}",
             str(d),
             str(run.labels.report["strategy"]),
-            bench.seconds_text(run.seconds),
+            seconds_text(run.seconds),
             f"{float(run.labels.cosine.mean()):.4f}",
             f"{run.verified:,} y's",
-            f"{bench.seconds_text(run.loop_seconds)} ({how})",
+            f"{seconds_text(run.loop_seconds)} ({how})",
             f"{run.loop_seconds / run.seconds:,.0f}x",
             f"{run.agreed:,} of {run.loop_steps:,}",
         ]

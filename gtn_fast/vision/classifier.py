@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.groups import integers
+from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
-from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, seeded, to_unit
+from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, to_unit
 
 __all__ = ["FEATURES", "Classifier", "accuracy", "train_classifier"]
 
@@ -96,7 +98,9 @@ def train_classifier(
     if val is not None:
         shown = as_square_images(val[0], "val[0]", data)
         held_out = (shown, _targets(val[1], len(shown), "val[1]", classes))
-    model = seeded(lambda: Classifier(data.shape[1], data.shape[2], classes), seed)
+    model = seeded(
+        lambda: Classifier(data.shape[1], data.shape[2], classes), derive(seed, "weights")
+    )
 
     def loss(model: nn.Module, batch: Tensor, wanted: Tensor) -> Tensor:
         return nn.functional.cross_entropy(model(batch), wanted)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from gtn_fast.learn.training.seeds import derive
-
-M = TypeVar("M", bound=nn.Module)
 
 
 def as_images(images: Any, name: str = "images") -> Tensor:
@@ -60,16 +56,6 @@ def to_unit(images: Tensor) -> Tensor:
 def to_bytes(images: Tensor) -> Tensor:
     """Floats in [-1, 1] -> uint8, rounded; what is outside is clipped."""
     return images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def seeded(build: Callable[[], M], seed: int) -> M:
-    """``build()`` with initial weights that depend on ``seed`` alone.
-
-    torch's global generator is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "weights"))
-        return build()
 
 
 def device_of(module: nn.Module) -> torch.device:

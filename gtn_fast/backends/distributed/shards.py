@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 
 from gtn_fast.backends import native
 from gtn_fast.backends.distributed.ranks import Ranks
-from gtn_fast.backends.interface import HandOver, Matched, Progress
+from gtn_fast.backends.interface import HandOver, Matched, Pairs, Progress
 from gtn_fast.backends.lists.blocks import Assignment, Lists, choose_in_blocks, ranks_of
 from gtn_fast.inputs.matrices import RowMatrix
 from gtn_fast.planning.choice import choose, quickest
 from gtn_fast.planning.costs import seconds_of
 from gtn_fast.planning.memory import available_bytes
-from gtn_fast.run.checkpoint import Pairs
 
 Rows = NDArray[Any] | RowMatrix  # rows of Y, which no rank need hold
 

@@ -1,8 +1,4 @@
-"""The Triton backend against the oracle; test_triton.py runs this file in a process of its own.
-
-There, TRITON_INTERPRET=1 is set before triton is imported: kernels run in its interpreter, on
-CPU tensors. On a machine with a GPU it is run a second time, without that, on the GPU.
-"""
+"""The Triton backend against the oracle, in triton's interpreter or on a GPU (conftest.py)."""
 
 from __future__ import annotations
 
