@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hnsw", action="store_true")
     parsed = parser.parse_args(arguments)
     n, faiss = parsed.n, faiss_index.module()
-    with faiss_index.using_threads(faiss, 1):
+    with faiss_index.faiss_threads(faiss, 1):
         if parsed.hnsw:
             compare_with_hnsw(n)
             return 0

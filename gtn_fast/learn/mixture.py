@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.api import label
-from gtn_fast.backends.faiss.index import threads as faiss_threads
+from gtn_fast.backends.faiss.index import faiss_threads
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe
 from gtn_fast.inputs.groups import integers
@@ -95,7 +95,7 @@ class Mixture:
         return y
 
     def to_local(self, v: Any, component: Any) -> NDArray[Any]:
-        """(v - mean) / std of each row's component, in v's dtype: what is labeled (n, d)."""
+        """Return (v - mean) / std of each row's component, in v's dtype: what is labeled (n, d)."""
         v = np.asarray(v)
         component = self._components(component)
         if v.shape != (len(component), self.means.shape[1]):
@@ -144,7 +144,7 @@ def label_mixture(
 
 
 def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
-    """The cluster of every row, int64 (n,): the best of ten starts.
+    """Return the cluster of every row, int64 (n,): the best of ten starts.
 
     On one thread: the sums then have one order, and on busy cores a team of threads is ten
     times slower.

@@ -126,7 +126,7 @@ def match_by(
     exact_below: int | None,
 ) -> Matched:
     """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
-    with faiss_index.using_threads(faiss_index.module(), threads):
+    with faiss_index.faiss_threads(faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below, make_index)
         run.serve_zeros()
         if progress is not None:

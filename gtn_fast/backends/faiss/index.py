@@ -122,7 +122,7 @@ class FreeIndex:
         index = self._empty(nlist, self._centroids(sample, nlist))
         if self._kind == "ivf-pq":
             index.pq.cp.min_points_per_centroid = 1
-        with using_threads(self._faiss, 1):  # many small steps: a team would wait for itself
+        with faiss_threads(self._faiss, 1):  # many small steps: a team would wait for itself
             index.train(sample[:: -(-len(sample) // ENCODER_ROWS)])
         index, self.nlist = self._placed(index), nlist
         self._fill(index, free)
@@ -212,7 +212,7 @@ class FreeIndex:
 
 
 @contextmanager
-def using_threads(faiss: Any, count: int) -> Iterator[None]:
+def faiss_threads(faiss: Any, count: int) -> Iterator[None]:
     """Let FAISS use so many threads; its setting comes back afterwards."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
