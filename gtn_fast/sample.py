@@ -51,7 +51,7 @@ class Drawn(RowMatrix):
         self.dtype = np.dtype(np.float32)
 
     def for_engine(self) -> tuple[int, int, int]:
-        """(seed, rows, d): the engine makes the rows as it needs them."""
+        """Return (seed, rows, d): the engine makes the rows as it needs them."""
         return (self.seed, *self.shape)
 
     def _range(self, start: int, stop: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ PEAKS = {"A100": (312e12 / 2, 108 * 64 * 1.41e9), "H100": (989.4e12 / 2, 132 * 6
 
 
 def floors() -> str:
-    """Seconds that the screening of all pairs takes at least, as a Markdown table."""
+    """Return the least seconds of screening all pairs, as a Markdown table."""
     lines = [
         "| n | d | pairs | A100: products | + epilogue | H100: products | + epilogue |",
         "|---:|---:|---:|---:|---:|---:|---:|",
@@ -37,7 +37,7 @@ def floors() -> str:
 
 
 def table() -> str:
-    """The kernels as a Markdown table."""
+    """Return the kernels as a Markdown table."""
     import triton
 
     lines = [
@@ -67,7 +67,7 @@ def table() -> str:
 
 
 def filled(page: str, name: str, text: str) -> str:
-    """The page with ``text`` between the marks of that name."""
+    """Return the page with ``text`` between the marks of that name."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     before, _, rest = page.partition(start)
     _, _, after = rest.partition(end)

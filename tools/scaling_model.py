@@ -43,13 +43,13 @@ class Cost:
 
 
 def blocks_of(n: int) -> float:
-    """A block is a 32nd of the free x's, 32768 at most."""
+    """Return the number of blocks: one is a 32nd of the free x's, 32768 y's at most."""
     large = max(0.0, (n - 32 * LARGEST_BLOCK) / LARGEST_BLOCK)
     return large + 32 * math.log(max(1.0, min(n, 32 * LARGEST_BLOCK) / REST))
 
 
 def cost(n: int, ranks: int, threads: int = THREADS) -> Cost:
-    """n_x = n_y = n points; equal ranks that run at the same speed."""
+    """Predict for n_x = n_y = n and equal ranks that run at the same speed."""
     rest = min(n, REST)
     pairs = (float(n) * n - float(rest) * rest) / 2
     cores = ranks * threads
@@ -66,7 +66,7 @@ def cost(n: int, ranks: int, threads: int = THREADS) -> Cost:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Write seconds for people."""
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"

@@ -89,7 +89,7 @@ def convert(described: Described) -> NDArray[Any]:
 
 
 def uncopied(described: Described, where: str = "cuda") -> Described:
-    """The same without a copy in host memory, if ``hold_or_convert`` makes none."""
+    """Return the description without a copy in host memory, if ``hold_or_convert`` makes none."""
     holds = is_tensor(described.value) and described.value.device.type == where
     return replace(described, copy_bytes=0) if holds else described
 

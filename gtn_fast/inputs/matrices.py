@@ -71,7 +71,7 @@ class Stacked(RowMatrix):
         self.dtype = parts[0].dtype
 
     def for_engine(self) -> list[NDArray[Any]]:
-        """The parts: the engine reads each where it lies."""
+        """Return the parts: the engine reads each where it lies."""
         return self.parts
 
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
@@ -95,7 +95,7 @@ class Held(RowMatrix):
         self.dtype = dtype
 
     def rows(self, which: Any) -> Any:
-        """Rows by a slice or a tensor of their numbers: a tensor on the device, of ``dtype``."""
+        """Return rows, by a slice or a tensor of numbers: a tensor on the device, of ``dtype``."""
         import torch
 
         wanted = torch.float64 if self.dtype == np.dtype(np.float64) else torch.float32

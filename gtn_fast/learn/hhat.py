@@ -41,7 +41,7 @@ class HHat(nn.Module):
 
     @classmethod
     def of(cls, d: int, preset: Preset, seed: int) -> HHat:
-        """The preset's network with weights drawn from ``seed``; torch's generator is untouched."""
+        """Make the preset's network, weights drawn from ``seed``, not from torch's generator."""
         shape = {
             name: getattr(preset, name)
             for name in ("layers", "width", "batch_norm_layers", "negative_slope")
@@ -49,6 +49,6 @@ class HHat(nn.Module):
         return seeded(lambda: cls(d, **shape), seed)
 
     def forward(self, y: Tensor) -> Tensor:
-        """(b, d) -> (b, d)."""
+        """Map (b, d) to (b, d)."""
         x: Tensor = self.net(y)
         return x

@@ -56,7 +56,7 @@ def speeds(strategy: str, d: int) -> Speeds:
 
 
 def trial(strategy: str, d: int) -> float:
-    """Seconds of a small match on one thread, the best of a few."""
+    """Time a small match on one thread: the best of a few, in seconds."""
     n = TRIAL_ROWS[strategy]
     x, y = np.random.default_rng(0).standard_normal((2, n, d), dtype=np.float32)
     best, stop = math.inf, time.perf_counter() + _TRIALS_S

@@ -30,11 +30,11 @@ class Autoencoder(ImageModel):
         self.decoder = mirror(channels, side, d)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(b, c, side, side) in [-1, 1] -> (b, d)."""
+        """Map (b, c, side, side) in [-1, 1] to (b, d)."""
         return cast(Tensor, self.encoder(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The reconstruction of ``x``."""
+        """Return the reconstruction of ``x``."""
         return self.decode(self.encode(x))
 
 
@@ -78,5 +78,5 @@ def train_autoencoder(
 def load_autoencoder(
     path: PathLike, device: torch.device | str | None = None
 ) -> tuple[Autoencoder, dict[str, Any]]:
-    """``Autoencoder.load``, and the ``meta`` that was saved with it."""
+    """Load as ``Autoencoder.load`` does, and the ``meta`` that was saved with it."""
     return load_model(Autoencoder, path, device)

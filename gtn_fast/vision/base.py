@@ -22,7 +22,7 @@ M = TypeVar("M", bound="ImageModel")
 
 
 def trunk(channels: int, side: int) -> tuple[nn.Sequential, int]:
-    """Appendix F's convolutions, flattened, and how many features that gives.
+    """Make appendix F's convolutions, flattened; return them and their number of features.
 
     ValueError unless the side is divisible by 4 and at least 8.
     """
@@ -42,7 +42,7 @@ def trunk(channels: int, side: int) -> tuple[nn.Sequential, int]:
 
 
 def mirror(channels: int, side: int, d: int) -> nn.Sequential:
-    """Appendix F's decoder: (b, d) -> (b, channels, side, side) in [-1, 1]."""
+    """Make appendix F's decoder: (b, d) -> (b, channels, side, side) in [-1, 1]."""
     quarter = side // 4
     return nn.Sequential(
         nn.Linear(d, 128 * quarter**2),
@@ -83,11 +83,11 @@ class ImageModel(nn.Module):
         self.channels, self.side, self.d = channels, side, check_integer(d, "d", 1, 1 << 24)
 
     def decode(self, z: Tensor) -> Tensor:
-        """(b, d) -> (b, c, side, side) in [-1, 1]."""
+        """Map (b, d) to (b, c, side, side) in [-1, 1]."""
         return cast(Tensor, self.decoder(z))
 
     def codec(self) -> Codec:
-        """The model as a Codec: uint8 images in, uint8 images out."""
+        """Return the model as a Codec: uint8 images in, uint8 images out."""
         return network_codec(self)
 
     def save(self, path: PathLike, meta: Mapping[str, Any] | None = None) -> None:
@@ -97,14 +97,14 @@ class ImageModel(nn.Module):
 
     @classmethod
     def load(cls: type[M], path: PathLike, device: torch.device | str | None = None) -> M:
-        """The model that ``save`` wrote, in eval mode. FileError for anything else."""
+        """Load the model that ``save`` wrote, in eval mode; FileError for anything else."""
         return load_model(cls, path, device)[0]
 
 
 def load_model(
     cls: type[M], path: PathLike, device: torch.device | str | None = None
 ) -> tuple[M, dict[str, Any]]:
-    """(model in eval mode, the ``meta`` it was saved with). FileError for any other file."""
+    """Load (model in eval mode, its ``meta``); FileError for any other file."""
     tensors, meta = load_tensors(path, cls.kind)
     try:
         model = cls(int(meta["channels"]), int(meta["side"]), int(meta["d"]))

@@ -33,23 +33,23 @@ class VAE(ImageModel):
         self.decoder = mirror(channels, side, d)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, c, side, side) in [-1, 1] -> mean and log variance of z, (b, d) each."""
+        """Map (b, c, side, side) in [-1, 1] to mean and log variance of z, (b, d) each."""
         features = self.trunk(x)
         return self.mu(features), self.logvar(features)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(b, c, side, side) in [-1, 1] -> (b, d): the mean."""
+        """Map (b, c, side, side) in [-1, 1] to the mean of z, (b, d)."""
         return self.posterior(x)[0]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction from one z drawn with torch's generator, mean, log variance."""
+        """Return the reconstruction from a z drawn with torch's generator, mean, log variance."""
         mu, logvar = self.posterior(x)
         z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
         return self.decode(z), mu, logvar
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """New images from z ~ N(0, I): uint8 (n, c, side, side) on the CPU."""
+        """Generate images from z ~ N(0, I): uint8 (n, c, side, side) on the CPU."""
         generator = torch.Generator().manual_seed(derive(seed, "vae sample"))
         z = torch.randn(check_integer(n, "n", 1, 1 << 40), self.d, generator=generator)
         where = device_of(self)
@@ -57,7 +57,7 @@ class VAE(ImageModel):
 
 
 def vae_loss(x: Tensor, shown: Tensor, mu: Tensor, logvar: Tensor, beta: float) -> Tensor:
-    """Squared error summed over an image + beta * KL(q(z|x) || N(0, I)); mean over images."""
+    """Return the mean over images of squared error + beta * KL(q(z|x) || N(0, I))."""
     error = (shown - x).square().sum()
     divergence = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum()
     return (error + beta * divergence) / len(x)

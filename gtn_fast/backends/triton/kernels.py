@@ -63,7 +63,7 @@ def group_maxima(
     PER: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
-    """out[g, row] = max of score + offset over the PER tiles of columns from g * PER on.
+    """Set out[g, row] to the max of score + offset over the PER tiles of columns from g * PER on.
 
     A program takes ``tiles`` tiles, a multiple of PER. The loop has no branches and keeps
     nothing of a tile but the maximum: this is where the time goes.
@@ -152,14 +152,14 @@ def survivors(
 
 @triton.jit
 def _halves(lanes, ROWS: tl.constexpr, HALF: tl.constexpr):
-    """lanes[:, j] + lanes[:, j + HALF], j = 0 .. HALF - 1: one addition each, no reduction."""
+    """Return lanes[:, j] + lanes[:, j + HALF], j < HALF: one addition each, no reduction."""
     low, high = tl.split(tl.permute(tl.reshape(lanes, (ROWS, 2, HALF)), (0, 2, 1)))
     return low + high
 
 
 @triton.jit
 def _lane_sum(lanes, ROWS: tl.constexpr):
-    """Eight lanes to one sum, 8 -> 4 -> 2 -> 1, as direction.h says."""
+    """Add eight lanes to one sum, 8 -> 4 -> 2 -> 1, as direction.h says."""
     pairs = _halves(_halves(lanes, ROWS, 4), ROWS, 2)
     left, right = tl.split(pairs)
     return left + right
@@ -207,7 +207,7 @@ def exact_cosines(
     y_stride,
     PAIRS: tl.constexpr,
 ):
-    """out[i, j] = ordered_dot(direction of y's row i, direction of x's row list[i, j]), float64.
+    """Set out[i, j] to ordered_dot of the directions of y's row i and x's row list[i, j], float64.
 
     Lists of ``places``, n_pairs in all; -inf where list[i, j] is -1.
     """

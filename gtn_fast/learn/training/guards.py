@@ -77,7 +77,7 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Around what may be left at any point: Ctrl-C raises there, an earlier one too."""
+        """Let Ctrl-C raise at once inside, an earlier one too: for what may stop anywhere."""
         self._at_once = True
         try:
             if self.asked:
@@ -95,7 +95,7 @@ def private_generators(where: torch.device) -> Iterator[None]:
 
 
 def noise_state(where: torch.device) -> dict[str, Tensor]:
-    """The states of torch's global generators, of the CPU and of ``where``, by name."""
+    """Return the states of torch's global generators, of the CPU and of ``where``, by name."""
     states = {"cpu": torch.get_rng_state()}
     if where.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(where)
@@ -125,12 +125,12 @@ def torch_threads(count: int | None) -> Iterator[None]:
 
 
 def threads_for(model: nn.Module, batch_size: int) -> AbstractContextManager[None]:
-    """One thread for a small network: a second one costs more than it gives."""
+    """Use one thread for a small network: a second one costs more than it gives."""
     return torch_threads(1 if is_small(model, batch_size) else None)
 
 
 def seeded(build: Callable[[], M], seed: int) -> M:
-    """``build()`` on the CPU with torch's generator at ``seed``; outside it is as before."""
+    """Call ``build()`` on the CPU with torch's generator at ``seed``; then put the state back."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build()
