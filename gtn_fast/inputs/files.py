@@ -1,8 +1,8 @@
-"""Reads the command line's input files and writes its results.
+"""Matrices in files, and results that appear whole or not at all.
 
 Inputs: .npy (memory-mapped), .npz, .pt / .pth (where torch is installed) and
 .safetensors (where safetensors is installed). Nothing here unpickles: a file can
-be wrong, but it cannot run code. Results appear whole or not at all.
+be wrong, but it cannot run code.
 """
 
 from __future__ import annotations

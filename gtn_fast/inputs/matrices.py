@@ -1,8 +1,8 @@
 """Matrices that are not one array: several files in one, numbers drawn, a tensor on a GPU.
 
-All give rows when asked for them, by slices or row numbers, as an array would; the engine
-reads the first where its parts lie and makes the rows of the second as it needs them, and
-the GPU backend computes on the third where it is.
+All of them give rows by slices or row numbers, as an array does. The engine reads several files
+(``Stacked``) where they lie, and makes drawn numbers (``sample.Drawn``) as it needs them. The GPU
+backend computes on a tensor (``Held``) where it is.
 """
 
 from __future__ import annotations
