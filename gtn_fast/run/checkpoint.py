@@ -47,7 +47,7 @@ TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
 
 
 def no_pairs() -> Pairs:
-    """No pairs."""
+    """Return no pairs."""
     return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
@@ -161,7 +161,7 @@ class Checkpoint:
         return fresh
 
     def pairs(self) -> Pairs:
-        """Everything settled so far, saved or not."""
+        """Return everything settled so far, saved or not."""
         with self._lock:
             self._parts = [joined(self._parts)]
             return self._parts[0]
