@@ -198,9 +198,7 @@ void Screener::search(const MatrixView& y, int wanted, bool again, const ShardLi
 void Screener::learn(const double* level, int64_t n) {
   in_default_environment([&] { impl_->learn(level, n); });
 }
-void Screener::take(const uint32_t* rows, int64_t n) {
-  in_default_environment([&] { impl_->take(rows, n); });
-}
+void Screener::take(const uint32_t* rows, int64_t n) { impl_->take(rows, n); }
 Report Screener::report() const { return impl_->report(); }
 
 }  // namespace gtn
