@@ -10,7 +10,8 @@
                    HHat, Autoencoder, LabeledPairs beside it
 
 Below: _validate.py (all checks of arguments), backends/ (what can run a matching),
-reference.py (the oracle that all of it answers to), _native (the C++ engine).
+reference.py (the oracle that all of it answers to), _native (the C++ engine),
+environment.py (rounding and subnormal numbers, whatever the caller has set).
 Beside them: learn/ (the torch layer), metrics/, images/, plots/, experiments/, cli/.
 Importing this package imports NumPy, never torch: learn's names load it when asked for.
 """
@@ -18,12 +19,17 @@ Importing this package imports NumPy, never torch: learn's names load it when as
 from typing import TYPE_CHECKING, Any
 
 from gtn_fast._version import __version__
-from gtn_fast.api import label
-from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
-from gtn_fast.compat import create_labels
-from gtn_fast.labels import Labels
-from gtn_fast.planning.planner import Plan, plan
-from gtn_fast.sample import normal
+from gtn_fast.environment import DefaultEnvironment
+
+# Python itself reads decimal constants wrongly where rounding is not to nearest, and would store
+# them with the compiled modules.
+with DefaultEnvironment():
+    from gtn_fast.api import label
+    from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
+    from gtn_fast.compat import create_labels
+    from gtn_fast.labels import Labels
+    from gtn_fast.planning.planner import Plan, plan
+    from gtn_fast.sample import normal
 
 if TYPE_CHECKING:
     from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs
