@@ -30,6 +30,7 @@ Beside them:
     cli/          the command line
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
                   package; the folder tools/ of the repository writes its documents)
+    environment.py  rounding and subnormal numbers, whatever the caller has set
     packages.py   optional packages: what each is for, whether it works
 
 Importing this package imports NumPy, never torch: learn's names load it when asked for.
@@ -39,12 +40,17 @@ from typing import TYPE_CHECKING, Any
 
 from gtn_fast import learn
 from gtn_fast._version import __version__
-from gtn_fast.api import label
-from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
-from gtn_fast.compat import create_labels
-from gtn_fast.labels import Labels
-from gtn_fast.planning.planner import Plan, plan
-from gtn_fast.sample import normal
+from gtn_fast.environment import DefaultEnvironment
+
+# Python itself reads decimal constants wrongly where rounding is not to nearest, and would store
+# them with the compiled modules.
+with DefaultEnvironment():
+    from gtn_fast.api import label
+    from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
+    from gtn_fast.compat import create_labels
+    from gtn_fast.labels import Labels
+    from gtn_fast.planning.planner import Plan, plan
+    from gtn_fast.sample import normal
 
 if TYPE_CHECKING:
     from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from gtn_fast import reference
 from gtn_fast.backends import native, registry
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.inputs.matrices import RowMatrix
 
 _CHUNK = 1 << 16  # values made together without the engine
 
 
+@in_default_environment
 def normal(
     seed: int, first_row: int, rows: int, d: int, *, threads: int | None = None
 ) -> NDArray[np.float32]:

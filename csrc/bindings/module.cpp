@@ -15,6 +15,7 @@
 #include "bindings/watch.h"
 #include "engine/calibrate.h"
 #include "gtn_fast/direction.h"
+#include "gtn_fast/environment.h"
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
@@ -202,8 +203,11 @@ py::array_t<double> py_directions(const py::array& x) {
   const MatrixView v = matrix_view(x, "x");
   py::array_t<double> out({v.rows, v.cols});
   std::vector<double> u(static_cast<size_t>(v.cols));
-  for (int64_t r = 0; r < v.rows; ++r)
-    row_direction(v, r, row_scale(v, r, u.data()), out.mutable_data() + r * v.cols);
+  double* const to = out.mutable_data();
+  in_default_environment([&] {
+    for (int64_t r = 0; r < v.rows; ++r)
+      row_direction(v, r, row_scale(v, r, u.data()), to + r * v.cols);
+  });
   return out;
 }
 
@@ -211,7 +215,10 @@ py::array_t<double> py_norms(const py::array& x) {
   const MatrixView v = matrix_view(x, "x");
   py::array_t<double> out(v.rows);
   std::vector<double> u(static_cast<size_t>(v.cols));
-  for (int64_t r = 0; r < v.rows; ++r) out.mutable_data()[r] = row_scale(v, r, u.data()).norm();
+  double* const to = out.mutable_data();
+  in_default_environment([&] {
+    for (int64_t r = 0; r < v.rows; ++r) to[r] = row_scale(v, r, u.data()).norm();
+  });
   return out;
 }
 
@@ -221,11 +228,14 @@ py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
   if (va.rows != vb.rows || va.cols != vb.cols) throw py::value_error("cosines: shapes differ");
   py::array_t<double> out(va.rows);
   std::vector<double> da(static_cast<size_t>(va.cols)), db(da);
-  for (int64_t r = 0; r < va.rows; ++r) {
-    row_direction(va, r, row_scale(va, r, da.data()), da.data());
-    row_direction(vb, r, row_scale(vb, r, db.data()), db.data());
-    out.mutable_data()[r] = ordered_dot(da.data(), db.data(), va.cols);
-  }
+  double* const to = out.mutable_data();
+  in_default_environment([&] {
+    for (int64_t r = 0; r < va.rows; ++r) {
+      row_direction(va, r, row_scale(va, r, da.data()), da.data());
+      row_direction(vb, r, row_scale(vb, r, db.data()), db.data());
+      to[r] = ordered_dot(da.data(), db.data(), va.cols);
+    }
+  });
   return out;
 }
 

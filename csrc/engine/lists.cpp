@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "gtn_fast/direction.h"
+#include "gtn_fast/environment.h"
 #include "gtn_fast/parallel.h"
 
 namespace gtn {
@@ -75,21 +76,9 @@ int64_t best_free(const ListsView& lists, const double* cosine, const uint32_t* 
   return best;
 }
 
-}  // namespace
-
-void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_row,
-                    const ListsView& lists, double* cosine, Team& team) {
-  check_range(y_row, lists.n, 0, y.rows, "lists: a row of Y is out of range");
-  check_range(lists.x_row, lists.n * lists.k, -1, x.rows, "lists: a row of X is out of range");
-  std::vector<Evaluator> evaluators(static_cast<size_t>(team.size()), Evaluator(x, y));
-  team.for_chunks(lists.n, kTile, [&](int64_t begin, int64_t end, int thread) {
-    evaluators[static_cast<size_t>(thread)].evaluate(y_row, lists, begin, end, cosine);
-  });
-}
-
-int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
-                      const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
-                      double* chosen_cosine, std::vector<int64_t>& dry) {
+int64_t resolve(const ListsView& lists, const double* cosine, const ListLevel* level,
+                const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
+                double* chosen_cosine, std::vector<int64_t>& dry) {
   dry.clear();
   for (int64_t i = begin; i < lists.n; ++i) {
     chosen[i] = -1;
@@ -107,6 +96,28 @@ int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLe
   const int64_t end = dry.empty() ? lists.n : dry.front();
   for (int64_t i = end; i < lists.n; ++i)  // looked ahead: taken back
     if (chosen[i] >= 0) taken[chosen[i]] = 0;
+  return end;
+}
+
+}  // namespace
+
+void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_row,
+                    const ListsView& lists, double* cosine, Team& team) {
+  check_range(y_row, lists.n, 0, y.rows, "lists: a row of Y is out of range");
+  check_range(lists.x_row, lists.n * lists.k, -1, x.rows, "lists: a row of X is out of range");
+  std::vector<Evaluator> evaluators(static_cast<size_t>(team.size()), Evaluator(x, y));
+  team.for_chunks(lists.n, kTile, [&](int64_t begin, int64_t end, int thread) {
+    evaluators[static_cast<size_t>(thread)].evaluate(y_row, lists, begin, end, cosine);
+  });
+}
+
+int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
+                      const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
+                      double* chosen_cosine, std::vector<int64_t>& dry) {
+  int64_t end = begin;
+  in_default_environment([&] {
+    end = resolve(lists, cosine, level, x_rank, taken, begin, chosen, chosen_cosine, dry);
+  });
   return end;
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.environment import in_default_environment
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 Float64 = NDArray[np.float64]
@@ -31,6 +32,7 @@ class Choices(NamedTuple):
     before: Int64
 
 
+@in_default_environment
 def estimate_quality(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -59,6 +61,7 @@ def estimate_quality(
     return quality_summary(choices)
 
 
+@in_default_environment
 def compare_choices(
     x: NDArray[Any],
     y: NDArray[Any],

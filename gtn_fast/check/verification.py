@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import check_pair, convert, describe
 from gtn_fast.inputs.groups import group_pair, integers, split_groups
@@ -76,6 +77,7 @@ class VerifyReport:
     quality: dict[str, float] | None = None
 
 
+@in_default_environment
 def verify(
     X: Any,
     Y: Any,

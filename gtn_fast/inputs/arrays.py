@@ -245,6 +245,10 @@ def _tensor_dtype(tensor: Any, name: str) -> tuple[np.dtype[Any], bool]:
 
 def _tensor_to_numpy(tensor: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     torch = sys.modules["torch"]
-    wanted = torch.float64 if dtype == np.dtype(np.float64) else torch.float32
-    array: NDArray[Any] = tensor.detach().cpu().resolve_neg().to(wanted).numpy()
+    host = tensor.detach().cpu().resolve_neg()
+    if host.dtype.is_floating_point:  # exact; NumPy does not know all of these types
+        host = host.to(torch.float64 if dtype == np.dtype(np.float64) else torch.float32)
+    # Integers are left to NumPy: they may have to be rounded, which threads of torch's own do
+    # as the environment that they were started in says.
+    array: NDArray[Any] = host.numpy()
     return array

@@ -14,6 +14,7 @@ from typing import Any
 from gtn_fast.backends import registry
 from gtn_fast.backends.methods import check_method
 from gtn_fast.backends.selection import pick_device
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
 from gtn_fast.inputs.arrays import MAX_ROWS, describe
 from gtn_fast.inputs.device import CPU, Device, check_device
@@ -65,6 +66,7 @@ class Plan:
         return text
 
 
+@in_default_environment
 def plan(
     X: Any,
     n_y: int | None = None,

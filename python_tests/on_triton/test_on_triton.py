@@ -8,6 +8,7 @@ import cases
 import numpy as np
 import pytest
 import torch
+from environments import WITH_TORCH, inside, rows_of_all_sizes
 
 import gtn_fast
 from gtn_fast.backends import registry
@@ -490,6 +491,16 @@ def test_what_is_left_for_the_engine():
     assert triton_backend.rows_for_the_engine(10**6, 10**6, 1000, 2) < some
     assert triton_backend.rows_for_the_engine(10**6, 10**6, 100, 1) <= some
     assert triton_backend.rows_for_the_engine(10**7, 10**5, 100, 2) == 0  # it would look at all x's
+
+
+@pytest.mark.parametrize("name", WITH_TORCH)
+def test_any_floating_point_environment_of_the_caller(native, name):
+    """Interpreted, everything is computed on this thread."""
+    x, y = (rows_of_all_sizes(200, 5, seed) for seed in (1, 2))
+    expected, cosine, _ = match(x, y)
+    labels = inside(name, lambda: gtn_fast.label(x, y, device="cuda", block=64, threads=2))
+    assert (labels.x_index == expected).all()
+    assert (labels.cosine == cosine.astype(np.float32)).all()
 
 
 def test_label_on_the_device(native):

@@ -22,6 +22,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "gtn_fast/environment.h"
 #include "gtn_fast/order.h"
 #include "gtn_fast/screener.h"
 #include "strategies/common/classes.h"
@@ -185,14 +186,18 @@ class Screener::Impl {
 };
 
 Screener::Screener(const MatrixView& x, const Rows& rows, const uint32_t* rank, int64_t first_row,
-                   int threads, Control* control)
-    : impl_(std::make_unique<Impl>(x, rows, rank, first_row, threads, control)) {}
+                   int threads, Control* control) {
+  in_default_environment(
+      [&] { impl_ = std::make_unique<Impl>(x, rows, rank, first_row, threads, control); });
+}
 Screener::~Screener() = default;
 int64_t Screener::free() const { return impl_->free(); }
 void Screener::search(const MatrixView& y, int wanted, bool again, const ShardLists& out) {
-  impl_->search(y, wanted, again, out);
+  in_default_environment([&] { impl_->search(y, wanted, again, out); });
 }
-void Screener::learn(const double* level, int64_t n) { impl_->learn(level, n); }
+void Screener::learn(const double* level, int64_t n) {
+  in_default_environment([&] { impl_->learn(level, n); });
+}
 void Screener::take(const uint32_t* rows, int64_t n) { impl_->take(rows, n); }
 Report Screener::report() const { return impl_->report(); }
 
