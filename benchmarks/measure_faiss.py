@@ -41,7 +41,7 @@ def measure(kind: str, n: int, d: int) -> dict[str, float]:
     """Seconds of one thread, by the names of cost.py."""
     work = workloads.make("gaussian", n, ROWS, d)
     index = faiss_index.FreeIndex(work.x, work.y, kind)
-    nlist = faiss_index.settings().lists(n, n)
+    nlist = faiss_index.settings({}).lists(n, n)
     build = best(lambda: index.build(nlist), 2)
     rows = np.arange(ROWS)
     few, many = (
@@ -85,7 +85,7 @@ def compare_with_hnsw(n: int) -> None:
         cosine = engine.evaluate_lists(work.x, work.y, rows, found, 1).max(axis=1)
         print(f"{what}: {best(search) / ROWS * 1e6:.0f} us a y, {cosine.mean() / most:.4f}")
 
-    nlist = faiss_index.settings().lists(n, n)
+    nlist = faiss_index.settings({}).lists(n, n)
     print(f"{name}, n = {n}, d = {d}")
     print(f"ivf-pq built in {best(lambda: lists.build(nlist), 1):.2f} s")
     for nprobe, k in faiss_index.QUALITIES.values():

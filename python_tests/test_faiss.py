@@ -236,7 +236,7 @@ def test_a_ratio_out_of_reach(native, monkeypatch):
 
 def test_a_ratio_that_costs_more_than_the_exact_engine(native, monkeypatch):
     x, y = cases.make("gaussian", 3000, 3000, 24)
-    fast = faiss_index.settings("fast")
+    fast = faiss_index.settings({"quality": "fast"})
     bar = faiss_cost.indexed_seconds(fast, 3000, 3000, 3000, 24, 1) * 1.05
     monkeypatch.setattr(faiss_cost, "exact_seconds", lambda *_: bar)
     with pytest.raises(ValueError, match=r"^min_cosine_ratio=0.999 takes index='ivf-pq', "
@@ -454,12 +454,12 @@ def test_plan_and_report(native):
 @pytest.mark.parametrize("d", [4, 64, 300])
 def test_predicted_costs_grow_with_the_work(d):
     costs = [
-        faiss_cost.indexed_seconds(faiss_index.settings(quality), n, n, n, d, 1)
+        faiss_cost.indexed_seconds(faiss_index.settings({"quality": quality}), n, n, n, d, 1)
         for n in (10**5, 10**6)
         for quality in faiss_index.QUALITIES
     ]
     assert costs == sorted(costs)
-    one, two = (faiss_cost.rest_seconds(faiss_index.settings(), 10**6, 10**6, 10**6, d, t)
+    one, two = (faiss_cost.rest_seconds(faiss_index.settings({}), 10**6, 10**6, 10**6, d, t)
                 for t in (1, 2))  # fmt: skip
     assert two <= one
 
