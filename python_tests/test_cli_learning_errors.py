@@ -164,7 +164,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(at, capsys):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 60  # a guard: the log comes with the first epoch
             while not Path("o/log.csv").exists() and time.monotonic() < deadline:
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.05)

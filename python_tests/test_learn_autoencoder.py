@@ -331,7 +331,7 @@ def test_bad_latents_of_a_users_codec_leave_no_file(tmp_path, encode, message):
 def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path, monkeypatch):
     import errno
 
-    import gtn_fast.learn.codecs as codecs
+    import gtn_fast.vision.codecs as codecs
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
