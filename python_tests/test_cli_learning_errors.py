@@ -15,6 +15,7 @@ import pytest
 from cli_runs import one_line, run
 from learning_cases import names, read, train
 
+from gtn_fast.cli import models
 from gtn_fast.inputs import files
 
 pytest.importorskip("torch")
@@ -122,7 +123,7 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(files, "load_matrix", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr(models, "load_matrix", lambda *_: pytest.fail("worked first"))
     assert run("train", at / "x.npy", "--out", "o") == 2
     one_line(capsys, "cannot write", "Permission denied")
 

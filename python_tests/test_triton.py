@@ -89,7 +89,6 @@ def test_fusion_would_be_seen(tmp_path, monkeypatch):
     plain = next(v for v in ahead.deciding() if v.kernel == "exact_cosines")
     fused = ahead.Variant(plain.kernel, plain.types, plain.constants, {"num_warps": 4})
     assert "fma.rn.f64" in ahead.compile_variant(fused, 80).ptx
-    assert launch.EXACT_OPTIONS["enable_fp_fusion"] is False
 
 
 def test_a_variant_with_other_arguments_is_refused():

@@ -57,7 +57,9 @@ def test_block_size_does_not_matter(monkeypatch, blocks):
 
 def test_containers_and_stored_y(problem):
     x, y, labels = problem
-    assert gtn_fast.verify(torch.tensor(x), torch.tensor(y), labels) == gtn_fast.verify(x, y, labels)
+    assert gtn_fast.verify(torch.tensor(x), torch.tensor(y), labels) == gtn_fast.verify(
+        x, y, labels
+    )
     assert gtn_fast.verify(x, None, labels) == gtn_fast.verify(x, y, labels)
     assert gtn_fast.verify(x, y, torch.tensor(labels.x_index)).complete
     assert gtn_fast.verify(x, y, labels.x_index.tolist()).complete
@@ -244,4 +246,6 @@ def test_memory_is_bounded(name):
 def test_native_answers_pass(native, d):
     x, y = cases.make("half_duplicates", 3000, 2500, d)
     for strategy in cases.strategies(d):
-        assert gtn_fast.verify(x, y, gtn_fast.label(x, y, method=strategy), sample=300).checked == 300
+        assert (
+            gtn_fast.verify(x, y, gtn_fast.label(x, y, method=strategy), sample=300).checked == 300
+        )
