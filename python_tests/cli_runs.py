@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -36,12 +39,41 @@ def one_line(capsys, *words):
     assert captured.out == ""
 
 
-def start(*arguments, **options):
-    """The command line in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "gtn_fast", *map(str, arguments)],
+def header(path):
+    """What the checkpoint says of itself."""
+    return json.loads(path.read_bytes().split(b"\n", 2)[1])
+
+
+ANNOUNCED = """
+import sys
+from gtn_fast import cli
+from gtn_fast.backends import native, reference
+
+def announced(backend):
+    run = backend.match
+    def match(*arguments, **options):
+        if "settled" in options or backend is reference:  # with a checkpoint; not a trial
+            print("begun", flush=True)
+        return run(*arguments, **options)
+    return match
+
+for backend in (native, reference):
+    backend.match = announced(backend)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def start_matching(*arguments, **options):
+    """The command line in a process of its own, once it has begun to match (with --checkpoint)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test runner started in the background ignores SIGINT and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
+    assert process.stdout.readline() == "begun\n", process.communicate()
+    time.sleep(0.1)  # into the midst of it
+    return process

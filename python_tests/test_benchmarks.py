@@ -265,6 +265,12 @@ def test_the_page_has_its_marks():
     report.put_between_marks(run.PAGE.read_text(), "new")
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Nothing is timed here: no pool of threads has to fall asleep first."""
+    monkeypatch.setattr(run, "SETTLE_S", 0)
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Every comparison at a size of nothing, into a folder of the test."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
+import sys
 import time
 
 import cases
 import numpy as np
 import pytest
-from cli_runs import one_line, run, start
+from cli_runs import header, one_line, run, start_matching
 
 import gtn_fast
 from gtn_fast.run import checkpoint
@@ -29,10 +29,6 @@ def label_until(x, path, rows, **options):
 
     with pytest.raises(KeyboardInterrupt):
         gtn_fast.label(x, progress=stop, checkpoint=path, checkpoint_every=0, **options)
-
-
-def header(path):
-    return json.loads(path.read_bytes().split(b"\n", 2)[1])
 
 
 def same(a, b):
@@ -105,25 +101,48 @@ def test_groups(native, tmp_path):
         gtn_fast.label(x, groups=(other, other), checkpoint=path, resume=True)
 
 
+class Events:
+    """Counts what happens in checkpoint.py, call by call; kills the process at one of them."""
+
+    def __init__(self, kill_at=None):
+        self.count, self.kill_at = 0, kill_at
+
+    def __call__(self, frame, event, _what):
+        if frame.f_code.co_filename == checkpoint.__file__:
+            self.count += 1
+            if self.count == self.kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def label_counted(x, path, events):
+    sys.setprofile(events)
+    try:
+        return gtn_fast.label(x, checkpoint=path, resume=True, checkpoint_every=0.0, threads=2)
+    finally:
+        sys.setprofile(None)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*")
-def test_killed_at_25_random_moments(native, problem, tmp_path):
-    x, expected = problem
+def test_killed_at_25_random_moments(native, tmp_path):
+    """Before, within and after the writing of a file, at any call that this makes."""
+    x = np.random.default_rng(7).standard_normal((20_000, 24)).astype(np.float32)
+    expected = gtn_fast.label(x)
     rng = np.random.default_rng(11)
     path = tmp_path / "run.ckpt"
+    whole = Events()
+    label_counted(x, path, whole)
+    assert whole.count > 200
+    path.unlink()
     kills = 0
-    started = time.monotonic()
-    gtn_fast.label(x)
-    whole = time.monotonic() - started
     while kills < 25:
+        moment = int(rng.integers(1, whole.count // 3))
         child = os.fork()
         if child == 0:
             try:
-                gtn_fast.label(x, checkpoint=path, resume=True, checkpoint_every=0.0, threads=2)
+                label_counted(x, path, Events(moment))
             finally:
                 os._exit(0)
-        time.sleep(rng.uniform(0.01, 0.25) * whole)
-        os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             kills += 1
@@ -134,18 +153,29 @@ def test_killed_at_25_random_moments(native, problem, tmp_path):
 
 
 def test_sigterm_saves_and_ends(native, tmp_path):
-    np.save(tmp_path / "X.npy", np.random.default_rng(0).random((400_000, 48), dtype=np.float32))
-    command = ("label", "X.npy", "--out", "o.npz", "--checkpoint", "c", "--checkpoint-every", "60")
-    process = start(*command, cwd=tmp_path)
+    n = 250_000
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).random((n, 48), dtype=np.float32))
+    command = (
+        "label",
+        "X.npy",
+        "--out",
+        "o.npz",
+        "--checkpoint",
+        "c",
+        "--checkpoint-every",
+        "0.01",
+    )
+    process = start_matching(*command, "--checkpoint-every", "0.01", cwd=tmp_path)
     try:
-        time.sleep(2.5)
-        assert process.poll() is None, process.communicate()
+        while header(tmp_path / "c")["rows"] == 0:  # until some are settled; the run has an end
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)  # a guard against a hang
     finally:
         process.kill()
     assert process.returncode == 143
-    assert 0 < header(tmp_path / "c")["rows"] < 400_000
+    assert 0 < header(tmp_path / "c")["rows"] < n
     assert sorted(file.name for file in tmp_path.iterdir()) == ["X.npy", "c"]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import N, one_line, prepare, run, start
+from cli_runs import N, one_line, prepare, run
 
 import gtn_fast
 from gtn_fast.inputs import files
@@ -162,11 +164,15 @@ def test_too_little_room_is_said_before_the_work(data, capsys, monkeypatch):
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(data):
-    process = start(
-        *("label", "X.npy", "--out", "o.npz"),
+    process = subprocess.run(
+        [sys.executable, "-m", "gtn_fast", "label", "X.npy", "--out", "o.npz"],
+        capture_output=True,
+        text=True,
+        timeout=60,  # a guard against a hang
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
     )
-    _, errors = process.communicate(timeout=60)
+    errors = process.stderr
     assert process.returncode == 2, errors
     assert errors.count("\n") == 1
     assert errors.startswith("gtn-fast: error: o.npz: ")

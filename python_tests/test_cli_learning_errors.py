@@ -15,6 +15,7 @@ import pytest
 from cli_runs import one_line, run
 from learning_cases import names, read, train
 
+from gtn_fast.cli import models
 from gtn_fast.inputs import files
 
 pytest.importorskip("torch")
@@ -122,7 +123,7 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(files, "load_matrix", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr(models, "load_matrix", lambda *_: pytest.fail("worked first"))
     assert run("train", at / "x.npy", "--out", "o") == 2
     one_line(capsys, "cannot write", "Permission denied")
 
@@ -164,7 +165,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(at, capsys):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 60  # a guard: the log comes with the first epoch
             while not Path("o/log.csv").exists() and time.monotonic() < deadline:
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.05)

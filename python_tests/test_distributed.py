@@ -178,10 +178,8 @@ def test_a_rank_that_is_killed_ends_the_others(native, tmp_path):
     assert last[2] == KILLED
     for rank, (out, err, code) in enumerate(others):
         assert code == 0, err
-        seconds, message = out.split(" ", 1)
-        assert message.startswith(f"rank {rank} of 3 lost the connection to rank 2:")
+        assert out.startswith(f"rank {rank} of 3 lost the connection to rank 2:")
         assert len(out.splitlines()) == 1
-        assert float(seconds) < 20
 
 
 def test_a_rank_that_falls_silent_ends_the_others(native, tmp_path):
@@ -204,10 +202,11 @@ class OneStore:
 
     def __init__(self):
         self.kept, self.hangs = {}, threading.Event()
-        self.goes_on = threading.Event()
+        self.asked, self.goes_on = threading.Event(), threading.Event()
 
     def set(self, key, value):
         if self.hangs.is_set():
+            self.asked.set()
             self.goes_on.wait()
         self.kept[key] = value.encode()
 
@@ -215,19 +214,43 @@ class OneStore:
         return [self.kept[key] for key in keys]
 
 
+class Clock:
+    """Time that passes when the test says so: for what waits, and a little at each look."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(pulse, "time", self)
+
+    def monotonic(self):
+        self.now += 1e-6
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        time.sleep(0.001)  # the others' threads go on
+
+
+def until(holds):
+    """Wait for other threads; 60 s guard against a hang, they measure nothing."""
+    stop = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < stop, "it never came"
+        time.sleep(0.005)
+
+
 def test_signs_of_life(monkeypatch):
     monkeypatch.setattr(pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(pulse, "_SILENCE_S", 1.0)
+    clock = Clock(monkeypatch)
     store = OneStore()
     for rank in range(3):
         Pulse.first_sign(store, rank)
     one, two = Pulse(store, 0, 3), Pulse(store, 1, 3)
-    time.sleep(1.3)  # rank 2 never beats
-    assert one.silent() == two.silent() == [2]
+    assert one.silent() == two.silent() == []
+    clock.now += pulse._SILENCE_S + 1
+    until(lambda: one.silent() == two.silent() == [2])  # which never beats
     assert not one.someone_gave_up()
     two.end(gave_up=True)
-    time.sleep(0.3)
-    assert one.someone_gave_up()
+    until(one.someone_gave_up)
     assert one.give_up() == [2]
     one.end(gave_up=False)
 
@@ -235,21 +258,21 @@ def test_signs_of_life(monkeypatch):
 def test_a_store_that_no_longer_answers(monkeypatch):
     """It went with the rank that is gone: nobody waits for it, neither to notice nor to end."""
     monkeypatch.setattr(pulse, "_BEAT_S", 0.02)
-    monkeypatch.setattr(pulse, "_SILENCE_S", 0.6)
-    monkeypatch.setattr(pulse, "_ROLL_CALL_S", 0.2)
+    clock = Clock(monkeypatch)
     store = OneStore()
     for rank in range(2):
         Pulse.first_sign(store, rank)
     one = Pulse(store, 1, 2)
-    time.sleep(0.1)
     assert one.silent() == []
     store.hangs.set()
-    time.sleep(0.9)
+    until(store.asked.is_set)  # the thread of signs waits for the store now
+    clock.now += pulse._SILENCE_S + 1
     assert one.silent() == [0]
     assert one.give_up() is None
-    began = time.monotonic()
-    one.end(gave_up=True)
-    assert time.monotonic() - began < 1
+    ending = threading.Thread(target=one.end, kwargs={"gave_up": True})
+    ending.start()
+    ending.join(60)  # a guard: a rank that waits for the store would never end
+    assert not ending.is_alive()
     store.goes_on.set()
 
 
@@ -259,14 +282,11 @@ def test_ctrl_c_while_waiting(native, tmp_path, interrupted):
     processes = start("waits", 2, tmp_path)
     for each in processes:
         assert each.stdout.readline() == "now\n"
-    time.sleep(0.5)
-    began = time.monotonic()
     for rank in interrupted:
         processes[rank].send_signal(signal.SIGINT)
     for rank in interrupted:
         while (line := processes[rank].stdout.readline()) != "interrupted\n":
-            assert line == "now\n"
-    assert time.monotonic() - began < 5
+            assert line == "now\n"  # "" if the worker's guard ended it instead
     for each in processes:
         finish_off(each)
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 import gtn_fast
 from gtn_fast import Labels
+from gtn_fast.learn import pairs as pairs_module
 from gtn_fast.learn.pairs import LabeledPairs
 
 
@@ -22,15 +23,15 @@ def x(rng):
 
 @pytest.fixture
 def labeled(monkeypatch):
-    """The list of calls of gtn_fast.label from now on."""
+    """The list of calls of ``label`` from now on."""
     calls = []
-    label = gtn_fast.label
+    label = pairs_module.label
 
     def counting(*args, **kwargs):
         calls.append(kwargs)
         return label(*args, **kwargs)
 
-    monkeypatch.setattr(gtn_fast, "label", counting)
+    monkeypatch.setattr(pairs_module, "label", counting)
     return calls
 
 

@@ -104,23 +104,15 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
 # ------------------------------------------------------------------ presets and ĥ
 
 
-def test_presets_are_table_2():
-    table = {  # hidden layers, width, batch norm, learning rate, batch size
-        "swiss-roll": (4, 6, False, 1e-3, 250),
-        "uniform": (6, 6, False, 1e-3, 250),
-        "mnist": (7, 50, True, 1e-3, 128),
-        "celeba": (26, 1200, True, 5e-5, 200),
-        "hap": (26, 3000, True, 5e-5, 200),
-        "cifar10": (26, 1500, True, 5e-5, 200),
-    }
-    found = {
-        p.name: (p.layers, p.width, p.batch_norm_layers > 0, p.lr, p.batch_size)
-        for p in PRESETS.values()
-    }
-    assert found == table
-    assert {p.negative_slope for p in PRESETS.values()} == {0.5}
-    assert [PRESETS[name].batch_norm_layers for name in ("celeba", "mnist")] == [20, 7]
-    assert PRESETS["mnist"].patience == 3
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_the_network_it_describes(name):
+    chosen = preset(name, width=5)
+    model = HHat.of(3, chosen, 0)
+    linear = [layer.out_features for layer in model.net if isinstance(layer, nn.Linear)]
+    assert linear == [5] * chosen.layers + [3]
+    kinds = [type(layer) for layer in model.net if not isinstance(layer, nn.LeakyReLU)]
+    normed = [nn.Linear, nn.BatchNorm1d] * chosen.batch_norm_layers
+    assert kinds == normed + [nn.Linear] * (chosen.layers - chosen.batch_norm_layers + 1)
 
 
 def test_overrides_replace_fields_and_fewer_layers_keep_batch_norm():

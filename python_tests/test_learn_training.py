@@ -266,7 +266,7 @@ sys.path.insert(0, sys.argv[1])
 import test_learn_training as tests
 from gtn_fast.learn.training import checkpoint, run, store
 
-_run._LOOK_S = 0.0  # so that a checkpoint is written after every batch
+run._LOOK_S = 0.0  # so that a checkpoint is written after every batch
 folder = sys.argv[2]
 
 

@@ -283,8 +283,17 @@ def test_inception_sees_bytes_of_three_channels(rng, inception):
         metrics.fid(grey.repeat(2, 1), grey.repeat(2, 1))
 
 
-def test_published_numbers_use_the_last_layer():
-    assert networks._INCEPTION_FEATURES == 2048
+def test_published_numbers_use_the_last_layer(rng, monkeypatch):
+    asked = []
+
+    def distance(feature, **options):
+        asked.append(feature)
+        raise KeyboardInterrupt  # before any weights are fetched
+
+    monkeypatch.setattr(torchmetrics.image.fid, "FrechetInceptionDistance", distance)
+    with pytest.raises(KeyboardInterrupt):
+        metrics.fid(*make_images(rng, 8, channels=3).reshape(2, 4, 3, SIDE, SIDE))
+    assert asked == [2048]
 
 
 @pytest.mark.parametrize(

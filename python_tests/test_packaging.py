@@ -79,5 +79,5 @@ def test_constraints_pin_exactly():
         if line and not line.startswith("#")
     ]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", pin) for pin in pins)
-    assert "torch==2.13.0" in pins
+    assert any(re.fullmatch(r"torch==[0-9.]+", pin) for pin in pins)  # no build of its own
     assert not any(pin.startswith("torchvision") for pin in pins)

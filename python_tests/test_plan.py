@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-import time
+import tracemalloc
 from typing import ClassVar
 
 import cases
@@ -231,13 +231,15 @@ def test_without_the_engine_the_table_stands(monkeypatch):
     speeds.cache_clear()
 
 
-def test_measuring_takes_no_time_and_any_dimension(native):
-    """Well under a second, also where X would be huge."""
+def test_measuring_takes_any_dimension(native):
+    """The trial is of a few rows, and of few columns where X would be huge."""
     speeds.cache_clear()
     for strategy, d in [("ray", 1), ("circle", 2), ("tree", 16), ("screen", 9), ("screen", 2**31)]:
-        started = time.perf_counter()
+        tracemalloc.start()
         kernel, rest = speeds(strategy, d)
-        assert time.perf_counter() - started < 1
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2**25
         assert 0 < kernel < math.inf
         assert 0 < rest < math.inf
     assert native.screening_rate(3) > 1e5
@@ -278,26 +280,6 @@ def test_durations(seconds, text):
 def test_bad_input(arguments, keywords, error, message):
     with pytest.raises(error, match=message):
         gtn_fast.plan(*arguments, **keywords)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "n", "d"),
-    [
-        ("gaussian", 10**6, 1),
-        ("gaussian", 10**6, 2),
-        ("gaussian", 300_000, 3),
-        ("gaussian", 60_000, 32),
-        ("gaussian", 60_000, 100),
-        ("decaying_spectrum", 60_000, 64),
-    ],
-)
-def test_predictions_within_a_factor_of_two(native, name, n, d):
-    x, y = cases.make(name, n, n, d)
-    x, y = x.astype(np.float32), y.astype(np.float32)
-    report = gtn_fast.label(x, y).report
-    ratio = report["predicted_seconds"] / report["seconds"]["match"]
-    assert 0.5 <= ratio <= 2, (ratio, report)
 
 
 MEASURE_BYTES = """

@@ -9,33 +9,41 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cases
 import numpy as np
 import pytest
+from cli_runs import header
 
 import gtn_fast
 from gtn_fast.reference import match
 
 INTERRUPTED = """
-    import os, signal, threading, time
+    import os, signal, threading
     import numpy as np, gtn_fast
+    from gtn_fast.backends import native, reference
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal(({n}, {d})).astype(np.float32)
     small = x[:200]
     expected = gtn_fast.label(small, small, method="reference").x_index
-    threading.Timer({after}, lambda: sent.append(time.monotonic())
-                    or os.kill(os.getpid(), signal.SIGINT)).start()
-    sent = []
+    backend, timers = {backend}, []
+    run = backend.match
+
+    def match(*arguments, **options):
+        if not timers and ("settled" in options or backend is reference):  # not a trial
+            timers.append(threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)))
+            timers[0].start()
+        return run(*arguments, **options)
+
+    backend.match = match
     try:
-        gtn_fast.label(x, method={method!r}, threads=2, groups={groups})
+        gtn_fast.label(x, method={method!r}, threads=2, groups={groups},
+                       checkpoint="c", checkpoint_every=1e9)
     except KeyboardInterrupt:
-        print("late by", time.monotonic() - sent[0])
-    else:
-        print("not interrupted")
+        print("interrupted")
+    backend.match = run
     assert (gtn_fast.label(small, small).x_index == expected).all()
     print("usable", threading.active_count())
 """
@@ -44,30 +52,31 @@ INTERRUPTED = """
 @pytest.mark.parametrize(
     ("method", "n", "d", "groups"),
     [
-        ("screen", 400_000, 64, None),
-        ("tree", 1_000_000, 8, None),
+        ("screen", 250_000, 64, None),
+        ("tree", 500_000, 8, None),
         ("reference", 20_000, 8, None),
         ("screen", 2_000_000, 2, "(np.arange(2_000_000) // 40,) * 2"),
     ],
 )
-def test_ctrl_c(native, method, n, d, groups):
-    """A second after Ctrl-C at the latest KeyboardInterrupt is raised and labeling still works.
+def test_ctrl_c(native, tmp_path, method, n, d, groups):
+    """KeyboardInterrupt is raised in the midst of the work, and labeling still works.
 
-    Each takes some seconds on the fastest machine seen, and is interrupted long before.
+    The signal comes a tenth of a second after the match began; the whole takes seconds on the
+    fastest machine seen. What is settled is saved on the way out, and is not all.
     """
-    code = INTERRUPTED.format(method=method, n=n, d=d, groups=groups, after=0.4)
+    backend = "reference" if method == "reference" else "native"
+    code = INTERRUPTED.format(method=method, n=n, d=d, groups=groups, backend=backend)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,  # a guard against a hang
         check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    late, usable = done.stdout.splitlines()
-    assert late.startswith("late by"), done.stdout
-    assert float(late.split()[-1]) < 1.0
-    assert usable == "usable 1"
+    assert done.stdout.splitlines() == ["interrupted", "usable 1"]
+    assert header(tmp_path / "c")["rows"] < n
 
 
 def label_in_a_child(queue):
@@ -104,25 +113,24 @@ def test_from_many_python_threads(native):
 
 
 def test_other_python_threads_run_meanwhile(native):
-    """The interpreter lock is released during a match."""
+    """The interpreter lock is released during a match: another thread counts on."""
     x, y = cases.make("gaussian", 15_000, 15_000, 64)
-    ticks = []
+    counted = 0
     stop = threading.Event()
 
-    def tick():
-        while not stop.is_set():
-            ticks.append(time.monotonic())
-            time.sleep(0.01)
+    def count():
+        nonlocal counted
+        while not stop.wait(0.001):
+            counted += 1
 
-    ticker = threading.Thread(target=tick)
-    ticker.start()
-    started = time.monotonic()
-    gtn_fast.label(x, y, method="screen", threads=1)
-    seconds = time.monotonic() - started
+    other = threading.Thread(target=count)
+    other.start()
+    before = counted
+    native.match(x, y, strategy="screen", threads=1)
+    during = counted - before
     stop.set()
-    ticker.join()
-    during = [t for t in ticks if started <= t <= started + seconds]
-    assert len(during) > 10 * seconds  # 100 a second when the machine is idle
+    other.join()
+    assert during > 5  # with the lock held: 0 or 1
 
 
 def test_signal_handlers_stay(native):

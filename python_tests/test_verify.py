@@ -12,7 +12,7 @@ import torch
 
 import gtn_fast
 from gtn_fast import WrongMatching
-from gtn_fast.check import turns, verification
+from gtn_fast.check import turns
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 
@@ -31,14 +31,14 @@ def changed(labels, **changes):
 def test_right_answers_pass(name, d):
     x, y = cases.make(name, 150, 120, d)
     labels = gtn_fast.label(x, y, method="reference")
-    report = verification(x, y, labels)
+    report = gtn_fast.verify(x, y, labels)
     assert report.complete
     assert (report.n_x, report.n_y, report.d, report.checked) == (150, 120, d, 120)
     u, v = (directions_and_norms(part)[0] for part in (x[labels.x_index], y))
     cosines = ordered_dot(u, v)
     assert report.min_cosine == cosines.min()
     assert report.mean_cosine == pytest.approx(cosines.mean())
-    assert verification(x, y, labels.x_index).complete
+    assert gtn_fast.verify(x, y, labels.x_index).complete
 
 
 @pytest.mark.parametrize("blocks", [1, 50, 10**6])
@@ -48,29 +48,31 @@ def test_block_size_does_not_matter(monkeypatch, blocks):
     for name in ("integers", "all_equal", "gaussian"):
         x, y = cases.make(name, 60, 50, 3)
         labels = gtn_fast.label(x, y, method="reference")
-        assert verification(x, y, labels).complete
+        assert gtn_fast.verify(x, y, labels).complete
         wrong = labels.x_index.copy()
         wrong[labels.order[[0, -1]]] = wrong[labels.order[[-1, 0]]]
         with pytest.raises(WrongMatching, match="was free at its turn and comes first"):
-            verification(x, y, wrong)
+            gtn_fast.verify(x, y, wrong)
 
 
 def test_containers_and_stored_y(problem):
     x, y, labels = problem
-    assert verification(torch.tensor(x), torch.tensor(y), labels) == verification(x, y, labels)
-    assert verification(x, None, labels) == verification(x, y, labels)
-    assert verification(x, y, torch.tensor(labels.x_index)).complete
-    assert verification(x, y, labels.x_index.tolist()).complete
+    assert gtn_fast.verify(torch.tensor(x), torch.tensor(y), labels) == gtn_fast.verify(
+        x, y, labels
+    )
+    assert gtn_fast.verify(x, None, labels) == gtn_fast.verify(x, y, labels)
+    assert gtn_fast.verify(x, y, torch.tensor(labels.x_index)).complete
+    assert gtn_fast.verify(x, y, labels.x_index.tolist()).complete
     drawn = gtn_fast.label(x, method="reference", seed=3)
-    assert verification(x, None, drawn).complete
+    assert gtn_fast.verify(x, None, drawn).complete
 
 
 def test_sample(problem):
     x, y, labels = problem
-    report = verification(x, y, labels, sample=30)
+    report = gtn_fast.verify(x, y, labels, sample=30)
     assert (report.checked, report.complete) == (30, False)
-    assert verification(x, y, labels, sample=30, seed=1) != report
-    assert verification(x, y, labels, sample=100).complete
+    assert gtn_fast.verify(x, y, labels, sample=30, seed=1) != report
+    assert gtn_fast.verify(x, y, labels, sample=100).complete
 
 
 def test_swapped_pair(problem):
@@ -79,7 +81,7 @@ def test_swapped_pair(problem):
     wrong = labels.x_index.copy()
     wrong[[early, late]] = wrong[[late, early]]
     with pytest.raises(WrongMatching) as caught:
-        verification(x, y, wrong)
+        gtn_fast.verify(x, y, wrong)
     error = caught.value
     assert isinstance(error, ValueError)
     assert error.y_row == early
@@ -98,7 +100,7 @@ def test_every_swap_of_neighbours_in_turn(problem):
         wrong = labels.x_index.copy()
         wrong[pair] = wrong[pair[::-1]]
         with pytest.raises(WrongMatching) as caught:
-            verification(x, y, wrong)
+            gtn_fast.verify(x, y, wrong)
         assert caught.value.y_row == pair[0]
 
 
@@ -109,7 +111,7 @@ def test_an_x_that_was_never_taken_is_better(problem):
     wrong = labels.x_index.copy()
     wrong[row] = unused[0]
     with pytest.raises(WrongMatching) as caught:
-        verification(x, y, wrong)
+        gtn_fast.verify(x, y, wrong)
     assert caught.value.y_row == row
     assert caught.value.better_x_row == labels.x_index[row]
 
@@ -119,7 +121,7 @@ def test_duplicate(problem):
     wrong = labels.x_index.copy()
     wrong[70] = wrong[20]
     with pytest.raises(WrongMatching, match="is given twice: to rows 20 and 70 of Y"):
-        verification(x, y, wrong)
+        gtn_fast.verify(x, y, wrong)
 
 
 @pytest.mark.parametrize("value", [-1, 120, 2**40])
@@ -128,32 +130,32 @@ def test_out_of_range(problem, value):
     wrong = labels.x_index.copy()
     wrong[33] = value
     with pytest.raises(WrongMatching, match=f"row 33 of Y has row {value} of X, but X has rows 0"):
-        verification(x, y, wrong)
+        gtn_fast.verify(x, y, wrong)
 
 
 def test_tie_broken_towards_the_larger_norm():
     x, y = np.array([[1.0, 1], [2, 2], [3, 3]]), np.array([[1.0, 1], [9, 9]])
-    assert verification(x, y, [0, 1]).contenders > 0
+    assert gtn_fast.verify(x, y, [0, 1]).contenders > 0
     for wrong in ([1, 0], [0, 2], [2, 1]):
         with pytest.raises(WrongMatching, match="comes first") as caught:
-            verification(x, y, wrong)
+            gtn_fast.verify(x, y, wrong)
         assert caught.value.cosine == caught.value.better_cosine
 
 
 def test_tie_broken_towards_the_larger_row():
     x, y = np.ones((3, 2)), np.array([[1.0, 1], [9, 9]])
-    assert verification(x, y, [0, 1]).complete
+    assert gtn_fast.verify(x, y, [0, 1]).complete
     with pytest.raises(WrongMatching) as caught:
-        verification(x, y, [0, 2])
+        gtn_fast.verify(x, y, [0, 2])
     assert (caught.value.y_row, caught.value.x_row, caught.value.better_x_row) == (1, 2, 1)
 
 
 def test_tie_at_the_order_of_y():
     """Equal norms choose by row: the later row must not have been first."""
     x, y = np.array([[1.0, 0], [0, 1]]), np.array([[1.0, 1], [1, 1]])
-    assert verification(x, y, [0, 1]).complete
+    assert gtn_fast.verify(x, y, [0, 1]).complete
     with pytest.raises(WrongMatching):
-        verification(x, y, [1, 0])
+        gtn_fast.verify(x, y, [1, 0])
 
 
 def test_wrong_order(problem):
@@ -161,7 +163,7 @@ def test_wrong_order(problem):
     order = labels.order.copy()
     order[[4, 5]] = order[[5, 4]]
     with pytest.raises(WrongMatching, match="order is wrong at turn 4"):
-        verification(x, y, changed(labels, order=order))
+        gtn_fast.verify(x, y, changed(labels, order=order))
 
 
 def test_wrong_cosine(problem):
@@ -169,37 +171,37 @@ def test_wrong_cosine(problem):
     cosine = labels.cosine.copy()
     cosine[17] = np.nextafter(cosine[17], np.float32(2))
     with pytest.raises(WrongMatching, match="row 17 of Y: cosine is given as"):
-        verification(x, y, changed(labels, cosine=cosine))
+        gtn_fast.verify(x, y, changed(labels, cosine=cosine))
 
 
 def test_rank(rng):
     x, y = rng.standard_normal((100, 1)), rng.standard_normal((70, 1))
     labels = gtn_fast.label(x, y, method="rank")
-    assert verification(x, y, labels).complete
+    assert gtn_fast.verify(x, y, labels).complete
     off_by_one = labels.x_index.copy()
     off_by_one[labels.order] = np.roll(labels.x_index[labels.order], 1)
     with pytest.raises(WrongMatching, match="is the one of its quantile") as caught:
-        verification(x, y, changed(labels, x_index=off_by_one))
+        gtn_fast.verify(x, y, changed(labels, x_index=off_by_one))
     assert caught.value.y_row == labels.order[0]
     assert caught.value.better_x_row == labels.x_index[labels.order[0]]
     with pytest.raises(WrongMatching):  # another labeling than Algorithm 1's
-        verification(x, y, labels.x_index)
+        gtn_fast.verify(x, y, labels.x_index)
 
 
 def test_groups():
     x, y = cases.make("gaussian", 90, 60, 3)
     gx, gy = np.arange(90) % 3, np.arange(60) % 3
     labels = gtn_fast.label(x, y, method="reference", groups=(gx, gy))
-    assert verification(x, y, labels, groups=(gx, gy)).checked == 60
-    assert verification(x, y, labels, sample=7, groups=(gx, gy)).checked == 7
+    assert gtn_fast.verify(x, y, labels, groups=(gx, gy)).checked == 60
+    assert gtn_fast.verify(x, y, labels, sample=7, groups=(gx, gy)).checked == 7
     with pytest.raises(ValueError, match="were made with groups"):
-        verification(x, y, labels)
+        gtn_fast.verify(x, y, labels)
     with pytest.raises(WrongMatching, match=r"is in group \d, its row \d+ of X in group \d"):
-        verification(x, y, gtn_fast.label(x, y, method="reference").x_index, groups=(gx, gy))
+        gtn_fast.verify(x, y, gtn_fast.label(x, y, method="reference").x_index, groups=(gx, gy))
     wrong = labels.x_index.copy()
     wrong[[0, 3]] = wrong[[3, 0]]
     with pytest.raises(WrongMatching, match="comes first"):
-        verification(x, y, wrong, groups=(gx, gy))
+        gtn_fast.verify(x, y, wrong, groups=(gx, gy))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_groups():
 def test_bad_arguments(problem, arguments, error, message):
     x, y, labels = problem
     with pytest.raises(error, match=message):
-        verification(**({"X": x, "Y": y, "labels": labels} | arguments))
+        gtn_fast.verify(**({"X": x, "Y": y, "labels": labels} | arguments))
 
 
 @pytest.mark.parametrize("name", ["gaussian", "all_equal"])
@@ -232,7 +234,7 @@ def test_memory_is_bounded(name):
         index = np.arange(n)  # wrong: the search for the best is the expensive part
     tracemalloc.start()
     try:
-        verification(x, y, index, sample=1000)
+        gtn_fast.verify(x, y, index, sample=1000)
     except WrongMatching:
         assert name == "gaussian"
     peak = tracemalloc.get_traced_memory()[1]
@@ -244,4 +246,6 @@ def test_memory_is_bounded(name):
 def test_native_answers_pass(native, d):
     x, y = cases.make("half_duplicates", 3000, 2500, d)
     for strategy in cases.strategies(d):
-        assert verification(x, y, gtn_fast.label(x, y, method=strategy), sample=300).checked == 300
+        assert (
+            gtn_fast.verify(x, y, gtn_fast.label(x, y, method=strategy), sample=300).checked == 300
+        )
