@@ -11,6 +11,11 @@
 
 namespace gtn {
 
+// A row of X that has the item's direction.
+inline uint32_t x_row(const Problem& problem, const FreeItems& items, uint32_t item) {
+  return problem.x_by_norm[items.any_rank(item)];
+}
+
 inline void prefetch_row(const Problem& problem, uint32_t row) {
   const MatrixView& x = problem.x;
   __builtin_prefetch(&problem.x_scale[row]);
@@ -41,7 +46,7 @@ class RowExact final : public Exact {
   uint32_t head(uint32_t item) const override { return items_.head(item); }
 
  private:
-  uint32_t row_of(uint32_t item) const { return problem_.x_by_norm[items_.any_rank(item)]; }
+  uint32_t row_of(uint32_t item) const { return x_row(problem_, items_, item); }
 
   const Problem& problem_;
   const FreeItems& items_;

@@ -190,7 +190,6 @@ class ScreenMatcher {
   static void append(BlockLists& to, const BlockLists& from) {
     to.y_rank.insert(to.y_rank.end(), from.y_rank.begin(), from.y_rank.end());
     to.candidates.insert(to.candidates.end(), from.candidates.begin(), from.candidates.end());
-    to.mean.insert(to.mean.end(), from.mean.begin(), from.mean.end());
     to.state.insert(to.state.end(), from.state.begin(), from.state.end());
   }
 
