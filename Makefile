@@ -72,7 +72,7 @@ core-test: build
 	@$(CMAKE) -S . -B build/cmake -DGTN_TESTS=ON \
 	  -DGTN_WERROR=$(if $(filter-out 0 OFF,$(GTN_WERROR)),ON,OFF) >/dev/null
 	$(CMAKE) --build build/cmake --target gtn_core_test --parallel $(JOBS)
-	build/cmake/gtn_core_test
+	$(BIN)/ctest --test-dir build/cmake --output-on-failure
 
 lint: venv
 	$(BIN)/ruff check .
@@ -89,7 +89,8 @@ sanitize: venv
 	for kind in address,undefined thread; do \
 	  $(CMAKE) -S . -B build/sanitize-$$kind -DGTN_SANITIZE=$$kind >/dev/null && \
 	  $(CMAKE) --build build/sanitize-$$kind --parallel $(JOBS) && \
-	  echo "== $$kind" && build/sanitize-$$kind/gtn_core_test || exit 1; \
+	  echo "== $$kind" && \
+	  $(BIN)/ctest --test-dir build/sanitize-$$kind --output-on-failure || exit 1; \
 	done
 
 # The wheel is built from the sdist, as a user without the repository would.

@@ -87,30 +87,6 @@ class Screener:
     @property
     def free(self) -> int: ...
 
-# The gradient of a small ĥ, csrc/include/gtn_fast/hhat.h. Changes gradient and the running
-# statistics in place; returns the loss. All float32 and C-contiguous.
-class HHatGradient:
-    def __init__(
-        self,
-        *,
-        d: int,
-        layers: int,
-        width: int,
-        norms: int,
-        slope: float,
-        eps: float,
-        momentum: float,
-    ) -> None: ...
-    def __call__(
-        self,
-        parameters: NDArray[np.float32],
-        gradient: NDArray[np.float32],
-        running_mean: NDArray[np.float32],
-        running_var: NDArray[np.float32],
-        y: NDArray[np.float32],
-        x: NDArray[np.float32],
-    ) -> float: ...
-
 def row_norms(x: NDArray[Any], threads: int) -> NDArray[np.float64]: ...
 def order_of_norms(norms: NDArray[np.float64], threads: int) -> NDArray[np.uint32]: ...
 def normal_rows(

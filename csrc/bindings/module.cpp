@@ -18,7 +18,7 @@
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
-#include "kernels/cpu.h"
+#include "kernels/levels.h"
 
 namespace gtn::bindings {
 
@@ -229,12 +229,6 @@ py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
   return out;
 }
 
-std::vector<std::string> names(const std::vector<Simd>& levels) {
-  std::vector<std::string> out;
-  for (Simd level : levels) out.emplace_back(simd_name(level));
-  return out;
-}
-
 }  // namespace
 }  // namespace gtn::bindings
 
@@ -262,12 +256,19 @@ PYBIND11_MODULE(_native, m) {
   m.def("directions", &py_directions, py::arg("x"));
   m.def("norms", &py_norms, py::arg("x"));
   m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
-  add_hhat(m);
   add_lists(m);
   add_screener(m);
-  m.def("simd_levels", [] { return names(simd_usable()); });
-  m.def("simd_compiled", [] { return names(simd_compiled()); });
-  m.def("simd_active", [] { return std::string(simd_name(simd_active())); });
+  m.def("simd_levels", [] {
+    std::vector<std::string> names;
+    for (const SimdLevel* level : simd_usable()) names.emplace_back(level->name);
+    return names;
+  });
+  m.def("simd_compiled", [] {
+    std::vector<std::string> names;
+    for (const SimdLevel& level : simd_compiled()) names.emplace_back(level.name);
+    return names;
+  });
+  m.def("simd_active", [] { return std::string(simd_active().name); });
   m.def(
       "screening_rate",
       [](int64_t d) {

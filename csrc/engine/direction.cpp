@@ -20,6 +20,8 @@ RowScale scale_of(const T* row, int64_t d, double* u) {
   scale.max_abs = max_abs(k, row, d);
   if (scale.zero()) return scale;
   for (int64_t i = 0; i < d; ++i) u[i] = static_cast<double>(row[i]) / scale.max_abs;
+  // At least 1: the largest |u_i| is exactly 1, and neither sums of squares nor the root round
+  // below a 1 they contain. So no row but a zero row has norm 0.
   scale.inner = std::sqrt(k.ordered_dot(u, u, d));
   return scale;
 }
@@ -70,13 +72,6 @@ std::vector<RowScale> row_scales(const MatrixView& a, const Rows& rows, Team& te
     }
   });
   return scales;
-}
-
-double ordered_dot_error(int64_t d) {
-  // d products and ceil(d/8) + 2 additions on the longest path; the sum of the
-  // absolute products is at most (1 + 4 eps)^2 by Cauchy-Schwarz. Doubled.
-  const double eps = 0x1p-53;
-  return 2.0 * (static_cast<double>((d + 7) / 8) + 4.0) * eps;
 }
 
 }  // namespace gtn

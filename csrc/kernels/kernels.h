@@ -2,12 +2,10 @@
 //
 // kernels_scalar.cpp is the contract: every other file says the same sentence in
 // another dialect and returns the same bits. No SIMD type crosses a file; the
-// table is chosen once, outside the loops (kernels()).
+// table is chosen once, outside the loops (levels.h).
 #pragma once
 
 #include <cstdint>
-
-#include "kernels/cpu.h"
 
 namespace gtn {
 
@@ -46,7 +44,6 @@ constexpr double float_dot_error(int64_t d) {
 }
 
 struct Kernels {
-  Simd level;
   int x_max;        // x codes: -x_max..x_max, stored with x_max added
   int y_max;        // y codes: -y_max..y_max
   int tile_y;       // y's a call of screen() takes at most, and likes best
@@ -68,12 +65,6 @@ struct Kernels {
   // matters underflows. The same bits on every instruction set.
   double (*float_dot)(const float* y, const float* row, int64_t d);
 
-  // out[j * kGroup + i] = ordered_dot(y[j], x_i) for kGroup directions kept as
-  // x[k * kGroup + i]; bit i of mask[j] is set where that is >= threshold[j] (a NaN is
-  // not). Returns all masks, or-ed. 1 <= n_y <= kMaxDotY.
-  unsigned (*ordered_dot_group)(const double* const* y, int n_y, const double* x, int64_t d,
-                                const double* threshold, double* out, unsigned* mask);
-
   // largest |row[i]|, and out[i] = (row[i] / max_abs) / inner (max_abs > 0).
   float (*max_abs_f32)(const float* row, int64_t d);
   double (*max_abs_f64)(const double* row, int64_t d);
@@ -91,6 +82,12 @@ struct Kernels {
   // The unnormalised Walsh-Hadamard transform of n = 2^k values, in place.
   void (*hadamard)(double* v, int64_t n);
 
+  // out[j * kGroup + i] = ordered_dot(y[j], x_i) for kGroup directions kept as
+  // x[k * kGroup + i]; bit i of mask[j] is set where that is >= threshold[j] (a NaN is
+  // not). Returns all masks, or-ed. 1 <= n_y <= kMaxDotY.
+  unsigned (*ordered_dot_group)(const double* const* y, int n_y, const double* x, int64_t d,
+                                const double* threshold, double* out, unsigned* mask);
+
   // Writes a Hit for every pair with score >= threshold[y]; returns their number.
   // y: n_y rows of signed codes, code_stride(steps) apart, each at the start of a cache
   // line for the best speed. 1 <= n_y <= tile_y. `hits` has room for n_y * groups * kGroup
@@ -99,16 +96,6 @@ struct Kernels {
                 Hit* hits);
 };
 
-const Kernels& kernels(Simd level);
-const Kernels& kernels();  // of simd_active()
-
-extern const Kernels kKernelsScalar;
-#if GTN_X86
-extern const Kernels kKernelsAvx2;
-extern const Kernels kKernelsAvxVnni;
-extern const Kernels kKernelsAvx512;
-extern const Kernels kKernelsAvx512Vnni;
-extern const Kernels kKernelsAmx;
-#endif
+const Kernels& kernels();  // of simd_active(), levels.h
 
 }  // namespace gtn

@@ -172,7 +172,14 @@ int screen_amx(const ScreenPanel& panel, const int8_t* y, const int32_t* thresho
 
 }  // namespace
 
-const Kernels kKernelsAmx = {
-    Simd::kAmx, 127, 127, 2 * kRows, 128 * 1024, GTN_PORTABLE_KERNELS(dot_group512), screen_amx};
+extern const Kernels kKernelsAmx = {
+    .x_max = 127,
+    .y_max = 127,
+    .tile_y = 2 * kRows,
+    .panel_bytes = 128 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group512,
+    .screen = screen_amx,
+};
 
 }  // namespace gtn

@@ -55,7 +55,14 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvx2 = {
-    Simd::kAvx2, kXMax, kYMax, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group256), screen256};
+extern const Kernels kKernelsAvx2 = {
+    .x_max = kXMax,
+    .y_max = kYMax,
+    .tile_y = 6,
+    .panel_bytes = 48 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group256,
+    .screen = screen256,
+};
 
 }  // namespace gtn

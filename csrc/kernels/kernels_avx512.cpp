@@ -60,7 +60,14 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512 = {
-    Simd::kAvx512, kXMax, kYMax, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group512), screen512};
+extern const Kernels kKernelsAvx512 = {
+    .x_max = kXMax,
+    .y_max = kYMax,
+    .tile_y = 6,
+    .panel_bytes = 48 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group512,
+    .screen = screen512,
+};
 
 }  // namespace gtn

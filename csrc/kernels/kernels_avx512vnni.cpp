@@ -44,7 +44,14 @@ template <int NY, int NX>
 
 }  // namespace
 
-const Kernels kKernelsAvx512Vnni = {
-    Simd::kAvx512Vnni, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group512), screen512};
+extern const Kernels kKernelsAvx512Vnni = {
+    .x_max = 127,
+    .y_max = 127,
+    .tile_y = 6,
+    .panel_bytes = 48 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group512,
+    .screen = screen512,
+};
 
 }  // namespace gtn

@@ -37,7 +37,14 @@ template <int NY>
 
 }  // namespace
 
-const Kernels kKernelsAvxVnni = {
-    Simd::kAvxVnni, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group256), screen256};
+extern const Kernels kKernelsAvxVnni = {
+    .x_max = 127,
+    .y_max = 127,
+    .tile_y = 6,
+    .panel_bytes = 48 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group256,
+    .screen = screen256,
+};
 
 }  // namespace gtn

@@ -55,7 +55,14 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* y, const int32_t* thre
 
 }  // namespace
 
-const Kernels kKernelsScalar = {
-    Simd::kScalar, 127, 127, 6, 48 * 1024, GTN_PORTABLE_KERNELS(dot_group_scalar), screen_scalar};
+extern const Kernels kKernelsScalar = {
+    .x_max = 127,
+    .y_max = 127,
+    .tile_y = 6,
+    .panel_bytes = 48 * 1024,
+    GTN_PORTABLE_KERNELS,
+    .ordered_dot_group = dot_group_scalar,
+    .screen = screen_scalar,
+};
 
 }  // namespace gtn

@@ -8,8 +8,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu.h"
-
 namespace gtn {
 
 constexpr int kTreeFan = 8;
@@ -52,14 +50,5 @@ struct TreeStats {
 // first; returns how many there are. 1 <= k <= kTreeMaxList.
 using TreeSearch = int (*)(const TreeView& tree, const double* y, int k, TreeHit* best,
                            TreeStats* stats);
-
-// The search for dimension d (2 to 16) on an instruction set.
-TreeSearch tree_search(Simd level, int64_t d);
-
-extern const TreeSearch kTreeSearchScalar[kTreeMaxDim + 1];  // by d
-#if GTN_X86
-extern const TreeSearch kTreeSearchAvx2[kTreeMaxDim + 1];
-extern const TreeSearch kTreeSearchAvx512[kTreeMaxDim + 1];
-#endif
 
 }  // namespace gtn

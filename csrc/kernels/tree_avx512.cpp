@@ -10,6 +10,6 @@ namespace {
 
 }  // namespace
 
-const TreeSearch kTreeSearchAvx512[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
+extern const TreeSearch kTreeSearchAvx512[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
 
 }  // namespace gtn

@@ -8,6 +8,6 @@ namespace {
 
 }  // namespace
 
-const TreeSearch kTreeSearchScalar[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
+extern const TreeSearch kTreeSearchScalar[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
 
 }  // namespace gtn

@@ -1,6 +1,8 @@
 // What the C++ tests share: data, the brute-force loop, comparison by equality.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -13,8 +15,6 @@
 
 namespace gtn::test {
 
-inline int failures = 0;
-
 // Under a sanitizer the same tests run on smaller data.
 #ifdef GTN_TEST_REDUCED
 constexpr bool kReduced = true;
@@ -22,15 +22,12 @@ constexpr bool kReduced = true;
 constexpr bool kReduced = false;
 #endif
 
-// A broken engine can fail millions of times; the first failures tell enough.
-#define GTN_CHECK(condition, ...)                                 \
-  do {                                                            \
-    if (!(condition) && ++gtn::test::failures <= 50) {            \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-      std::printf(__VA_ARGS__);                                   \
-      std::printf("\n");                                          \
-    }                                                             \
-  } while (0)
+// All digits of a number, for messages.
+inline std::string digits(double v) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", v);
+  return text;
+}
 
 // A row-major matrix that owns its numbers, in either type.
 struct Matrix {
@@ -102,11 +99,11 @@ inline Assignment brute_force(const Problem& p) {
 }
 
 inline void expect_equal(const Assignment& got, const Assignment& want, const std::string& what) {
-  GTN_CHECK(got.x_row.size() == want.x_row.size(), "%s", what.c_str());
+  CHECK_MESSAGE(got.x_row.size() == want.x_row.size(), what);
   for (size_t i = 0; i < want.x_row.size() && i < got.x_row.size(); ++i) {
     if (got.x_row[i] == want.x_row[i] && got.cosine[i] == want.cosine[i]) continue;
-    GTN_CHECK(false, "%s: turn %zu took row %u (%.17g), should take %u (%.17g)", what.c_str(), i,
-              got.x_row[i], got.cosine[i], want.x_row[i], want.cosine[i]);
+    FAIL_CHECK(what, ": turn ", i, " took row ", got.x_row[i], " (", digits(got.cosine[i]),
+               "), should take ", want.x_row[i], " (", digits(want.cosine[i]), ")");
     return;
   }
 }

@@ -23,8 +23,6 @@ namespace gtn {
 
 class Team;
 
-constexpr int kLanes = 8;
-
 // What turns a stored row into its direction and norm.
 struct RowScale {
   double max_abs = 0.0;  // m
@@ -44,9 +42,5 @@ double ordered_dot(const double* a, const double* b, int64_t d);
 
 // Scales by row, in parallel; of the others than `rows` none is computed.
 std::vector<RowScale> row_scales(const MatrixView& a, const Rows& rows, Team& team);
-
-// Upper bound of |ordered_dot(a, b) - (true dot product of the stored directions)|
-// for two directions of dimension d (norms at most 1 + 4 eps).
-double ordered_dot_error(int64_t d);
 
 }  // namespace gtn

@@ -38,14 +38,8 @@ struct Problem {
   std::vector<uint32_t> x_by_norm, y_by_norm;  // rank -> row
   int64_t n_x() const { return static_cast<int64_t>(x_by_norm.size()); }
   int64_t n_y() const { return static_cast<int64_t>(y_by_norm.size()); }
-  // Zero rows have norm 0, so they come first, though a norm may underflow to 0 too.
-  bool any_zero_y() const {
-    for (const uint32_t row : y_by_norm) {
-      if (y_scale[row].zero()) return true;
-      if (y_scale[row].norm() > 0.0) return false;
-    }
-    return false;
-  }
+  // Zero rows, and only they, have norm 0: they come first.
+  bool any_zero_y() const { return y_scale[y_by_norm.front()].zero(); }
 };
 
 // For every rank of y (position in y_by_norm): the row of Y, the chosen row of X and the

@@ -159,16 +159,10 @@ class Builder {
     }
   }
 
-  // Zero rows have norm 0, so they come first, though a norm may underflow to 0 too.
+  // Zero rows, and only they, have norm 0: they come first.
   void find_zero(DirectionClasses& classes) const {
-    for (int64_t r = 0; r < n_; ++r) {
-      const RowScale& scale = problem_.x_scale[problem_.x_by_norm[static_cast<size_t>(r)]];
-      if (scale.zero()) {
-        classes.zero_class = classes.class_of(static_cast<uint32_t>(r));
-        return;
-      }
-      if (scale.norm() > 0.0) return;
-    }
+    if (problem_.x_scale[problem_.x_by_norm.front()].zero())
+      classes.zero_class = classes.class_of(0);
   }
 
   const Problem& problem_;

@@ -39,7 +39,6 @@ class SmallestFree {
  public:
   explicit SmallestFree(int64_t n) : taken_(static_cast<size_t>(n), 0) {}
   void take(uint32_t rank) { taken_[rank] = 1; }
-  bool taken(uint32_t rank) const { return taken_[rank] != 0; }
   uint32_t get() {  // some rank is free
     while (taken_[next_]) ++next_;
     return static_cast<uint32_t>(next_);

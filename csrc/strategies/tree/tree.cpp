@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "engine/radix.h"
+#include "kernels/levels.h"
 #include "strategies/tree/index.h"
 
 namespace gtn {
@@ -27,7 +28,7 @@ class TreeMatch {
         options_(options),
         team_(team),
         d_(problem.x.cols),
-        search_(tree_search(simd_active(), d_)),
+        search_(simd_active().search[d_]),
         stats_(static_cast<size_t>(team.size())),
         out_(out) {
     const Clock::time_point start = Clock::now();

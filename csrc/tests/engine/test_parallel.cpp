@@ -18,10 +18,10 @@ struct WorkerError : std::runtime_error {
   int thread;
 };
 
-void test_run() {
+TEST_CASE("team: every body once, ordered before the return") {
   for (const int threads : {-1, 0, 1, 2, 3, 5, 9}) {
     Team team(threads);
-    GTN_CHECK(team.size() == std::max(1, threads), "threads=%d", threads);
+    CHECK_MESSAGE(team.size() == std::max(1, threads), "threads=", threads);
     std::vector<int> calls(static_cast<size_t>(team.size()), 0);
     const std::thread::id caller = std::this_thread::get_id();
     bool caller_is_0 = false;
@@ -35,8 +35,8 @@ void test_run() {
       // Long enough for the workers to fall asleep now and then.
       if (round % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    for (const int n : calls) GTN_CHECK(n == rounds, "threads=%d: %d calls", threads, n);
-    GTN_CHECK(caller_is_0, "threads=%d: the caller is thread 0", threads);
+    for (const int n : calls) CHECK_MESSAGE(n == rounds, "threads=", threads, ": ", n, " calls");
+    CHECK_MESSAGE(caller_is_0, "threads=", threads, ": the caller is thread 0");
   }
 }
 
@@ -49,17 +49,16 @@ void check_chunks(Team& team, int64_t n, int64_t grain) {
       ++wrong;
     for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
   });
-  GTN_CHECK(wrong == 0, "n=%lld grain=%lld: bad chunk", static_cast<long long>(n),
-            static_cast<long long>(grain));
+  CHECK_MESSAGE(wrong == 0, "n=", n, " grain=", grain, ": bad chunk");
   for (const int count : seen)
     if (count != 1) {
-      GTN_CHECK(false, "n=%lld grain=%lld threads=%d: an index %d times", static_cast<long long>(n),
-                static_cast<long long>(grain), team.size(), count);
+      FAIL_CHECK("n=", n, " grain=", grain, " threads=", team.size(), ": an index ", count,
+                 " times");
       return;
     }
 }
 
-void test_for_chunks() {
+TEST_CASE("team: every index in one chunk") {
   for (const int threads : {1, 2, 3, 5}) {
     Team team(threads);
     for (const int64_t n : {0, 1, 2, 63, 64, 65, 1000, 20000})
@@ -70,7 +69,7 @@ void test_for_chunks() {
 }
 
 // A worker may have a team of its own.
-void test_nested() {
+TEST_CASE("team: of a worker") {
   for (const int inner : {1, 2, 3}) {
     Team outer(3);
     std::vector<int64_t> sum(3, 0);
@@ -82,11 +81,11 @@ void test_nested() {
       });
       sum[static_cast<size_t>(t)] = total;
     });
-    for (const int64_t s : sum) GTN_CHECK(s == 499500, "inner=%d", inner);
+    for (const int64_t s : sum) CHECK_MESSAGE(s == 499500, "inner=", inner);
   }
 }
 
-void test_exceptions() {
+TEST_CASE("team: exceptions reach the caller, the team serves on") {
   for (const int threads : {1, 2, 4}) {
     Team team(threads);
     for (int round = 0; round < 50; ++round)
@@ -101,8 +100,8 @@ void test_exceptions() {
         } catch (const WorkerError& error) {
           caught = error.thread;
         }
-        GTN_CHECK(caught == bad, "threads=%d: caught %d, thrown by %d", threads, caught, bad);
-        GTN_CHECK(ran == threads, "threads=%d: all bodies run", threads);
+        CHECK_MESSAGE(caught == bad, "threads=", threads, ": caught ", caught, ", thrown by ", bad);
+        CHECK_MESSAGE(ran == threads, "threads=", threads, ": all bodies run");
       }
     int caught = 0;
     try {
@@ -110,7 +109,7 @@ void test_exceptions() {
     } catch (const WorkerError&) {
       ++caught;
     }
-    GTN_CHECK(caught == 1, "threads=%d: one of many", threads);
+    CHECK_MESSAGE(caught == 1, "threads=", threads, ": one of many");
     std::atomic<int64_t> chunks{0};
     constexpr int64_t kChunks = 100000;
     try {
@@ -121,15 +120,15 @@ void test_exceptions() {
     } catch (const WorkerError&) {
       ++caught;
     }
-    GTN_CHECK(caught == 2, "threads=%d: out of for_chunks", threads);
+    CHECK_MESSAGE(caught == 2, "threads=", threads, ": out of for_chunks");
     // Not deterministic with several threads, but all chunks would mean nobody stopped.
-    GTN_CHECK(threads > 1 ? chunks < kChunks : chunks == 11, "threads=%d: %lld chunks", threads,
-              static_cast<long long>(chunks.load()));
+    CHECK_MESSAGE((threads > 1 ? chunks < kChunks : chunks == 11), "threads=", threads, ": ",
+                  chunks.load(), " chunks");
     check_chunks(team, 1000, 3);  // the team is as good as new
   }
 }
 
-void test_cancel() {
+TEST_CASE("team: cancellation reaches the caller") {
   for (const int threads : {1, 3}) {
     Control control;
     Team team(threads, &control);
@@ -150,14 +149,14 @@ void test_cancel() {
       cancelled = true;
     }
     watcher.join();
-    GTN_CHECK(cancelled, "threads=%d", threads);
+    CHECK_MESSAGE(cancelled, "threads=", threads);
     cancelled = false;
     try {
       team.check();
     } catch (const Cancelled&) {
       cancelled = true;
     }
-    GTN_CHECK(cancelled, "threads=%d: check()", threads);
+    CHECK_MESSAGE(cancelled, "threads=", threads, ": check()");
     control.cancel = false;
     check_chunks(team, 1000, 3);
   }
@@ -174,9 +173,9 @@ void test_settled_prefix(Matrix& x, Matrix& y, const Options& options, const Ass
   const auto begins_with = [n](const auto& a, const auto& b) {
     return std::equal(b.begin(), b.begin() + static_cast<int64_t>(n), a.begin());
   };
-  GTN_CHECK(n > 0 && begins_with(whole.y_row, settled.y_row), "rows of Y");
-  GTN_CHECK(begins_with(whole.x_row, settled.x_row), "rows of X");
-  GTN_CHECK(begins_with(whole.cosine, settled.cosine), "cosines");
+  CHECK_MESSAGE((n > 0 && begins_with(whole.y_row, settled.y_row)), "rows of Y");
+  CHECK_MESSAGE(begins_with(whole.x_row, settled.x_row), "rows of X");
+  CHECK_MESSAGE(begins_with(whole.cosine, settled.cosine), "cosines");
   const auto left = [n](int64_t rows, const std::vector<uint32_t>& taken) {
     std::vector<uint8_t> gone(static_cast<size_t>(rows));
     for (size_t i = 0; i < n; ++i) gone[taken[i]] = 1;
@@ -190,9 +189,9 @@ void test_settled_prefix(Matrix& x, Matrix& y, const Options& options, const Ass
   Control again;
   match(x.view(), y.view(), {x_left.data(), static_cast<int64_t>(x_left.size())},
         {y_left.data(), static_cast<int64_t>(y_left.size())}, options, again, rest, report);
-  GTN_CHECK(std::equal(rest.x_row.begin(), rest.x_row.end(), whole.x_row.end() - again.settled),
-            "the rest matched alone");
-  GTN_CHECK(static_cast<size_t>(again.settled) + n == whole.x_row.size(), "all are matched");
+  CHECK_MESSAGE(std::equal(rest.x_row.begin(), rest.x_row.end(), whole.x_row.end() - again.settled),
+                "the rest matched alone");
+  CHECK_MESSAGE(static_cast<size_t>(again.settled) + n == whole.x_row.size(), "all are matched");
 }
 
 // Cancelled once it has settled some y's: the sets are so large that it cannot
@@ -224,10 +223,11 @@ void test_cancelled_match(Strategy strategy, int64_t n, int64_t d, int threads) 
   watcher.join();
   const double seconds = std::chrono::duration<double>(back - asked).count();
   const int which = static_cast<int>(strategy);
-  GTN_CHECK(cancelled, "strategy %d, %d threads", which, threads);
-  GTN_CHECK(control.done > 0 && control.done < n, "strategy %d stopped at %lld", which,
-            static_cast<long long>(control.done.load()));
-  GTN_CHECK(seconds < (kReduced ? 10.0 : 1.0), "strategy %d took %.2f s to stop", which, seconds);
+  CHECK_MESSAGE(cancelled, "strategy ", which, ", ", threads, " threads");
+  CHECK_MESSAGE((control.done > 0 && control.done < n), "strategy ", which, " stopped at ",
+                control.done.load());
+  CHECK_MESSAGE(seconds < (kReduced ? 10.0 : 1.0), "strategy ", which, " took ", seconds,
+                " s to stop");
   test_settled_prefix(x, y, options, cut_short, static_cast<size_t>(control.settled.load()));
 }
 
@@ -253,27 +253,26 @@ void test_refused_match(Strategy strategy, int64_t d) {
     } catch (const Cancelled&) {
       cancelled = true;
     }
-    GTN_CHECK(cancelled, "strategy %d", static_cast<int>(strategy));
+    CHECK_MESSAGE(cancelled, "strategy ", static_cast<int>(strategy));
     control.cancel = false;
     control.done = 0;
     match(x.view(), y.view(), {}, {}, options, control, got, report);
     expect_equal(got, want, "after a cancelled match");
-    GTN_CHECK(control.done == n, "strategy %d: progress ends at n", static_cast<int>(strategy));
+    CHECK_MESSAGE(control.done == n, "strategy ", static_cast<int>(strategy),
+                  ": progress ends at n");
   }
 }
 
 }  // namespace
 
-void test_parallel() {
-  test_run();
-  test_for_chunks();
-  test_nested();
-  test_exceptions();
-  test_cancel();
+TEST_CASE("match: cancelled in its middle, what is settled is the answer's beginning") {
   for (const int threads : {1, 3}) {
     test_cancelled_match(Strategy::kScreen, kReduced ? 8000 : 30000, 64, threads);
     test_cancelled_match(Strategy::kTree, kReduced ? 20000 : 200000, 5, threads);
   }
+}
+
+TEST_CASE("match: cancelled before it starts") {
   test_refused_match(Strategy::kRay, 1);
   test_refused_match(Strategy::kCircle, 2);
   test_refused_match(Strategy::kTree, 4);

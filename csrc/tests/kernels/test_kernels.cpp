@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <stdexcept>
 
 #include "kernels/kernels.h"
 #include "tests/kernels/kernel_util.h"
+#include "tests/levels_util.h"
 
 namespace gtn::test {
 namespace {
@@ -17,8 +17,8 @@ struct Where {
   size_t offset;
   int kind;
   std::string text(const char* what) const {
-    return std::string(what) + " " + simd_name(k.level) + " d=" + std::to_string(d) +
-           " offset=" + std::to_string(offset) + " values=" + std::to_string(kind);
+    return std::string(what) + " d=" + std::to_string(d) + " offset=" + std::to_string(offset) +
+           " values=" + std::to_string(kind);
   }
 };
 
@@ -28,12 +28,12 @@ void test_dot(const Where& w, std::mt19937_64& rng) {
   Offset<double> b = random_values<double>(w.d, w.offset / 2, kind, rng);
   const double got = w.k.ordered_dot(a.data(), b.data(), w.d);
   const double want = in_lanes(w.d, [&](int64_t i) { return a[i] * b[i]; });
-  GTN_CHECK(same(got, want), "%s: %.17g, not %.17g", w.text("ordered_dot").c_str(), got, want);
+  CHECK_MESSAGE(same(got, want), w.text("ordered_dot"), ": ", digits(got), ", not ", digits(want));
   if (kind != kExact) return;
   int64_t sum = 0;
   for (int64_t i = 0; i < w.d; ++i)
     sum += static_cast<int64_t>(a[i] * 64.0) * static_cast<int64_t>(b[i] * 64.0);
-  GTN_CHECK(got == static_cast<double>(sum) / 4096.0, "%s", w.text("exact ordered_dot").c_str());
+  CHECK_MESSAGE(got == static_cast<double>(sum) / 4096.0, w.text("exact ordered_dot"));
 }
 
 // The same bits as the plain loop, and within its bound.
@@ -54,10 +54,9 @@ void test_float_dot(const Where& w, std::mt19937_64& rng) {
            (static_cast<double>(lane[j + 16]) + lane[j + 24]);
   const double want = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
   const double got = w.k.float_dot(a.data(), b.data(), w.d);
-  GTN_CHECK(same(got, want), "%s: %.17g, not %.17g", w.text("float_dot").c_str(), got, want);
-  GTN_CHECK(std::abs(got - real) <= float_dot_error(w.d) * size, "%s: off by %g of %g",
-            w.text("float_dot").c_str(), static_cast<double>(std::abs(got - real)),
-            static_cast<double>(size));
+  CHECK_MESSAGE(same(got, want), w.text("float_dot"), ": ", digits(got), ", not ", digits(want));
+  CHECK_MESSAGE(std::abs(got - real) <= float_dot_error(w.d) * size, w.text("float_dot"),
+                ": off by ", std::abs(got - real), " of ", size);
 }
 
 template <class T, class Cosine, class Direction, class MaxAbs>
@@ -69,7 +68,7 @@ void test_row(const Where& w, Cosine cosine, Direction direction, MaxAbs max_abs
   Offset<double> y = random_values<double>(w.d, w.offset, kind, rng);
   T largest = 0;
   for (int64_t i = 0; i < w.d; ++i) largest = std::max(largest, std::abs(row[i]));
-  GTN_CHECK(max_abs(row.data(), w.d) == largest, "%s", w.text("max_abs").c_str());
+  CHECK_MESSAGE(max_abs(row.data(), w.d) == largest, w.text("max_abs"));
   if (largest == 0) row[0] = largest = 1;
   const double m = largest;
   const double inner =
@@ -78,14 +77,11 @@ void test_row(const Where& w, Cosine cosine, Direction direction, MaxAbs max_abs
   std::vector<double> out(w.offset + static_cast<size_t>(w.d) + 1, kGuard);
   direction(row.data(), m, inner, w.d, out.data() + w.offset);
   for (int64_t i = 0; i < w.d; ++i)
-    GTN_CHECK(same(out[w.offset + static_cast<size_t>(i)], element(i)), "%s",
-              w.text("direction").c_str());
-  GTN_CHECK(out.back() == kGuard, "%s", w.text("direction writes past its end").c_str());
+    CHECK_MESSAGE(same(out[w.offset + static_cast<size_t>(i)], element(i)), w.text("direction"));
+  CHECK_MESSAGE(out.back() == kGuard, w.text("direction writes past its end"));
   const double want = in_lanes(w.d, [&](int64_t i) { return y[i] * element(i); });
-  GTN_CHECK(same(cosine(y.data(), row.data(), m, inner, w.d), want), "%s",
-            w.text("cosine").c_str());
-  GTN_CHECK(cosine(y.data(), row.data(), 0.0, 0.0, w.d) == 0.0, "%s",
-            w.text("cosine of a zero row").c_str());
+  CHECK_MESSAGE(same(cosine(y.data(), row.data(), m, inner, w.d), want), w.text("cosine"));
+  CHECK_MESSAGE(cosine(y.data(), row.data(), 0.0, 0.0, w.d) == 0.0, w.text("cosine of a zero row"));
 }
 
 // All numbers of y's, each with a threshold of its own; a dead column holds a NaN.
@@ -122,16 +118,16 @@ void test_group(const Where& w, std::mt19937_64& rng) {
       for (int j = 0; j < n_y; ++j) {
         for (int i = 0; i < kGroup; ++i) {
           const bool both_nan = std::isnan(out[j * kGroup + i]) && std::isnan(want[j][i]);
-          GTN_CHECK(both_nan || same(out[j * kGroup + i], want[j][i]), "%s n_y=%d",
-                    w.text("ordered_dot_group").c_str(), n_y);
-          GTN_CHECK(((mask[j] >> i) & 1) == (want[j][i] >= threshold[j]), "%s n_y=%d",
-                    w.text("group mask").c_str(), n_y);
+          CHECK_MESSAGE((both_nan || same(out[j * kGroup + i], want[j][i])),
+                        w.text("ordered_dot_group"), " n_y=", n_y);
+          CHECK_MESSAGE(((mask[j] >> i) & 1) == (want[j][i] >= threshold[j]), w.text("group mask"),
+                        " n_y=", n_y);
         }
-        GTN_CHECK(mask[j] >> kGroup == 0, "%s", w.text("group mask has more bits").c_str());
+        CHECK_MESSAGE((mask[j] >> kGroup) == 0, w.text("group mask has more bits"));
         all |= mask[j];
       }
-      GTN_CHECK(any == all, "%s n_y=%d", w.text("or-ed masks").c_str(), n_y);
-      GTN_CHECK(mask[n_y] == 7, "%s n_y=%d", w.text("writes past the masks").c_str(), n_y);
+      CHECK_MESSAGE(any == all, w.text("or-ed masks"), " n_y=", n_y);
+      CHECK_MESSAGE(mask[n_y] == 7, w.text("writes past the masks"), " n_y=", n_y);
     }
 }
 
@@ -149,10 +145,10 @@ void test_recentre(const Where& w, std::mt19937_64& rng) {
   const auto square = [&](int64_t i) {
     return want[static_cast<size_t>(i)] * want[static_cast<size_t>(i)];
   };
-  GTN_CHECK(same(sum, in_lanes(w.d, square)), "%s", w.text("recentre's sum").c_str());
-  GTN_CHECK(got_largest == largest, "%s", w.text("recentre's largest").c_str());
+  CHECK_MESSAGE(same(sum, in_lanes(w.d, square)), w.text("recentre's sum"));
+  CHECK_MESSAGE(got_largest == largest, w.text("recentre's largest"));
   for (int64_t i = 0; i < w.d; ++i)
-    GTN_CHECK(same(v[i], want[static_cast<size_t>(i)]), "%s", w.text("recentre").c_str());
+    CHECK_MESSAGE(same(v[i], want[static_cast<size_t>(i)]), w.text("recentre"));
 }
 
 // scale = 1/16 puts the multiples of 1/64 on codes, between codes and on ties.
@@ -169,8 +165,8 @@ void test_quantise(const Where& w, std::mt19937_64& rng) {
     for (int64_t i = 0; i < w.d; ++i) {
       const double rounded = std::nearbyint(v[i] * (1.0 / scale));
       const double q = std::clamp(rounded, -double(limit), double(limit));
-      GTN_CHECK(code[w.offset + static_cast<size_t>(i)] == q, "%s limit=%d",
-                w.text("quantise").c_str(), limit);
+      CHECK_MESSAGE(code[w.offset + static_cast<size_t>(i)] == q, w.text("quantise"),
+                    " limit=", limit);
       rest[i % 8] += (v[i] - scale * q) * (v[i] - scale * q);
       square[i % 8] += scale * q * (scale * q);
     }
@@ -178,9 +174,9 @@ void test_quantise(const Where& w, std::mt19937_64& rng) {
       rest[0] += rest[j];
       square[0] += square[j];
     }
-    GTN_CHECK(same(rest_sum, rest[0]) && same(square_sum, square[0]), "%s limit=%d",
-              w.text("quantise's sums").c_str(), limit);
-    GTN_CHECK(code.back() == kGuard, "%s", w.text("quantise writes past its end").c_str());
+    CHECK_MESSAGE((same(rest_sum, rest[0]) && same(square_sum, square[0])),
+                  w.text("quantise's sums"), " limit=", limit);
+    CHECK_MESSAGE(code.back() == kGuard, w.text("quantise writes past its end"));
   }
 }
 
@@ -207,53 +203,21 @@ void test_hadamard(const Kernels& k, std::mt19937_64& rng) {
         hadamard_by_halves(want.data(), n);
         k.hadamard(v.data(), n);
         for (int64_t i = 0; i < n; ++i)
-          GTN_CHECK(same(v[i], want[static_cast<size_t>(i)]), "%s", w.text("hadamard").c_str());
+          CHECK_MESSAGE(same(v[i], want[static_cast<size_t>(i)]), w.text("hadamard"));
         if (kind != kExact) continue;
         double sum = 0.0;  // of the matrix' last row: signs by the parity of the bits
         for (int64_t i = 0; i < n; ++i)
           sum += std::popcount(static_cast<uint64_t>(i)) % 2 ? -before[static_cast<size_t>(i)]
                                                              : before[static_cast<size_t>(i)];
-        GTN_CHECK(v[n - 1] == sum, "%s", w.text("exact hadamard").c_str());
+        CHECK_MESSAGE(v[n - 1] == sum, w.text("exact hadamard"));
       }
-}
-
-void test_levels() {
-  const std::vector<Simd> usable = simd_usable();
-  GTN_CHECK(!usable.empty() && usable.back() == Simd::kScalar, "%s", "scalar is always usable");
-  std::printf("kernels: run here:");
-  for (const Simd level : usable) std::printf(" %s", simd_name(level));
-  const char* before = "; compiled, but this CPU lacks:";
-  for (const Simd level : simd_compiled()) {
-    GTN_CHECK(kernels(level).level == level, "table of %s", simd_name(level));
-    if (std::find(usable.begin(), usable.end(), level) != usable.end()) continue;
-    std::printf("%s %s", before, simd_name(level));
-    before = "";
-  }
-  std::printf("\n");
-  const Simd active = simd_active();
-  for (const Simd level : usable) {
-    simd_force(simd_name(level));
-    GTN_CHECK(simd_active() == level && kernels().level == level, "forced %s", simd_name(level));
-  }
-  simd_force(simd_name(active));
-  std::string message;
-  try {
-    simd_force("sse9");
-  } catch (const std::invalid_argument& error) {
-    message = error.what();
-  }
-  GTN_CHECK(
-      message.find("sse9") != std::string::npos && message.find("scalar") != std::string::npos,
-      "an unknown level is refused by name: '%s'", message.c_str());
-  GTN_CHECK(simd_active() == active, "%s", "a refused level changes nothing");
 }
 
 }  // namespace
 
-void test_kernels() {
-  test_levels();
-  for (const Simd level : simd_usable()) {
-    const Kernels& k = kernels(level);
+TEST_CASE("kernels: the same bits as plain loops") {
+  on_every_level([](const SimdLevel& level) {
+    const Kernels& k = *level.kernels;
     std::mt19937_64 rng(3);
     for (const int64_t d : kSizes)
       for (const size_t offset : {0, 1, 3})
@@ -268,7 +232,7 @@ void test_kernels() {
           test_quantise(w, rng);
         }
     test_hadamard(k, rng);
-  }
+  });
 }
 
 }  // namespace gtn::test

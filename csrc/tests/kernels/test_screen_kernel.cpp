@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "tests/kernels/kernel_util.h"
+#include "tests/levels_util.h"
 
 namespace gtn::test {
 namespace {
@@ -70,11 +71,10 @@ struct ScreenCase {
     std::vector<Hit> hits(room + 1, Hit{0xFFFF, 0xFFFF, kGuard});
     const ScreenPanel panel{x.data(), bias.data(), groups, steps};
     const int n = k.screen(panel, y.data(), threshold, n_y, hits.data());
-    const std::string where = std::string(what) + " " + simd_name(k.level) +
-                              " d=" + std::to_string(d) + " groups=" + std::to_string(groups) +
-                              " n_y=" + std::to_string(n_y);
-    GTN_CHECK(n >= 0 && static_cast<size_t>(n) <= room, "%s: %d hits", where.c_str(), n);
-    GTN_CHECK(hits.back().score == kGuard, "%s: writes past the room", where.c_str());
+    const std::string where = std::string(what) + " d=" + std::to_string(d) +
+                              " groups=" + std::to_string(groups) + " n_y=" + std::to_string(n_y);
+    CHECK_MESSAGE((n >= 0 && static_cast<size_t>(n) <= room), where, ": ", n, " hits");
+    CHECK_MESSAGE(hits.back().score == kGuard, where, ": writes past the room");
     using Row = std::tuple<int, int, int64_t>;
     std::vector<Row> got, want;
     for (int h = 0; h < n && static_cast<size_t>(h) < room; ++h) {
@@ -87,8 +87,7 @@ struct ScreenCase {
         if (s >= threshold[j]) want.emplace_back(j, c, s);
       }
     std::sort(got.begin(), got.end());
-    GTN_CHECK(got == want, "%s: %zu hits, not %zu, or others", where.c_str(), got.size(),
-              want.size());
+    CHECK_MESSAGE(got == want, where, ": ", got.size(), " hits, not ", want.size(), ", or others");
   }
 
   // Around the score of some column of each y, then all and none.
@@ -153,12 +152,12 @@ void test_dead_columns(const Kernels& k, std::mt19937_64& rng) {
 
 }  // namespace
 
-void test_screen_kernel() {
-  for (const Simd level : simd_usable()) {
+TEST_CASE("screening kernel: all hits and no others") {
+  on_every_level([](const SimdLevel& level) {
     std::mt19937_64 rng(3);
-    test_hits(kernels(level), rng);
-    test_dead_columns(kernels(level), rng);
-  }
+    test_hits(*level.kernels, rng);
+    test_dead_columns(*level.kernels, rng);
+  });
 }
 
 }  // namespace gtn::test

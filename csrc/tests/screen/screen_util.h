@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu.h"
-#include "tests/test_util.h"
+#include "tests/levels_util.h"
 
 namespace gtn::test {
 
@@ -30,28 +29,27 @@ inline Assignment run_match(const MatrixView& x, const MatrixView& y, const Opti
   Control control;
   Assignment out;
   match(x, y, {}, {}, options, control, out, report);
-  GTN_CHECK(control.done == y.rows, "progress ends at %lld",
-            static_cast<long long>(control.done.load()));
+  CHECK_MESSAGE(control.done == y.rows, "progress ends at ", control.done.load());
   return out;
 }
 
 inline double reported(const Report& report, const std::string& name) {
   for (const auto& [key, value] : report.values)
     if (key == name) return value;
-  GTN_CHECK(false, "the report lacks %s", name.c_str());
+  FAIL_CHECK("the report lacks ", name);
   return 0.0;
 }
 
 // On every level, `count` ways from `first` on; reports of all runs.
 inline std::vector<Report> check_screen(Matrix& x, Matrix& y, int64_t first, int64_t count,
                                         const std::string& what) {
-  const Simd active = simd_active();
+  const LevelKept kept;
   simd_force("scalar");
   Team one(1);
   const Assignment want = brute_force(make_problem(x, y, one));
   std::vector<Report> reports;
-  for (const Simd level : simd_usable()) {
-    simd_force(simd_name(level));
+  on_every_level([&](const SimdLevel& level) {
+    simd_force(level.name);
     for (int64_t w = first; w < first + count; ++w) {
       const Options options = way(w % kWays);
       reports.emplace_back();
@@ -59,13 +57,12 @@ inline std::vector<Report> check_screen(Matrix& x, Matrix& y, int64_t first, int
       expect_equal(got, want,
                    what + " n_x=" + std::to_string(x.rows) + " n_y=" + std::to_string(y.rows) +
                        " d=" + std::to_string(x.cols) + " float=" + std::to_string(x.is_float) +
-                       " " + simd_name(level) + " threads=" + std::to_string(options.threads) +
+                       " threads=" + std::to_string(options.threads) +
                        " block=" + std::to_string(options.block) +
                        " list=" + std::to_string(options.list_length));
     }
     first += count;  // each level meets other ways
-  }
-  simd_force(simd_name(active));
+  });
   return reports;
 }
 

@@ -11,7 +11,7 @@ namespace gtn::test {
 namespace {
 
 // Large enough for frames of neighbours, compaction and new layouts.
-void test_clusters() {
+TEST_CASE("screen: clusters, wide and at the resolution of their type") {
   constexpr int64_t kClusters = 6;
   const int64_t n = kReduced ? 2200 : 2600;
   std::mt19937_64 rng(31);
@@ -33,18 +33,15 @@ void test_clusters() {
       const std::vector<Report> reports = check_screen(
           x, y, d, 1, "clusters of " + std::to_string(noise) + " (" + std::to_string(d) + ")");
       for (const Report& report : reports) {
-        GTN_CHECK(reported(report, "frames_of_neighbours") == 1.0, "d=%lld noise=%g",
-                  static_cast<long long>(d), noise);
-        GTN_CHECK(reported(report, "packs") >= 2.0, "d=%lld noise=%g", static_cast<long long>(d),
-                  noise);
-        GTN_CHECK(reported(report, "compactions") >= 1.0, "d=%lld noise=%g",
-                  static_cast<long long>(d), noise);
+        CHECK_MESSAGE(reported(report, "frames_of_neighbours") == 1.0, "d=", d, " noise=", noise);
+        CHECK_MESSAGE(reported(report, "packs") >= 2.0, "d=", d, " noise=", noise);
+        CHECK_MESSAGE(reported(report, "compactions") >= 1.0, "d=", d, " noise=", noise);
       }
     }
 }
 
 // Spread evenly: one centre serves many, several even frames, several blocks.
-void test_even_frames() {
+TEST_CASE("screen: even frames, several blocks") {
   const int64_t n = kReduced ? 2300 : 4500;
   for (const Kind kind : {Kind::kGaussian, Kind::kOrthant, Kind::kDuplicates}) {
     Matrix x = make_matrix(n, 40, kind, 0, 8, true);
@@ -56,7 +53,7 @@ void test_even_frames() {
 
 // Once the wide part is taken, what is left is too narrow for codes and does not
 // fill more than one frame: no sample of scores exists there.
-void test_narrow_remainder() {
+TEST_CASE("screen: what is left is too narrow for codes") {
   std::mt19937_64 rng(1);
   std::normal_distribution<double> normal;
   for (const int64_t d : {4, 16}) {
@@ -75,7 +72,7 @@ void test_narrow_remainder() {
 // the frames are too narrow for codes, in float they are not, but where Y lies on the
 // same rays the codes tell its y's nothing. `twins` gives each direction many x's, so
 // that heads move while frames stay.
-void test_rays() {
+TEST_CASE("screen: few rays") {
   constexpr uint64_t kRays = 3;
   const int64_t n = 2300;
   std::mt19937_64 rng(77);
@@ -100,18 +97,10 @@ void test_rays() {
               check_screen(x, y, d + both, 1,
                            std::string("rays") + (both ? " both" : "") + (twins ? " twins" : ""));
           for (const Report& report : reports)
-            GTN_CHECK(d == 3 || reported(report, "packs") >= 2.0, "d=%lld",
-                      static_cast<long long>(d));
+            CHECK_MESSAGE((d == 3 || reported(report, "packs") >= 2.0), "d=", d);
         }
 }
 
 }  // namespace
-
-void test_frames() {
-  test_clusters();
-  test_even_frames();
-  test_narrow_remainder();
-  test_rays();
-}
 
 }  // namespace gtn::test

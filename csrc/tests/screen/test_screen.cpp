@@ -9,7 +9,7 @@
 namespace gtn::test {
 namespace {
 
-void test_kinds() {
+TEST_CASE("screen: every kind of data") {
   int64_t w = 0;
   uint64_t seed = 100;
   const std::vector<int64_t> dims =
@@ -27,7 +27,7 @@ void test_kinds() {
         }
 }
 
-void test_smallest() {
+TEST_CASE("screen: one x, one y") {
   for (const int64_t d : {1, 3, 64})
     for (const int64_t n_x : {1, 2, 17}) {
       Matrix x = make_matrix(n_x, d, Kind::kGrid, 0, 9, true);
@@ -36,7 +36,7 @@ void test_smallest() {
     }
 }
 
-void test_equal_ys() {
+TEST_CASE("screen: equal y's") {
   for (const int64_t d : {2, 16, 100})
     for (const Kind kind : {Kind::kGaussian, Kind::kRays, Kind::kGrid}) {
       Matrix x = make_matrix(160, d, kind, 0, 21, true);
@@ -51,7 +51,7 @@ void test_equal_ys() {
     }
 }
 
-void test_random_mixtures() {
+TEST_CASE("screen: random mixtures") {
   constexpr int64_t kDims[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 33, 64, 100, 129};
   std::mt19937_64 rng(2024);
   const int rounds = kReduced ? 20 : 120;
@@ -71,12 +71,5 @@ void test_random_mixtures() {
 }
 
 }  // namespace
-
-void test_screen() {
-  test_smallest();
-  test_kinds();
-  test_equal_ys();
-  test_random_mixtures();
-}
 
 }  // namespace gtn::test

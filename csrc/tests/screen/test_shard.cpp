@@ -6,7 +6,6 @@
 
 #include "gtn_fast/lists.h"
 #include "gtn_fast/screener.h"
-#include "kernels/cpu.h"
 #include "tests/test_util.h"
 
 namespace gtn::test {
@@ -115,7 +114,7 @@ Assignment match_shards(Matrix& x, Matrix& y, const Problem& p, int count, int64
       Matrix first = block_of(y, p, done, 1);
       Merged again = shards.search(first, wanted, wanted + 2, true);
       settled = resolve(again, 1);
-      GTN_CHECK(settled == 1, "a search found nothing");
+      CHECK_MESSAGE(settled == 1, "a search found nothing");
       if (settled == 0) return out;
     }
     for (size_t i = 0; i < settled; ++i) {
@@ -130,7 +129,7 @@ Assignment match_shards(Matrix& x, Matrix& y, const Problem& p, int count, int64
 
 }  // namespace
 
-void test_shard() {
+TEST_CASE("shards, merged, agree with the loop") {
   Team one(1);
   uint64_t seed = 900;
   for (int kind = 0; kind < static_cast<int>(Kind::kCount); ++kind)

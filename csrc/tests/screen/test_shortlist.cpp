@@ -55,11 +55,11 @@ void check_complete(const TableExact& table, const std::vector<uint32_t>& sorted
   while (admitted < sorted.size() &&
          level.admits(table.value[sorted[admitted]], table.heads[sorted[admitted]]))
     ++admitted;
-  GTN_CHECK(static_cast<size_t>(exact) == admitted, "%s: %d exact, %zu admitted", what.c_str(),
-            exact, admitted);
+  CHECK_MESSAGE(static_cast<size_t>(exact) == admitted, what, ": ", exact, " exact, ", admitted,
+                " admitted");
   for (size_t i = 0; i < admitted && i < static_cast<size_t>(exact); ++i)
-    GTN_CHECK(list[i].item == sorted[i] && list[i].cosine == table.value[sorted[i]],
-              "%s: place %zu", what.c_str(), i);
+    CHECK_MESSAGE((list[i].item == sorted[i] && list[i].cosine == table.value[sorted[i]]), what,
+                  ": place ", i);
 }
 
 void check_shortlist(const ListCase& c, uint64_t shape, std::mt19937_64& rng, Shortlist& list) {
@@ -85,37 +85,37 @@ void check_shortlist(const ListCase& c, uint64_t shape, std::mt19937_64& rng, Sh
   std::vector<Candidate> out(static_cast<size_t>(c.most) + 1, {-7.0, 777});
   ListState state = list.finish(table, c.least, c.most, out.data());
   const std::string what = c.text() + " shape=" + std::to_string(shape);
-  GTN_CHECK(0 <= state.exact && state.exact <= state.total && state.total <= c.most, "%s: %d of %d",
-            what.c_str(), state.exact, state.total);
-  GTN_CHECK(out.back().item == 777, "%s: writes past the end", what.c_str());
+  CHECK_MESSAGE((0 <= state.exact && state.exact <= state.total && state.total <= c.most), what,
+                ": ", state.exact, " of ", state.total);
+  CHECK_MESSAGE(out.back().item == 777, what, ": writes past the end");
   check_complete(table, sorted, out, state.exact, state.level, what);
   // A search has to get at least its y's best, or the y would search for ever.
-  GTN_CHECK(state.exact > 0 || table.value[sorted[0]] < c.floor, "%s: nothing", what.c_str());
+  CHECK_MESSAGE((state.exact > 0 || table.value[sorted[0]] < c.floor), what, ": nothing");
   std::set<uint32_t> items;
   for (int32_t i = 0; i < state.total; ++i) {
     const Candidate& candidate = out[static_cast<size_t>(i)];
-    GTN_CHECK(items.insert(candidate.item).second, "%s: twice", what.c_str());
-    GTN_CHECK(candidate.cosine >= table.value[candidate.item], "%s: not a bound", what.c_str());
+    CHECK_MESSAGE(items.insert(candidate.item).second, what, ": twice");
+    CHECK_MESSAGE(candidate.cosine >= table.value[candidate.item], what, ": not a bound");
   }
   for (const uint32_t item : sorted)
     if (state.deep_level.admits(table.value[item], table.heads[item]))
-      GTN_CHECK(items.count(item) == 1, "%s: incomplete above the deep level", what.c_str());
+      CHECK_MESSAGE(items.count(item) == 1, what, ": incomplete above the deep level");
   const int32_t before = state.exact;
   deepen(table, out.data(), state);
-  GTN_CHECK(state.exact >= before && state.exact == state.total, "%s: deepened from %d to %d",
-            what.c_str(), before, state.exact);
+  CHECK_MESSAGE((state.exact >= before && state.exact == state.total), what, ": deepened from ",
+                before, " to ", state.exact);
   check_complete(table, sorted, out, state.exact, state.level, what + " deepened");
   // All the wanted ones, if the bounds and ties leave them room.
   const int roomy = 4 * c.wanted + 16;
   if (shape == 3 && c.width < 1e-6 && c.most >= roomy) {
     int reach = 0;
     for (const double v : table.value) reach += v >= c.floor;
-    GTN_CHECK(state.exact >= std::min(c.wanted, reach), "%s: %d of the wanted", what.c_str(),
-              state.exact);
+    CHECK_MESSAGE(state.exact >= std::min(c.wanted, reach), what, ": ", state.exact,
+                  " of the wanted");
   }
 }
 
-void test_lists() {
+TEST_CASE("shortlist: complete down to its level, exact and in order") {
   std::mt19937_64 rng(17);
   Shortlist list;  // kept between lists, as a search does
   constexpr double kNone = -std::numeric_limits<double>::infinity();
@@ -132,7 +132,5 @@ void test_lists() {
 }
 
 }  // namespace
-
-void test_shortlist() { test_lists(); }
 
 }  // namespace gtn::test

@@ -22,13 +22,13 @@ long double long_dot(const std::vector<double>& a, const std::vector<double>& b)
   return sum;
 }
 
-void test_rotation() {
+TEST_CASE("rotation: within its error, the same bits on every level") {
   std::mt19937_64 rng(5);
   std::normal_distribution<double> normal;
   for (const int64_t d : {1, 2, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 127, 128, 257, 1024}) {
     std::vector<std::vector<double>> rotated_before;
-    for (const Simd level : simd_usable()) {
-      const Rotation rotation(d, kernels(level));
+    on_every_level([&](const SimdLevel& level) {
+      const Rotation rotation(d, *level.kernels);
       std::vector<double> scratch(static_cast<size_t>(d));
       std::vector<std::vector<double>> v, rotated;
       std::mt19937_64 own(77);
@@ -39,8 +39,7 @@ void test_rotation() {
         if (i % 4 == 3) std::fill(v.back().begin() + 1, v.back().end(), 0.0);  // one axis
         rotated.push_back(v.back());
         rotation.apply(rotated.back().data(), scratch.data());
-        if (d < 8)
-          GTN_CHECK(rotated.back() == v.back(), "d=%d is not rotated", static_cast<int>(d));
+        if (d < 8) CHECK_MESSAGE(rotated.back() == v.back(), "d=", d, " is not rotated");
       }
       for (size_t a = 0; a < v.size(); ++a)
         for (size_t b = 0; b <= a; ++b) {
@@ -48,19 +47,19 @@ void test_rotation() {
               std::fabs(long_dot(rotated[a], rotated[b]) - long_dot(v[a], v[b])));
           const double norms =
               std::sqrt(static_cast<double>(long_dot(v[a], v[a]) * long_dot(v[b], v[b])));
-          GTN_CHECK(off <= rotation.error() * norms, "d=%d: off by %g, allowed %g",
-                    static_cast<int>(d), off / norms, rotation.error());
+          CHECK_MESSAGE(off <= rotation.error() * norms, "d=", d, ": off by ", off / norms,
+                        ", allowed ", rotation.error());
         }
       if (!rotated_before.empty())
-        GTN_CHECK(rotated == rotated_before, "%s rotates otherwise", simd_name(level));
+        CHECK_MESSAGE(rotated == rotated_before, level.name, " rotates otherwise");
       rotated_before = rotated;
       // A lone axis is spread over its block: no coordinate keeps it all.
       if (d >= 16) {
         double top = 0.0;
         for (const double x : rotated[3]) top = std::max(top, std::fabs(x));
-        GTN_CHECK(top < 0.8 * std::fabs(v[3][0]), "d=%d: an axis stays one", static_cast<int>(d));
+        CHECK_MESSAGE(top < 0.8 * std::fabs(v[3][0]), "d=", d, ": an axis stays one");
       }
-    }
+    });
   }
 }
 
@@ -112,15 +111,14 @@ void check_bounds(const Problem& p, const FreeItems& items, const ScreenStore& s
         const uint32_t x_row = p.x_by_norm[items.any_rank(store.item_at(column))];
         row_direction(p.x, x_row, p.x_scale[x_row], x.data());
         const double exact = k.ordered_dot(q.direction.data(), x.data(), d);
-        GTN_CHECK(exact <= base + frame.radius + store.slack(), "%s: beyond its frame",
-                  what.c_str());
+        CHECK_MESSAGE(exact <= base + frame.radius + store.slack(), what, ": beyond its frame");
         if (frame.scale == 0.0) {
           const double* group = store.exact_group(column / kGroup);
-          GTN_CHECK(store.least_head(column / kGroup) <= items.head(store.item_at(column)),
-                    "%s: a smaller head", what.c_str());
+          CHECK_MESSAGE(store.least_head(column / kGroup) <= items.head(store.item_at(column)),
+                        what, ": a smaller head");
           for (int64_t i = 0; i < d; ++i)
-            GTN_CHECK(group[i * kGroup + c % kGroup] == x[static_cast<size_t>(i)],
-                      "%s: stored direction", what.c_str());
+            CHECK_MESSAGE(group[i * kGroup + c % kGroup] == x[static_cast<size_t>(i)], what,
+                          ": stored direction");
           continue;
         }
         int64_t score = -q.offset;
@@ -130,13 +128,13 @@ void check_bounds(const Problem& p, const FreeItems& items, const ScreenStore& s
                                    kStepDims +
                                i % kStepDims];
         const double value = base + unit * static_cast<double>(score);
-        GTN_CHECK(value - error <= exact && exact <= value + error,
-                  "%s: %.17g is not within %g of %.17g", what.c_str(), exact, error, value);
+        CHECK_MESSAGE((value - error <= exact && exact <= value + error), what, ": ", digits(exact),
+                      " is not within ", error, " of ", digits(value));
         worst = std::max(worst, std::fabs(exact - value) / error);
       }
     }
   }
-  GTN_CHECK(worst <= 1.0, "%s: %g", what.c_str(), worst);
+  CHECK_MESSAGE(worst <= 1.0, what, ": ", worst);
 }
 
 // Each free item is in one column, and nothing else is.
@@ -146,16 +144,15 @@ void check_columns(const FreeItems& items, const ScreenStore& store, const std::
   for (const Frame& frame : store.frames())
     for (int64_t c = 0; c < int64_t{frame.groups()} * kGroup; ++c) {
       const int64_t column = frame.first_group * kGroup + c;
-      GTN_CHECK(c < frame.columns || store.dead(column), "%s: padding can hit", what.c_str());
+      CHECK_MESSAGE((c < frame.columns || store.dead(column)), what, ": padding can hit");
       if (store.dead(column)) continue;
       ++seen[store.item_at(column)];
       ++live;
     }
-  GTN_CHECK(live <= store.columns(), "%s: %lld columns", what.c_str(),
-            static_cast<long long>(live));
+  CHECK_MESSAGE(live <= store.columns(), what, ": ", live, " columns");
   for (uint32_t i = 0; i < items.count(); ++i)
-    GTN_CHECK(seen[i] == (items.free(i) ? 1 : 0), "%s: item %u in %d columns", what.c_str(), i,
-              seen[i]);
+    CHECK_MESSAGE(seen[i] == (items.free(i) ? 1 : 0), what, ": item ", i, " in ", seen[i],
+                  " columns");
 }
 
 // Frames of any size, in any order.
@@ -174,9 +171,9 @@ void check_store(Matrix& x, Matrix& y, std::mt19937_64& rng, const std::string& 
   Team team(2);
   const Problem p = make_problem(x, y, team);
   const DirectionClasses classes = direction_classes(p, team);
-  for (const Simd level : simd_usable()) {
-    const Kernels& k = kernels(level);
-    const std::string what = kind + " d=" + std::to_string(x.cols) + " " + simd_name(level);
+  on_every_level([&](const SimdLevel& level) {
+    const Kernels& k = *level.kernels;
+    const std::string what = kind + " d=" + std::to_string(x.cols);
     FreeItems items(classes);
     ScreenStore store(p, items, k);
     const bool own = rng() % 2;
@@ -196,10 +193,10 @@ void check_store(Matrix& x, Matrix& y, std::mt19937_64& rng, const std::string& 
       check_columns(items, store, what + " compacted");
     }
     check_bounds(p, items, store, k, what + " compacted");
-  }
+  });
 }
 
-void test_columns_and_bounds() {
+TEST_CASE("store: each free item has its column, every cosine is within its bounds") {
   std::mt19937_64 rng(23);
   uint64_t seed = 500;
   for (int kind = 0; kind < static_cast<int>(Kind::kCount); ++kind)
@@ -222,10 +219,5 @@ void test_columns_and_bounds() {
 }
 
 }  // namespace
-
-void test_store() {
-  test_rotation();
-  test_columns_and_bounds();
-}
 
 }  // namespace gtn::test

@@ -1,0 +1,56 @@
+// The tree against the brute-force loop and, in two dimensions, the circle, by equality.
+#include <string>
+#include <vector>
+
+#include "tests/levels_util.h"
+#include "tests/lowdim_util.h"
+
+namespace gtn::test {
+
+TEST_CASE("tree: every kind of data, block, list and level") {
+  const LevelKept kept;
+  const std::vector<const SimdLevel*> levels = simd_usable();
+  for_cases({2, 3, 4, 5, 8, 9, 16}, 2000, [&](const LowDimCase& c, uint64_t seed) {
+    std::vector<Options> all_options;
+    for (const int64_t block : {int64_t{0}, int64_t{1}, int64_t{37}, c.n_y})
+      for (const int64_t list : {0, 1, 3}) {
+        Options options;
+        options.block = block;
+        options.list_length = list;
+        all_options.push_back(options);
+      }
+    // Runs take turns at the levels, and large cases at the runs.
+    check_case(match_tree, c, seed, all_options, [&](uint64_t run) {
+      if (c.n_x > 100 && run % (kReduced ? 9 : 7) != 0) return false;
+      simd_force(levels[run / 7 % levels.size()]->name);
+      return true;
+    });
+  });
+}
+
+// Large enough for several levels of nodes, radix passes and rebuilds.
+TEST_CASE("tree: the same whatever the blocks, lists, threads and level") {
+  const LevelKept kept;
+  for (int k = 0; k < static_cast<int>(Kind::kCount); ++k)
+    for (const int64_t d : {2, 3, 6}) {
+      const Kind kind = static_cast<Kind>(k);
+      Team two(2), three(3);
+      const int64_t n = kReduced ? 4000 : 12000;
+      Matrix x = make_matrix(n, d, kind, 0, 77, true, k % 2 == 1);
+      Matrix y = make_matrix(n - 1000 * (k % 2), d, kind, 1, 77, true, k % 3 == 1);
+      const Problem p = make_problem(x, y, two);
+      const std::string what = std::string(kind_name(kind)) + " d=" + std::to_string(d);
+      Options options;
+      const Assignment want = run_strategy(d == 2 ? match_circle : match_tree, p, options, two);
+      options.block = 5000;
+      options.list_length = 1;
+      expect_equal(run_strategy(match_tree, p, options, three), want, what + ", lists of one");
+      options.block = 0;
+      options.list_length = 7;
+      simd_force("scalar");
+      expect_equal(run_strategy(match_tree, p, options, two), want, what + ", lists of seven");
+      simd_force(simd_usable().front()->name);
+    }
+}
+
+}  // namespace gtn::test
