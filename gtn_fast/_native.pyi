@@ -58,6 +58,16 @@ def resolve_lists(
     chosen_cosine: NDArray[np.float64],
 ) -> tuple[int, NDArray[np.int64]]: ...
 
+# How many y's to search for together and how many candidates each, from what became of the
+# last block; csrc/include/gtn_fast/block_policy.h.
+class BlockPolicy:
+    def __init__(self, *, block: int, list_length: int, wanted: int) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def wanted(self) -> int: ...
+    def served(self, n: int, dry: int, free: int) -> None: ...
+
 # A shard of X under screening, csrc/include/gtn_fast/screener.h. Rows go out and come in as
 # first_row + row; 0xFFFFFFFF in a list: no candidate.
 class Screener:

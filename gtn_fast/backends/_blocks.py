@@ -1,9 +1,10 @@
 """Blocks of y's with short lists, for backends that find their candidates outside the engine.
 
-The scheme of csrc/strategies/screen.cpp: a ``Source`` (an index, a GPU, other processes)
+The scheme of csrc/strategies/screen/screen.cpp: a ``Source`` (an index, a GPU, other processes)
 gives each y of a block a short list of x's that are still free; then the y's choose in
 order, each the best of its list that is left; a y whose list ran dry gets a new one. With
-lists that are complete down to their levels the answer is that of the sequential loop.
+lists that are complete down to their levels the answer is that of the sequential loop. Who
+takes what, and how large a block is, the engine says: the same code as for its own lists.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ from gtn_fast.backends import Progress, native
 from gtn_fast.backends import Settled as HandOver
 
 NO_RANK = np.uint32(0xFFFFFFFF)
-_SMALLEST_BLOCK = 32
-_LARGEST_BLOCK = 32768
-_LONGEST_LIST = 160
 
 
 class Lists(NamedTuple):
@@ -96,27 +94,19 @@ def match(
     """
     engine = native.module()
     stop = len(turns) if stop is None else stop
-    wanted = min(list_length, _LONGEST_LIST) if list_length else wanted
-    size = block or 256
+    policy = engine.BlockPolicy(block=block, list_length=list_length, wanted=wanted)
     count = {"blocks": 0.0, "lists_dry": 0.0, "searched_again": 0.0, "candidates": 0.0}
     while settled.done < stop:
-        rows = turns[settled.done : min(stop, settled.done + size)]
-        dry = _match_block(engine, source, x_rank, rows, settled, wanted, count)
+        rows = turns[settled.done : min(stop, settled.done + policy.size)]
+        dry = _match_block(engine, source, x_rank, rows, settled, policy.wanted, count)
         settled.done += len(rows)
         count["blocks"] += 1
         if hand_over is not None:
             hand_over(rows, settled.x_index[rows], settled.cosine[rows])
         if progress is not None:
             progress(settled.done, len(turns))
-        if not block:
-            free = len(settled.taken) - settled.before - settled.done
-            if dry * 10 > len(rows):
-                wanted = wanted if list_length else min(_LONGEST_LIST, 2 * wanted)
-                size = size // 2
-            elif dry * 50 < len(rows):
-                size *= 4
-            size = min(size, max(free // 32, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-            size = max(size, _SMALLEST_BLOCK)
+        free = len(settled.taken) - settled.before - settled.done
+        policy.served(len(rows), dry, free)
     return count
 
 
@@ -154,7 +144,8 @@ def _match_block(
             count["lists_dry"] += len(dry)
             count["searched_again"] += len(dry)
             found = source.search(rows[dry], wanted, again=True)
-            if not (found.cosine[0] >= found.level_cosine[0]).any():
+            admitted = found.cosine[0] >= found.level_cosine[0]
+            if not (admitted & (found.x_rows[0] >= 0)).any():
                 raise RuntimeError("a search found nothing")  # a wrong bound
             lists = _replaced(lists, dry, found)
     settled.x_index[rows] = chosen

@@ -18,10 +18,6 @@
 
 namespace gtn {
 
-constexpr int kScreenPilot = 256;     // y's of the first block
-constexpr int kScreenListLength = 4;  // candidates wanted a y
-constexpr int kScreenLongestList = 160;
-
 class ScreenBlocks {
  public:
   // `items` has at least one item. A search reads problem.y as it is then.

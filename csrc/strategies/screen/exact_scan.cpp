@@ -59,7 +59,7 @@ void ExactScan::set_bars(const std::vector<uint32_t>& ys) {
 }
 
 void ExactScan::set_bar(size_t y) {
-  const Level& level = tile_.list(y).level();
+  const ListLevel& level = tile_.list(y).level();
   bar_[y] = {level.cosine, std::nextafter(level.cosine, std::numeric_limits<double>::infinity()),
              level.rank};
 }

@@ -115,7 +115,7 @@ class Screener::Impl {
   void write(const BlockLists& lists, size_t i, const ShardLists& out) const {
     const Candidate* list = lists.list(i);
     const ListState& state = lists.state[i];
-    Level level = state.level;
+    ListLevel level = state.level;
     uint32_t* const row = out.row + static_cast<int64_t>(i) * out.places;
     double* const cosine = out.cosine + static_cast<int64_t>(i) * out.places;
     int64_t written = 0;
