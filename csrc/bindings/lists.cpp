@@ -22,8 +22,8 @@ using Uint32s = py::array_t<uint32_t, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Doubles = py::array_t<double, py::array::c_style>;
 
-// A block of lists from elsewhere is at most the free x's / kBlockShare. They are longer than
-// the engine's own, and a block costs more, whatever its size.
+// A block of lists from elsewhere is at most the free x's / kBlockShare: twice the engine's own,
+// since a round of messages or of launches on a device costs the same whatever its size.
 constexpr int64_t kBlockShare = 32;
 
 ListsView view_of(const Int64s& lists) {

@@ -24,9 +24,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int64_t kBlockShare = 64;  // a block is at most the free x's / kBlockShare
-constexpr int kWanted = 4;           // candidates per list to start with
-constexpr int kCertain = 2;          // of them evaluated and in certain order
+// A block is at most the free x's / kBlockShare. With larger ones, as for lists made elsewhere,
+// more y's must be searched for again: 1 to 2 % of the time.
+constexpr int64_t kBlockShare = 64;
+constexpr int kWanted = 4;   // candidates per list to start with
+constexpr int kCertain = 2;  // of them evaluated and in certain order
 
 // What is evaluated of a list, for turns.h: items by their heads.
 struct ItemList {
