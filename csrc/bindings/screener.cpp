@@ -84,8 +84,6 @@ class BoundScreener {
     screener_->take(rows.data(), rows.shape(0));
   }
 
-  int64_t free() const { return screener_->free(); }
-
   py::dict report() const {
     py::dict values;
     for (const auto& [name, value] : screener_->report().values) values[py::str(name)] = value;
@@ -160,8 +158,7 @@ void add_screener(py::module_& m) {
            py::arg("places"), py::arg("again") = false)
       .def("learn", &BoundScreener::learn, py::arg("level"))
       .def("take", &BoundScreener::take, py::arg("rows"))
-      .def("report", &BoundScreener::report)
-      .def_property_readonly("free", &BoundScreener::free);
+      .def("report", &BoundScreener::report);
   m.def("row_norms", &py_row_norms, py::arg("x"), py::arg("threads"));
   m.def("order_of_norms", &py_order_of_norms, py::arg("norms"), py::arg("threads"));
   m.def("normal_rows", &py_normal_rows, py::arg("seed"), py::arg("rows"), py::arg("cols"),

@@ -33,4 +33,9 @@ class FreeItems {
   std::vector<uint32_t> head_;
 };
 
+// A row of X that has the item's direction.
+inline uint32_t x_row(const Problem& problem, const FreeItems& items, uint32_t item) {
+  return problem.x_by_norm[items.any_rank(item)];
+}
+
 }  // namespace gtn

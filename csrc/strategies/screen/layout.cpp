@@ -42,7 +42,7 @@ class Cutter {
         row_(d_) {}
 
   void direction(uint32_t item, double* out) const {
-    const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+    const uint32_t row = x_row(problem_, items_, item);
     row_direction(problem_.x, row, problem_.x_scale[row], out);
   }
 
@@ -287,7 +287,7 @@ void spread_out(std::vector<Projected>& points, size_t run) {
 }
 
 void sort_by_row(std::vector<Projected>& points, const Problem& problem, const FreeItems& items) {
-  const auto row = [&](const Projected& p) { return problem.x_by_norm[items.any_rank(p.item)]; };
+  const auto row = [&](const Projected& p) { return x_row(problem, items, p.item); };
   std::sort(points.begin(), points.end(),
             [&](const Projected& a, const Projected& b) { return row(a) < row(b); });
 }

@@ -11,11 +11,6 @@
 
 namespace gtn {
 
-// A row of X that has the item's direction.
-inline uint32_t x_row(const Problem& problem, const FreeItems& items, uint32_t item) {
-  return problem.x_by_norm[items.any_rank(item)];
-}
-
 inline void prefetch_row(const Problem& problem, uint32_t row) {
   const MatrixView& x = problem.x;
   __builtin_prefetch(&problem.x_scale[row]);

@@ -133,7 +133,7 @@ void ScreenStore::store_frame(const Frame& frame, double* row) {
       bar_exact(column);
       continue;
     }
-    const uint32_t x = problem_.x_by_norm[items_.any_rank(item_at(column))];
+    const uint32_t x = x_row(problem_, items_, item_at(column));
     row_direction(problem_.x, x, problem_.x_scale[x], row);
     for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = row[k];
   }
@@ -173,7 +173,7 @@ void ScreenStore::find_mean(const std::vector<uint32_t>& packed) {
 }
 
 void ScreenStore::rotated_direction(uint32_t item, double* v, double* scratch) const {
-  const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+  const uint32_t row = x_row(problem_, items_, item);
   row_direction(problem_.x, row, problem_.x_scale[row], v);
   rotation_.apply(v, scratch);
 }
@@ -188,7 +188,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   double* center = centers_.data() + static_cast<size_t>(frame.center) * d;
   for (size_t i = 0; i < n; ++i) {
     if (i + 4 < n)
-      __builtin_prefetch(&problem_.x_scale[problem_.x_by_norm[items_.any_rank(items[i + 4])]]);
+      __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
     double* v = scratch.v.data() + i * d;
     rotated_direction(items[i], v, scratch.rotated.data());
     if (!one_center_)
