@@ -388,7 +388,7 @@ def test_a_screener_refuses_what_makes_no_sense(native):
     rank[native.norm_order(x, 1)] = np.arange(40, dtype=np.uint32)
     with pytest.raises(ValueError, match="ranks must ascend"):
         native.Screener(x, rank[::-1].copy())
-    with pytest.raises(ValueError, match="one a row"):
+    with pytest.raises(ValueError, match="one per row"):
         native.Screener(x, rank[:-1])
     for rows, message in [([3, 2], "ascend"), ([40], "in range"), ([], "no row")]:
         with pytest.raises(ValueError, match=message):

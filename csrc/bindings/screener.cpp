@@ -35,7 +35,7 @@ class BoundScreener {
     const MatrixView view = matrix_view(x, "x");
     check_threads(threads);
     if (rank.ndim() != 1 || rank.shape(0) != view.rows)
-      throw py::value_error("rank: expected one a row of x");
+      throw py::value_error("rank: expected one per row of x");
     if (first_row < 0 || first_row + view.rows > int64_t{ShardLists::kNone})
       throw py::value_error("first_row: out of range");
     Rows part;

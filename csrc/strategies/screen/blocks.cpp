@@ -15,10 +15,13 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int kTile = 384;                  // y's that a thread searches for at once
-constexpr double kCompactShare = 0.05;      // of the columns dead
-constexpr double kNeighbourRelayout = 0.5;  // of the columns laid out: tighter frames
-constexpr double kEvenRelayout = 0.2;       // larger ones
+// Y's that a thread searches for at once, at most, but for the rounding to the kernel's width.
+constexpr int kTile = 384;
+constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
+// Free x's, as a share of those last laid out, at which a new layout pays: frames of neighbours
+// become tighter, even ones as large as they were.
+constexpr double kNeighbourRelayout = 0.5;
+constexpr double kEvenRelayout = 0.2;
 
 }  // namespace
 

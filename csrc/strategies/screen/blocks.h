@@ -25,24 +25,23 @@ class ScreenBlocks {
   ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core = false,
                const std::string& scratch = "");
 
-  // Closes gaps when enough columns are dead; lays out anew when few are left. Before a block,
-  // while items are free.
+  // Closes gaps when enough columns are dead; lays the free x's out anew when few are left. To be
+  // called before a block, while items are free.
   void refresh();
 
-  // Room for what the bounds cannot tell apart from the wanted ones.
+  // Places per list: room for candidates that the bounds cannot tell from the wanted ones.
   static int places(int wanted) { return 4 * wanted + 16; }
 
-  // Lists for the y's of lists.y_rank (after lists.reset(places(wanted), ...)), `certain`
-  // candidates of each evaluated and in certain order. They start at the floor, or, where y's
-  // are searched for `again`, anywhere.
+  // Makes lists for the y's of lists.y_rank, after lists.reset(places(wanted), ...); `certain`
+  // candidates of each are evaluated and in certain order. Lists start at the floor, but not
+  // when their y's are searched for `again`.
   void search(BlockLists& lists, int wanted, int certain, bool again);
-  // Evaluates what list i holds in reserve; for the team's thread of that number.
+  // Evaluates what list i holds in reserve. To be called on that thread of the team.
   void deepen(BlockLists& lists, size_t i, int thread) {
     searches_[static_cast<size_t>(thread)].deepen_list(lists, i);
   }
 
-  // Chooses the next block's floor. `level`, by y: the cosine at which the lists of this block
-  // end. True if the next block should be small.
+  // Chooses the next block's floor: see FloorRule::learn(). True if that block should be small.
   bool set_floor(const BlockLists& lists, const std::vector<double>& level);
 
   // The item's last member was taken.

@@ -7,14 +7,16 @@
 namespace gtn {
 namespace {
 
-constexpr int32_t kPortion = 4;  // groups of a first look
-// A frame whose codes let this share of the pairs through tells its y's too little.
-constexpr int64_t kLetThrough = 4;  // 1 / kLetThrough
-// The frames laid out next to such a one are likely of the same cluster: the codes of so many
-// are not even tried.
+constexpr int32_t kPortion = 4;  // groups that are screened first, before lists have risen
+// A frame is given up if its codes let more than 1 / kLetThrough of the pairs through. The
+// frames after it are likely to be of the same cluster: the codes of the next kFramesToSkip
+// are not tried at all.
+constexpr int64_t kLetThrough = 4;
 constexpr int kFramesToSkip = 8;
-constexpr size_t kCrowd = 4;     // y's that make the exact directions of a group worth making
-constexpr size_t kPending = 64;  // rows on their way to the cache
+// A frame is given up only if so many y's share the cost of making its exact directions.
+constexpr size_t kCrowd = 4;
+// Rows on their way to the cache: when so many wait, the first ones have arrived.
+constexpr size_t kPending = 64;
 
 double error_of_estimates(const SearchInputs& in) {
   if (in.out_of_core) return std::numeric_limits<double>::infinity();
@@ -36,8 +38,8 @@ int32_t CodeScreen::screen(size_t f, const std::vector<uint32_t>& ys, bool raise
     return 0;
   }
   look_at(f, ys);
-  // Where thresholds are still low, portions are small at first, and so is the trial of a frame
-  // that may be given up.
+  // While thresholds are low, most pairs come through: portions start small, so that the lists
+  // rise before the next one. So does a frame that may be given up, until its trial is over.
   const int32_t per_panel = in_.kernels.panel_groups(in_.store.steps());
   const int32_t trial = !may_give_up ? 0 : raised ? kPortion : 2 * kPortion;
   int32_t portion = raised && !may_give_up ? per_panel : kPortion;
@@ -46,7 +48,7 @@ int32_t CodeScreen::screen(size_t f, const std::vector<uint32_t>& ys, bool raise
     in_.team.check();
     const int64_t first = frame.first_group + g;
     const ScreenPanel panel = in_.store.panel(first, std::min(portion, groups - g));
-    tile_.pass_columns(int64_t{panel.groups} * kGroup);
+    tile_.see_columns(int64_t{panel.groups} * kGroup);
     const int64_t through = screen_panel(panel, first * kGroup, ys);
     g += panel.groups;
     const int64_t pairs = static_cast<int64_t>(ys.size()) * panel.groups * kGroup;
@@ -67,8 +69,7 @@ void CodeScreen::look_at(size_t f, const std::vector<uint32_t>& ys) {
   for (const uint32_t y : ys) {
     const YTile::Query& q = tile_.query(y);
     // Cauchy-Schwarz on what the codes leave out, of the columns and of the y.
-    const double error =
-        q.code_norm * frame.residual + q.rest * frame.radius + in_.store.slack();
+    const double error = q.code_norm * frame.residual + q.rest * frame.radius + in_.store.slack();
     view_[y] = {base[y], q.scale * frame.scale, error};
     threshold_[y] = integer_threshold(y);
   }
@@ -98,8 +99,7 @@ int64_t CodeScreen::screen_panel(const ScreenPanel& panel, int64_t first_column,
     const int n_y = static_cast<int>(std::min(width, ys.size() - a));
     int32_t threshold[kMaxTileY];
     for (int j = 0; j < n_y; ++j) threshold[j] = threshold_[ys[a + static_cast<size_t>(j)]];
-    const int8_t* const codes =
-        codes_ + static_cast<int64_t>(a) * code_stride(in_.store.steps());
+    const int8_t* const codes = codes_ + static_cast<int64_t>(a) * code_stride(in_.store.steps());
     const int n_hits = in_.kernels.screen(panel, codes, threshold, n_y, hits_.data());
     if (n_hits != 0) set_aside(n_hits, ys.data() + a, first_column);
     if (pending_.size() >= kPending) through += offer_pending();
@@ -107,9 +107,9 @@ int64_t CodeScreen::screen_panel(const ScreenPanel& panel, int64_t first_column,
   return through + offer_pending();
 }
 
-// Sets aside what the lists may take, and sends for the rows. The lists rise only when these
-// pairs are offered. That is soon enough: a y is in one call of the kernel per panel, so a
-// threshold that its hits raise is not asked for before the next panel.
+// Sets aside what the lists may take, and sends for the rows. No list rises before these pairs
+// are offered. That is soon enough: each y is in one call of the kernel per panel, so the next
+// panel is the first to ask for a threshold that these hits raise.
 void CodeScreen::set_aside(int n, const uint32_t* ys, int64_t first_column) {
   counters_.survivors += n;
   for (int h = 0; h < n; ++h) {
@@ -151,8 +151,8 @@ int64_t CodeScreen::offer_pending() {
   return through;
 }
 
-// The cosine from the row itself, but in float, and scaled after the sum. False where
-// magnitudes might leave float's range.
+// The cosine from the row itself, but in float, and scaled after the sum. False if magnitudes
+// might leave float's range.
 bool CodeScreen::estimate(const Pending& pending, double* cosine) const {
   const Problem& problem = in_.problem;
   const RowScale& scale = problem.x_scale[pending.row];

@@ -9,16 +9,16 @@
 
 namespace gtn {
 
-// One thread's. Compares the codes of a frame with those of a tile's y's and offers what the
-// bound cannot rule out to the lists.
+// Compares the codes of a frame with those of a tile's y's, and offers to the lists what the
+// bound cannot rule out. Each thread has its own.
 class CodeScreen {
  public:
   CodeScreen(const SearchInputs& in, YTile& tile, ScreenCounters& counters);
 
-  // Screens frame f, a quantised one, for those y's of the tile. `raised`: the lists hold
-  // candidates of another frame, so that their thresholds rule out most pairs. Returns how many
-  // groups were screened: the codes of the others would tell these y's too little, and are
-  // better evaluated exactly.
+  // Screens frame f, which has codes, for those y's of the tile. `raised`: the lists have seen
+  // another frame, so that their thresholds rule out most pairs. Returns how many groups were
+  // screened. The other groups are better evaluated exactly: their codes would tell these y's
+  // too little.
   int32_t screen(size_t f, const std::vector<uint32_t>& ys, bool raised);
 
  private:
@@ -26,8 +26,9 @@ class CodeScreen {
   struct View {
     double base, unit, error;
   };
-  // A pair that came through: the codes' value of its cosine, and the row of X that was sent
-  // for, from which an estimate can be made. kNoRank: none, since the codes say more.
+  // A pair that came through: the codes' value of the cosine, and the row of X from which an
+  // estimate will be made. The row is on its way to the cache. kNoRank: no estimate, since the
+  // codes say more.
   struct Pending {
     uint32_t y, item, row;
     double value;
@@ -44,7 +45,7 @@ class CodeScreen {
   YTile& tile_;
   ScreenCounters& counters_;
   const double estimate_error_;  // of estimate(), at most; infinite where none is made
-  int frames_to_skip_ = 0;       // of the next frames, whose codes are not looked at
+  int frames_to_skip_ = 0;       // so many frames are given up without a trial
   std::vector<View> view_;
   std::vector<int32_t> threshold_;
   const int8_t* codes_ = nullptr;  // of the y's that the frame serves

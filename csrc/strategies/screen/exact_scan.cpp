@@ -31,7 +31,7 @@ void ExactScan::scan_quantised(const Frame& frame, int32_t g, const std::vector<
   }
 }
 
-// A dead column gets NaNs, which reach no bar.
+// A dead column gets NaNs: they reach no bar.
 const double* ExactScan::make_directions(int64_t first_column) {
   const Problem& problem = in_.problem;
   const size_t d = static_cast<size_t>(in_.store.dims());

@@ -9,24 +9,25 @@
 
 namespace gtn {
 
-// One thread's. Adds exact cosines of whole groups of columns to the lists of a tile.
+// Adds the exact cosines of whole groups of columns to the lists of a tile. Each thread has
+// its own.
 class ExactScan {
  public:
   ExactScan(const SearchInputs& in, YTile& tile, ScreenCounters& counters);
 
   // All of a narrow frame, from the directions that the store keeps.
   void scan_narrow(const Frame& frame, const std::vector<uint32_t>& ys);
-  // A quantised frame from group g of it on. Directions are made from the rows of X.
+  // A frame with codes, from its group g on. Directions are made from the rows of X.
   void scan_quantised(const Frame& frame, int32_t g, const std::vector<uint32_t>& ys);
 
  private:
-  // What a cosine must reach for a list: `ties` where its head may be small enough to win a tie
-  // with the list's level, `beyond` where it cannot be.
+  // What a cosine must reach for a list of level (ties, rank): `ties` itself if a head at hand
+  // may be small enough to win a tie with the level, else `beyond`, the next number above.
   struct Bar {
     double ties, beyond;
     uint32_t rank;
   };
-  // kGroup columns. No head of them is smaller than least_head.
+  // kGroup columns, none of whose heads is smaller than least_head.
   struct Group {
     const double* directions;  // [dimension][column]
     int64_t first_column;

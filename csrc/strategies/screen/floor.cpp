@@ -6,9 +6,10 @@
 namespace gtn {
 namespace {
 
-constexpr int32_t kSampleGroups = 8;
-constexpr int64_t kFlood = 90;  // survivors per y that are worth a closer look
-constexpr int kFloods = 4;      // blocks in a row
+constexpr int32_t kSampleGroups = 8;  // groups of X that units are measured on
+// After kFloods blocks in a row with more than kFlood survivors per y, units are measured.
+constexpr int64_t kFlood = 90;
+constexpr int kFloods = 4;
 
 }  // namespace
 
@@ -56,8 +57,8 @@ void FloorSample::sample_scores(CosineScale* scale) {
   }
 }
 
-// One height for all y's is cheapest where all see X alike; where they do not, each y's
-// deviation from its mean is measured first.
+// Units of 1 are cheapest, and as good where all y's see X alike. Where they do not, the floor
+// is too low for some and too high for others: too many pairs survive.
 bool FloorRule::learn(const std::vector<CosineScale>& scale, const std::vector<double>& level,
                       int64_t survivors, bool may_sample) {
   set_height(scale, level);
@@ -73,7 +74,7 @@ void FloorRule::set_height(const std::vector<CosineScale>& scale,
   heights_.clear();
   for (size_t i = 0; i < level.size(); ++i) {
     const double height = scale[i].height(level[i]);
-    // A list that never rose above the floor asks for a lower one.
+    // A list that never rose above the floor asks for a lower floor.
     heights_.push_back(height > floor_.height + 1e-9 ? height : floor_.height - spread_);
   }
   const auto tenth = heights_.begin() + static_cast<int64_t>(heights_.size() / 10);

@@ -10,26 +10,26 @@
 
 namespace gtn {
 
-// The cosines of one y with X: heights count in units of `unit` from `mean`.
+// Where the cosines of one y with X lie. A height counts in units of `unit` from `mean`.
 struct CosineScale {
   double mean = 0.0, unit = 1.0;
   double height(double cosine) const { return (cosine - mean) / unit; }
   double cosine(double height) const { return mean + height * unit; }
 };
 
-// One height for all y's: below it their lists take nothing.
+// Lists take nothing below this height, which is the same for all y's.
 struct Floor {
   double height = -std::numeric_limits<double>::infinity();
-  // Units are the deviations of every y's cosines on a sample of X; else 1.
+  // Whether a y's unit is the deviation of its cosines with a sample of X. Else it is 1.
   bool sampled = false;
 };
 
-// One thread's. Measures the y's of a tile.
+// Measures the y's of a tile. Each thread has its own.
 class FloorSample {
  public:
   FloorSample(const SearchInputs& in, const YTile& tile);
-  // scale[y] for every y of the tile. Without a sample the mean is the y's cosine with the mean
-  // of the packed x's.
+  // Writes scale[y] for every y of the tile. Without a sample the mean is the cosine of y with
+  // the mean of the packed x's.
   void measure(bool sampled, CosineScale* scale);
 
  private:
@@ -40,14 +40,14 @@ class FloorSample {
   std::vector<Hit> hits_;
 };
 
-// Chooses the next block's floor from where the lists of the last block ended: most y's find
-// enough above it, and few pairs below it need a second look.
+// Chooses the floor of the next block from where the lists of the last one ended: high enough to
+// spare a second look at most pairs, low enough for most y's to find what they want above it.
 class FloorRule {
  public:
   const Floor& floor() const { return floor_; }
-  // `level`, by y: the cosine at which the list of the last block ended. `survivors`: of all
-  // searches so far. `may_sample`: X is spread evenly over its frames. True if units have
-  // changed: the next block should be small, since its lists start anywhere.
+  // `level`, by y: the cosine down to which the list of the last block is complete. `survivors`:
+  // of all searches so far. `may_sample`: frames are fair samples of X. Returns true if units
+  // have changed: the lists of the next block start anywhere, so it should be small.
   bool learn(const std::vector<CosineScale>& scale, const std::vector<double>& level,
              int64_t survivors, bool may_sample);
 

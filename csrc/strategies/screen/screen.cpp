@@ -190,8 +190,8 @@ class ScreenMatcher {
 
   BlockPolicy policy_;
   BlockLists lists_, again_;
-  std::vector<double> level_;   // by list of the block: where it ends
-  std::vector<Taken> taken_;    // by list of the block
+  std::vector<double> level_;  // by list of the block: where it ends
+  std::vector<Taken> taken_;   // by list of the block
   std::vector<int64_t> dry_;
   Assignment& result_;
 

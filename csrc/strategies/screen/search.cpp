@@ -28,16 +28,16 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
     raised_ = true;
   }
   for (size_t y = 0; y < tile_.size(); ++y)
-    lists.state[begin + y] =
-        tile_.finish_list(y, certain, lists.places, lists.list(begin + y));
+    lists.state[begin + y] = tile_.finish_list(y, certain, lists.places, lists.list(begin + y));
 }
 
 void ScreenSearch::start_lists(BlockLists& lists, size_t begin, int wanted, const Floor* floor) {
   CosineScale* const scale = lists.scale.data() + begin;
   if (floor) floor_sample_.measure(floor->sampled, scale);
   for (size_t y = 0; y < tile_.size(); ++y)
-    tile_.start_list(y, wanted, floor ? scale[y].cosine(floor->height)
-                                      : -std::numeric_limits<double>::infinity());
+    tile_.start_list(
+        y, wanted,
+        floor ? scale[y].cosine(floor->height) : -std::numeric_limits<double>::infinity());
 }
 
 void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
@@ -49,8 +49,9 @@ void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
   deepen(values, lists.list(i), lists.state[i]);
 }
 
-// Looking first where the best is likely raises the thresholds for all the rest. Among frames
-// as good as equal it is the first one: that has the smallest heads.
+// Every y looks first at the frame whose centre is nearest: what it finds there raises its
+// threshold for all the rest. Of frames that are as good as equally near it takes the first,
+// which has the smallest heads.
 void ScreenSearch::visit_nearest() {
   const double as_good = 2.0 * in_.store.slack();
   const size_t n = tile_.size();
@@ -76,7 +77,7 @@ void ScreenSearch::visit_nearest() {
   raised_ = true;
 }
 
-// Drops the y's that the frame cannot serve, then screens it, or evaluates it where codes
+// Drops the y's that the frame cannot serve, then screens the frame, or evaluates it if codes
 // cannot tell its columns apart.
 void ScreenSearch::visit(size_t f, const std::vector<uint32_t>& ys) {
   const Frame& frame = in_.store.frames()[f];

@@ -13,16 +13,17 @@
 
 namespace gtn {
 
-// One thread's worker; keeps its scratch between tiles.
+// Keeps its scratch between tiles. Each thread has its own.
 class ScreenSearch {
  public:
   explicit ScreenSearch(const SearchInputs& in);
   ScreenSearch(const ScreenSearch&) = delete;
   ScreenSearch& operator=(const ScreenSearch&) = delete;
 
-  // Fills lists [begin, end). At least `wanted` candidates per y, unless fewer reach the floor,
-  // below which a list need not be complete; `certain` of them evaluated and in certain order.
-  // Without a floor lists start anywhere, and scales are not measured.
+  // Fills lists [begin, end) with at least `wanted` candidates each, `certain` of which are
+  // evaluated and in certain order. If fewer reach the floor, a list may be shorter; it is
+  // complete down to the floor. Without a floor (null) nothing is measured, and every list gets
+  // what it wants.
   void search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
               const Floor* floor);
 

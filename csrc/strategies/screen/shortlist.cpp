@@ -8,8 +8,8 @@
 namespace gtn {
 namespace {
 
-constexpr size_t kMoreEntries = 1;    // between two looks at the threshold, at least
-constexpr size_t kMostEntries = 320;  // that bounds alone may leave
+constexpr size_t kMoreEntries = 1;    // at least so many are added before the next shrink()
+constexpr size_t kMostEntries = 320;  // if bounds leave more, the entries are evaluated
 
 // Complete for all cosines greater than this one.
 ListLevel above(double cosine) {

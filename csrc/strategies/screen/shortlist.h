@@ -1,4 +1,4 @@
-// The best candidates of one y, gathered while its panels are screened.
+// The best candidates of one y, gathered while frames are screened.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,7 @@
 
 namespace gtn {
 
-// An item and its exact cosine or, where a list has not evaluated it yet, an
-// upper bound of it.
+// An item and its cosine: exact, or an upper bound if the list has not evaluated it yet.
 struct Candidate {
   double cosine;
   uint32_t item;
@@ -37,8 +36,8 @@ struct ListState {
 // Evaluates the rest of a list and sorts it.
 void deepen(Exact& exact, Candidate* list, ListState& state);
 
-// Collects items by certified bounds lower <= cosine <= upper, keeps few, and
-// knows from which upper bound on an item still matters.
+// Collects items by certified bounds lower <= cosine <= upper, keeps few of them, and knows
+// which upper bound an item needs to matter.
 class Shortlist {
  public:
   // Keeps about the `wanted` best (if that many reach `floor`).
@@ -51,7 +50,7 @@ class Shortlist {
   void add(double upper, double lower, uint32_t item) {
     entries_.push_back({upper, lower, item, kNoRank});
   }
-  // Adds an exact value; of use where all of a cluster is evaluated.
+  // Adds an exact value, if the level admits it.
   void add_exact(double cosine, uint32_t item, uint32_t head) {
     if (level_.admits(cosine, head)) entries_.push_back({cosine, cosine, item, head});
   }

@@ -13,11 +13,11 @@ namespace {
 
 constexpr double kEps = 0x1p-53;
 
-// A frame whose radius is near the rounding of the directions themselves cannot
-// be told apart by codes: it is evaluated exactly.
+// A frame is narrow if its radius is at most so many times the slack of all bounds: with what
+// rounding does to directions, codes could not tell its columns apart.
 constexpr double kNarrow = 64.0;
 
-constexpr size_t kMeanSample = 1024;  // columns that the one centre of all is the mean of
+constexpr size_t kMeanSample = 1024;  // columns whose mean is the centre of all frames
 
 }  // namespace
 
@@ -155,8 +155,8 @@ void ScreenStore::note_heads(const Frame& frame) {
 
 double ScreenStore::narrow() const { return kNarrow * slack_; }
 
-// Among neighbours small heads come first: where cosines tie, a list's level soon is
-// at a head that the groups further on cannot have.
+// In a narrow frame small heads come first. Where cosines tie, the level of a list soon is at a
+// head that is smaller than all in the groups further on: those are passed over.
 void ScreenStore::sort_by_head(uint32_t* items, size_t n) const {
   std::sort(items, items + n,
             [&](uint32_t a, uint32_t b) { return items_.head(a) < items_.head(b); });
@@ -187,8 +187,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
   double* center = centers_.data() + static_cast<size_t>(frame.center) * d;
   for (size_t i = 0; i < n; ++i) {
-    if (i + 4 < n)
-      __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
+    if (i + 4 < n) __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
     double* v = scratch.v.data() + i * d;
     rotated_direction(items[i], v, scratch.rotated.data());
     if (!one_center_)

@@ -9,7 +9,7 @@ YTile::YTile(const SearchInputs& in, int64_t& rescored) : in_(in), rescored_(res
 
 void YTile::load(const uint32_t* y_rank, size_t n) {
   n_ = n;
-  columns_passed_ = 0;
+  columns_seen_ = 0;
   seen_ = 1.0;
   direction_.resize(n * dims());
   direction_f32_.resize(n * dims());
@@ -64,10 +64,10 @@ void YTile::compute_bases() {
   }
 }
 
-void YTile::pass_columns(int64_t columns) {
-  columns_passed_ += columns;
+void YTile::see_columns(int64_t columns) {
+  columns_seen_ += columns;
   if (!in_.store.neighbours())
-    seen_ = static_cast<double>(columns_passed_) / static_cast<double>(in_.store.columns());
+    seen_ = static_cast<double>(columns_seen_) / static_cast<double>(in_.store.columns());
 }
 
 const int8_t* YTile::gather_codes(const std::vector<uint32_t>& ys) {

@@ -23,7 +23,7 @@ class YTile {
   // Pairs that a list evaluates are added to `rescored`.
   YTile(const SearchInputs& in, int64_t& rescored);
 
-  // Takes the y's of n ranks. Their lists must be started next.
+  // Takes the n y's of these ranks. Their lists must be started next.
   void load(const uint32_t* y_rank, size_t n);
   void start_list(size_t y, int wanted, double floor) { shortlist_[y].reset(wanted, floor); }
 
@@ -47,9 +47,9 @@ class YTile {
     RowExact values = exact(y);
     return shortlist_[y].finish(values, certain, places, out);
   }
-  // So many more columns pass all the y's. Where columns come in fair order, lists rise
-  // with the share of them that has passed.
-  void pass_columns(int64_t columns);
+  // So many more columns have been compared with the y's. Where columns come in fair order,
+  // lists rise with the share of them that the y's have seen.
+  void see_columns(int64_t columns);
 
   // Puts the codes of some y's side by side, code_stride() apart; valid until the next call.
   const int8_t* gather_codes(const std::vector<uint32_t>& ys);
@@ -78,8 +78,8 @@ class YTile {
   std::vector<CacheLine> code_, gathered_;
   std::vector<double> base_;
   std::vector<Shortlist> shortlist_;
-  int64_t columns_passed_ = 0;
-  double seen_ = 1.0;  // share of the columns that passed; 1 where their order is not fair
+  int64_t columns_seen_ = 0;
+  double seen_ = 1.0;  // share of the columns; 1 where their order is not fair
 };
 
 }  // namespace gtn

@@ -9,8 +9,8 @@
 #include <stdexcept>
 
 #include "engine/radix.h"
-#include "strategies/common/turns.h"
 #include "kernels/levels.h"
+#include "strategies/common/turns.h"
 #include "strategies/tree/index.h"
 
 namespace gtn {

@@ -56,10 +56,7 @@ struct Lists {
   std::vector<ListLevel> level;
 
   Lists(size_t n, int64_t places)
-      : k(places),
-        x_row(n * static_cast<size_t>(places)),
-        cosine(x_row.size()),
-        level(n) {}
+      : k(places), x_row(n * static_cast<size_t>(places)), cosine(x_row.size()), level(n) {}
 
   void make(size_t y, const Market& market, const std::vector<uint8_t>& taken,
             std::mt19937_64& rng) {
@@ -75,8 +72,8 @@ struct Lists {
     for (size_t c = 0; c < best.size(); ++c) {
       const size_t at = y * best.size() + c;
       x_row[at] = best[c];
-      cosine[at] = best[c] < 0 ? ListLevel{}.cosine
-                               : market.cosine[y][static_cast<size_t>(best[c])];
+      cosine[at] =
+          best[c] < 0 ? ListLevel{}.cosine : market.cosine[y][static_cast<size_t>(best[c])];
     }
   }
 };
@@ -105,10 +102,10 @@ TEST_CASE("turns: lists choose as the loop over all x's does") {
         std::vector<double> cosine(n);
         int64_t begin = 0;
         for (;;) {
-          const int64_t end = resolve_lists(
-              {static_cast<int64_t>(n), k, lists.x_row.data()}, lists.cosine.data(),
-              lists.level.data(), market.rank.data(), taken.data(), begin, chosen.data(),
-              cosine.data(), dry);
+          const int64_t end =
+              resolve_lists({static_cast<int64_t>(n), k, lists.x_row.data()}, lists.cosine.data(),
+                            lists.level.data(), market.rank.data(), taken.data(), begin,
+                            chosen.data(), cosine.data(), dry);
           // What was chosen ahead is free again.
           std::vector<uint8_t> settled(n, 0);
           for (int64_t y = 0; y < end; ++y) {
