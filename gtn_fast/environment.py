@@ -28,7 +28,7 @@ _Kept = ctypes.c_uint64 * 16  # fenv_t has 8 to 32 bytes there
 
 
 def _float(bits: int) -> float:
-    """A number by its bits: this file may be compiled in any environment, literals suffer."""
+    """Make a number of its bits: this file may be compiled in any environment, literals suffer."""
     value: float = struct.unpack("=d", struct.pack("=Q", bits))[0]
     return value
 

@@ -66,7 +66,8 @@ NAMED = (
     ("csrc/strategies/screen/search.cpp", "+ 0x1.1p-24", "", ""),
     ("csrc/strategies/screen/shortlist.cpp", "std::ceil(", "std::floor(", ""),
     ("csrc/strategies/screen/pages.cpp", "posix_fallocate(file, 0,", "ftruncate(file,", ""),
-    ("csrc/include/gtn_fast/parallel.h", "n, std::memory_order_release", "n, std::memory_order_relaxed", THREADS),
+    ("csrc/include/gtn_fast/parallel.h", "n, std::memory_order_release",
+     "n, std::memory_order_relaxed", THREADS),
 )  # fmt: skip
 
 _SWAPS = {
@@ -99,10 +100,14 @@ def candidates() -> list[Mutant]:
     files = [
         path
         for place in PLACES
-        for path in ([ROOT / place] if place.endswith(".cpp") else sorted((ROOT / place).rglob("*")))
+        for path in ([ROOT / place] if place.endswith(".cpp") else _below(ROOT / place))
         if path.suffix in (".cpp", ".h")
     ]
     return [mutant for path in files for mutant in _of_file(path)]
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
 
 
 def _of_file(path: Path) -> list[Mutant]:
@@ -128,14 +133,9 @@ class Tree:
         for part in ("csrc", "CMakeLists.txt", "gtn_fast/_version.py"):
             target = self.folder / part
             target.parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / part).is_dir():
-                subprocess.run(
-                    ["rsync", "-a", "--delete", f"{ROOT / part}/", f"{target}/"], check=True
-                ) if shutil.which("rsync") else shutil.copytree(
-                    ROOT / part, target, dirs_exist_ok=True
-                )
-            else:
-                shutil.copy2(ROOT / part, target)
+            shutil.rmtree(target, ignore_errors=True)
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+            copy(ROOT / part, target)  # with their times: what is unchanged is not built again
         options = [f"-DGTN_SANITIZE={sanitize}"] if sanitize else ["-DGTN_TESTS=ON"]
         self._run("cmake", "-S", str(self.folder), "-B", str(self.build), *options,
                   f"-DPython_EXECUTABLE={sys.executable}")  # fmt: skip
@@ -164,8 +164,8 @@ class Tree:
         return Outcome(mutant, line.strip(), outcome, time.monotonic() - began)
 
     def _compiles(self) -> bool:
-        jobs = ("--parallel", "2")
-        return not self._run("cmake", "--build", str(self.build), "--target", "gtn_core_test", *jobs)
+        target = ("--target", "gtn_core_test", "--parallel", "2")
+        return not self._run("cmake", "--build", str(self.build), *target)
 
     def _passes(self, limit: float | None) -> bool:
         """Run the tests, up to the first that fails; one that does not end has failed."""
@@ -217,9 +217,7 @@ def _verdict(results: list[Outcome], count: int, known: dict[str, str]) -> int:
     living = [each for each in results[:count] if each.outcome == "survived"]
     unknown = [each for each in living if each.mutant.name not in known]
     born = [each for each in results[count:] if each.outcome != "stillborn"]
-    counted = [
-        each for each in born if each.outcome == "killed" or each.mutant.name not in known
-    ]
+    counted = [each for each in born if each.outcome == "killed" or each.mutant.name not in known]
     killed = sum(each.outcome == "killed" for each in counted)
     print(
         f"named: {count - len(living)} of {count} killed;"

@@ -4,7 +4,8 @@ The scheme of csrc/strategies/screen/blocks.cpp: a ``Source`` (an index, a GPU, 
 gives each y of a block a short list of x's that are free when the block begins. Then the y's
 choose in order, each the best x of its list that is still free. A y whose list ran dry (none of
 its free x's reaches the list's level) gets a new list. With lists that are complete down to
-their levels the answer is that of the sequential loop.
+their levels the answer is that of the sequential loop. Who takes what, and how large
+a block is, the engine says: the same code as for its own lists.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Progress
 
 NO_RANK = np.uint32(0xFFFFFFFF)
-_SMALLEST_BLOCK = 32
-_LARGEST_BLOCK = 32768
-_LONGEST_LIST = 160
 
 
 class Lists(NamedTuple):
@@ -98,27 +96,19 @@ def choose_in_blocks(
     """
     engine = native.module()
     stop = len(turns) if stop is None else stop
-    wanted = min(list_length, _LONGEST_LIST) if list_length else wanted
-    size = block or 256
+    policy = engine.BlockPolicy(block=block, list_length=list_length, wanted=wanted)
     count = {"blocks": 0.0, "lists_dry": 0.0, "searched_again": 0.0, "candidates": 0.0}
     while state.done < stop:
-        rows = turns[state.done : min(stop, state.done + size)]
-        dry = _match_block(engine, source, x_rank, rows, state, wanted, count)
+        rows = turns[state.done : min(stop, state.done + policy.size)]
+        dry = _match_block(engine, source, x_rank, rows, state, policy.wanted, count)
         state.done += len(rows)
         count["blocks"] += 1
         if hand_over is not None:
             hand_over(rows, state.x_index[rows], state.cosine[rows])
         if progress is not None:
             progress(state.done, len(turns))
-        if not block:
-            free = len(state.taken) - state.before - state.done
-            if dry * 10 > len(rows):
-                wanted = wanted if list_length else min(_LONGEST_LIST, 2 * wanted)
-                size = size // 2
-            elif dry * 50 < len(rows):
-                size *= 4
-            size = min(size, max(free // 32, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-            size = max(size, _SMALLEST_BLOCK)
+        free = len(state.taken) - state.before - state.done
+        policy.served(len(rows), dry, free)
     return count
 
 
@@ -156,7 +146,8 @@ def _match_block(
             count["lists_dry"] += len(dry)
             count["searched_again"] += len(dry)
             found = source.search(rows[dry], wanted, again=True)
-            if not (found.cosine[0] >= found.level_cosine[0]).any():
+            admitted = found.cosine[0] >= found.level_cosine[0]
+            if not (admitted & (found.x_rows[0] >= 0)).any():
                 raise RuntimeError("a search found nothing")  # a wrong bound
             lists = _replaced(lists, dry, found)
     state.x_index[rows] = chosen
