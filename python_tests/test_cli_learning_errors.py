@@ -161,8 +161,6 @@ def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(at, capsys):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # A test runner started in the background ignores SIGINT and hands that down.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             deadline = time.monotonic() + 60  # a guard: the log comes with the first epoch
