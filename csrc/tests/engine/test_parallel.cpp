@@ -38,6 +38,19 @@ TEST_CASE("team: every body once, ordered before the return") {
   }
 }
 
+// Two only, without a pause: the caller often sees the last body end before that thread has told
+// it so. What the bodies wrote must be there all the same.
+TEST_CASE("team: what a body wrote is there when run() returns") {
+  Team team(2);
+  int64_t written[2] = {}, wrong = 0;
+  constexpr int64_t rounds = 20'000;
+  for (int64_t round = 1; round <= rounds; ++round) {
+    team.run([&](int t) { ++written[t]; });
+    wrong += written[0] != round || written[1] != round;
+  }
+  CHECK(wrong == 0);
+}
+
 void check_chunks(Team& team, int64_t n, int64_t grain) {
   std::vector<int> seen(static_cast<size_t>(n), 0);
   std::atomic<int> wrong{0};
