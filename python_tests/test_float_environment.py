@@ -312,7 +312,7 @@ def test_the_engines_functions(native, name):
                 native.normal_rows(3, rows, 5, threads),
                 screener.search(y, wanted=3, places=8),
             ]  # fmt: skip
-        return [*found, native.directions(x), native.norms(x), native.cosines(x, y)]
+        return found
 
     same(inside(name, run), run())
 
