@@ -163,6 +163,9 @@ TEST_CASE("turns: one list") {
   check(PlainList<true>{cosines, ranks});
   check(PlainList<false>{cosines, ranks});
   CHECK_FALSE(best_free(PlainList<true>{{0.9, top, next}, {kNoRank, 7, 1}}, {}).tie);
+  // A tie that comes later counts, too.
+  CHECK(best_free(PlainList<true>{{top, top}, {2, 7}}, {}).tie);
+  CHECK(best_free(PlainList<true>{{top, top}, {2, 7}}, {}).place == 0);
   // The best comes last.
   const Choice last = best_free(PlainList<false>{{next, next, top}, {1, 2, 7}}, {});
   CHECK(last.place == 2);
