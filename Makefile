@@ -42,8 +42,10 @@ venv: $(VENV)/.installed
 build: $(VENV)/.built
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "make: Python 3.10 or newer is needed (make PYTHON=/path/to/python3 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: constraints.txt needs Python 3.11 or newer (make PYTHON=/path/to/python3 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; raise SystemExit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' || \
+	  { echo "make: Python's C headers are needed (Debian: apt-get install python3-dev)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python constraints.txt
@@ -53,9 +55,7 @@ $(VENV)/.installed: $(BIN)/python constraints.txt
 # --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
 # GTN_BUILD_DIR is kept, so that a change recompiles only what it touches.
 $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
-	headers=$$($(BIN)/python tools/python_headers.py $(VENV)/headers) && \
-	  CPATH="$$headers" GTN_PYTHON_INCLUDE="$${headers%%:*}" \
-	  GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	GTN_BUILD_DIR=build/cmake CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
 	  $(PIP) install -q --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -1,8 +1,7 @@
 """Builds gtn_fast._native with CMake; everything else is in pyproject.toml.
 
 Environment: GTN_WERROR=1 makes compiler warnings errors; GTN_BUILD_DIR names a
-folder that is kept, so that the next build compiles only what changed;
-GTN_PYTHON_INCLUDE is where Python.h lies, if not where Python says.
+folder that is kept, so that the next build compiles only what changed.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ class CMakeBuild(build_ext):
                 f"-DPython_EXECUTABLE={sys.executable}",
                 f"-DCMAKE_BUILD_TYPE={'Debug' if self.debug else 'Release'}",
                 f"-DGTN_WERROR={'ON' if werror else 'OFF'}",
-                *_python_include(),
                 # A kept folder may remember the pybind11 of an isolated build.
                 f"-Dpybind11_DIR={_pybind11_dir()}",
             ],
@@ -51,11 +49,6 @@ class CMakeBuild(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         (module,) = (build_dir / "python").glob(f"_native*{target.suffix}")
         shutil.copy2(module, target)
-
-
-def _python_include() -> list[str]:
-    folder = os.environ.get("GTN_PYTHON_INCLUDE")
-    return [f"-DPython_INCLUDE_DIR={folder}"] if folder else []
 
 
 def _pybind11_dir() -> str:

@@ -3,10 +3,10 @@
     python -m benchmarks.distributed [--n 200000] [--d 100] [--ranks 2] [--repetitions 3]
 
 Each rank is a process with one thread and a share of X; the peer is one process with as many
-threads as there are ranks. Repetitions alternate; the ratio of medians is the efficiency (target:
-at least 0.85). All-gathers of the sizes of blocks are then timed alone and held against the
-model of docs/scaling.md: seconds = latency + bytes received / bandwidth, both taken from
-the smallest and the largest message. Results: benchmarks/results/distributed.json.
+threads as there are ranks. Repetitions alternate; the ratio of medians is the efficiency (the
+exit code is 1 below 0.85). All-gathers of the sizes of blocks are then timed alone and held
+against the model of docs/several-processes.md: seconds = latency + bytes received / bandwidth,
+both taken from the smallest and the largest message. Results: benchmarks/results/distributed.json.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ import gtn_fast
 from benchmarks import machine, report, workloads
 
 RESULTS = Path(__file__).absolute().parent / "results"
-TARGET = 0.85
+LEAST_EFFICIENCY = 0.85
 BLOCKS = (256, 1024, 4096, 8192, 32768)
-PLACES = 4  # of a list, with two candidates wanted: 12 * 4 + 20 bytes a y
+PLACES = 4  # of a list, with two candidates wanted: 12 * 4 + 20 bytes per y
 GATHERS = 15
 
 
@@ -181,8 +181,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"one process, {ranks} threads   {statistics.median(result['one_process']):.2f} s")
     slowest = [max(rank["seconds"] for rank in run) for run in result["ranks"]]
     print(f"{ranks} ranks of one thread    {statistics.median(slowest):.2f} s")
-    verdict = "PASS" if result["efficiency"] >= TARGET else "FAIL"
-    print(f"efficiency               {result['efficiency']:.2f} (target {TARGET}): {verdict}")
+    verdict = "PASS" if result["efficiency"] >= LEAST_EFFICIENCY else "FAIL"
+    limit = f"at least {LEAST_EFFICIENCY}"
+    print(f"efficiency               {result['efficiency']:.2f} ({limit}): {verdict}")
     print(f"of CPU seconds alone     {result['cpu_efficiency']:.2f} (what a busy machine hides)")
     for name, value in result["ranks"][-1][0]["engine"].items():
         print(f"  {name:<24} {value:,.6g}")

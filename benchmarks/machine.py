@@ -48,7 +48,7 @@ def slug(description: dict[str, Any]) -> str:
 
 
 def moment() -> dict[str, Any]:
-    """What may change from point to point: time, commit, load."""
+    """What may change between two measurements: time, commit, load."""
     busy = busy_share()
     return {
         "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

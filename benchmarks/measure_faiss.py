@@ -83,7 +83,7 @@ def compare_with_hnsw(n: int) -> None:
     def show(what: str, search: Callable[[], Any]) -> None:
         found = search()
         cosine = engine.evaluate_lists(work.x, work.y, rows, found, 1).max(axis=1)
-        print(f"{what}: {best(search) / ROWS * 1e6:.0f} us a y, {cosine.mean() / most:.4f}")
+        print(f"{what}: {best(search) / ROWS * 1e6:.0f} us per y, {cosine.mean() / most:.4f}")
 
     nlist = faiss_index.settings({}).lists(n, n)
     print(f"{name}, n = {n}, d = {d}")
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hnsw", action="store_true")
     parsed = parser.parse_args(arguments)
     n, faiss = parsed.n, faiss_index.module()
-    with faiss_index.threads(faiss, 1):
+    with faiss_index.faiss_threads(faiss, 1):
         if parsed.hnsw:
             compare_with_hnsw(n)
             return 0

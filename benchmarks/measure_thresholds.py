@@ -240,7 +240,7 @@ COMMENTS = {
     "REFERENCE_S_PER_ROW": "NumPy: seconds for one row of Y.",
     "CALL_S": "Start of a call, threads included.",
     "THREAD_EXPONENT": "Speed-up of t threads: t ** THREAD_EXPONENT.",
-    "BYTES": "Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of"
+    "BYTES": "Bytes beyond the inputs and the results (28 per row of Y): (per row of X, per row of"
     "\n# Y, per value of X, per value of Y). From growths of the peak resident set.",
     "FIXED_BYTES": "Buffers that do not grow with the problem.",
     "SCREEN_BYTES_PER_DIMENSION": "Of a thread of the screen, per dimension: directions of a frame"

@@ -1,11 +1,12 @@
-"""Whether a fresh Y every few epochs helps ĥ (issue of the training layer, point 4).
+"""Whether ĥ learns better when Y is drawn anew every few epochs.
 
     python -m benchmarks.relabeling LATENTS.npy
 
-LATENTS: what an autoencoder made of a data set (`gtn-fast autoencode` writes them). A tenth is
-held out; the mnist preset trains for the same 30 epochs with labels that stay, that are drawn
-anew every 5 epochs, and every epoch. Three seeds; the energy distance of as many samples as
-were held out to them, beside that of as many training points. Prints a Markdown table.
+LATENTS holds what an autoencoder made of a data set (`gtn-fast autoencode` writes them). A
+tenth of the rows is held out. The mnist preset trains for 30 epochs on the others, with one Y,
+with a new one every 5 epochs, and with a new one every epoch, from three seeds each. Printed,
+as a Markdown table: the energy distance between the held-out rows and as many samples, and
+below it the distance between the held-out rows and as many training rows.
 """
 
 from __future__ import annotations

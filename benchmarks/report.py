@@ -1,4 +1,4 @@
-"""Rows of results: judged against their targets, written as JSON and as the documents' table."""
+"""Rows of results: held against limits, written as JSON and into docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MEMORY = "of X and Y"  # bytes beyond the inputs / bytes of the inputs in float3
 
 @dataclass
 class Row:
-    """One measurement. ``value`` is of the kind ``measure``; ``limit`` None: no target.
+    """One measurement. ``value`` is of the kind ``measure``; ``limit`` None: there is no limit.
 
-    A target of kind FASTER is reached from ``limit`` on, all others up to ``limit``.
+    A value of kind FASTER must be ``limit`` or more, all others ``limit`` or less.
     """
 
-    point: int
+    comparison: str
     workload: str
     strategy: str
     seconds: float
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the target is reached; None if there is none."""
+        """Whether the value keeps to the limit; None if there is none."""
         if self.limit is None:
             return None
         return self.value >= self.limit if self.measure == FASTER else self.value <= self.limit
@@ -51,19 +51,21 @@ class Row:
         """The row as a line for the screen."""
         cells = cells_of(self)
         peer = "" if self.against_seconds is None else f", {self.against}: {cells[3]}"
-        judged = f" (target {cells[5]}: {cells[6]})" if self.limit is not None else ""
-        return f"{self.point}  {cells[0]}: {self.strategy} {cells[1]}{peer}; {cells[4]}{judged}"
+        judged = f" (limit {cells[5]}: {cells[6]})" if self.limit is not None else ""
+        return (
+            f"{self.comparison}  {cells[0]}: {self.strategy} {cells[1]}{peer}; {cells[4]}{judged}"
+        )
 
 
 def cells_of(row: Row) -> list[str]:
-    """The row's cells of the table, and its target with the verdict."""
+    """The row's cells of the table, its limit and the verdict."""
     return [
         row.workload,
         seconds_text(row.seconds),
         row.against,
         "-" if row.against_seconds is None else seconds_text(row.against_seconds),
         _value_text(row.value, row.measure),
-        "-" if row.limit is None else _target_text(row.limit, row.measure),
+        "-" if row.limit is None else _limit_text(row.limit, row.measure),
         {True: "PASS", False: "FAIL", None: "-"}[row.passed],
     ]
 
@@ -97,7 +99,7 @@ def _value_text(value: float, measure: str) -> str:
     return f"{value:.2f}x {measure}"
 
 
-def _target_text(limit: float, measure: str) -> str:
+def _limit_text(limit: float, measure: str) -> str:
     if measure == SECONDS:
         return f"<= {seconds_text(limit)}"
     if measure == FASTER:
@@ -109,15 +111,15 @@ def _target_text(limit: float, measure: str) -> str:
 
 
 def section(moment: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
-    """One point as JSON."""
+    """One comparison as JSON."""
     return {**moment, "rows": [{**asdict(row), "passed": row.passed} for row in rows]}
 
 
 def rows_of(results: dict[str, Any]) -> list[Row]:
-    """All rows of a results file, by point."""
+    """All rows of a results file, by comparison."""
     rows = []
-    for number in sorted(results["points"], key=int):
-        for values in results["points"][number]["rows"]:
+    for each in results["comparisons"].values():
+        for values in each["rows"]:
             rows.append(Row(**{k: v for k, v in values.items() if k != "passed"}))
     return rows
 
@@ -133,10 +135,10 @@ def write_json(path: Path, results: dict[str, Any]) -> None:
 def markdown(results: dict[str, Any]) -> str:
     """What stands between the marks of docs/benchmarks.md."""
     rows = rows_of(results)
-    machine, points = results["machine"], results["points"].values()
+    machine, moments = results["machine"], results["comparisons"].values()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    commits = sorted({point["commit"] for point in points})
-    days = sorted({point["at"][:10] for point in points})
+    commits = sorted({each["commit"] for each in moments})
+    days = sorted({each["at"][:10] for each in moments})
     paragraphs = [
         f"On {machine['cpu']} ({machine['cpu_id']}), {machine['cores']} cores, {machine['simd']},"
         f" {machine['memory_bytes'] / 2**30:.0f} GiB; {versions};"

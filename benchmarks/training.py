@@ -39,7 +39,7 @@ PRESET = PRESETS["mnist"]
 D = 5
 SAMPLES = 100_000
 TRIALS = 2  # of each set of options; the faster counts
-EPOCH_TARGET, SAMPLE_TARGET_S = 5.0, 1.0
+LEAST_RATIO, MOST_SAMPLE_S = 5.0, 1.0
 LOSS_AGREES = 0.05  # relative: the loops see the batches in different orders
 
 Epoch = Callable[[], float]  # trains a fresh model for one epoch, returns the mean loss
@@ -167,19 +167,19 @@ def table(result: dict[str, Any]) -> str:
             f"  {name:24s} {seconds:7.3f} s  x{race_['ratio'][name]:5.2f}"
             f"  loss {race_['loss'][name]:.4f}{shown}"
         )
-    targets = (
+    limits = (
         (
-            f"ratio to the DataLoader loop, target {EPOCH_TARGET:g}",
+            f"ratio to the DataLoader loop, at least {LEAST_RATIO:g}",
             f"{race_['ratio']['DataLoader']:.2f}",
-            race_["ratio"]["DataLoader"] >= EPOCH_TARGET,
+            race_["ratio"]["DataLoader"] >= LEAST_RATIO,
         ),
         (
-            f"sampling {SAMPLES:,}, target {SAMPLE_TARGET_S:g} s",
+            f"sampling {SAMPLES:,}, less than {MOST_SAMPLE_S:g} s",
             f"{whole_['sample_s']:.3f} s",
-            whole_["sample_s"] < SAMPLE_TARGET_S,
+            whole_["sample_s"] < MOST_SAMPLE_S,
         ),
     )
-    lines += [f"  {'PASS' if ok else 'FAIL'}  {text}: {value}" for text, value, ok in targets]
+    lines += [f"  {'PASS' if ok else 'FAIL'}  {text}: {value}" for text, value, ok in limits]
     lines.append(
         f"  labeling's share of labeling and {whole_['epochs']} epochs (no autoencoder):"
         f" {whole_['label_s']:.3f} of {whole_['fit_s']:.2f} s, {whole_['label_share']:.2%}"

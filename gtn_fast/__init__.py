@@ -2,16 +2,37 @@
 
     label          match every row of Y with a row of X of its own   (api.py)
     Labels         the permutation, its cosines, a report            (labels.py)
-    verify         an independent check of a matching                (verify.py)
-    plan           strategy, seconds and bytes before running        (planner.py)
-    normal         the source sample, any rows of it                 (random.py)
+    verify         an independent check of a matching                (check/)
+    plan           strategy, seconds and bytes before running        (planning/)
+    normal         the source sample, any rows of it                 (sample.py)
     create_labels  the authors' function, drop-in, for torch         (compat.py)
     GTN            the generator: fit, sample, interpolate; and      (learn/)
                    HHat, Autoencoder, LabeledPairs beside it
 
-Below: _validate.py (all checks of arguments), backends/ (what can run a matching),
-reference.py (the oracle that all of it answers to), _native (the C++ engine).
-Beside them: learn/ (the torch layer), metrics/, images/, plots/, experiments/, cli/.
+The rooms of a labeling, in the order in which it passes them:
+
+    inputs/       all checks of arguments and files
+    planning/     which strategy, how long, how much memory
+    run/          one labeling from its checked description to its result
+    backends/     what can run a matching: the engine, NumPy, FAISS, a GPU, processes
+    _native       the compiled C++ engine (csrc/)
+    reference/    the definition of every answer, in NumPy; all else is compared with it
+    check/        verify, and how good an approximate matching is
+
+Beside them:
+
+    learn/        the training layer, in torch
+    vision/       networks for images
+    images/       reading image data sets
+    metrics/      how good samples are
+    plots/        pictures
+    experiments/  the paper's experiments
+    cli/          the command line
+    tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
+                  package; the folder tools/ of the repository writes its documents)
+    environment.py  rounding and subnormal numbers, whatever the caller has set
+    packages.py   optional packages: what each is for, whether it works
+
 Importing this package imports NumPy, never torch: learn's names load it when asked for.
 """
 
@@ -19,12 +40,17 @@ from typing import TYPE_CHECKING, Any
 
 from gtn_fast import learn
 from gtn_fast._version import __version__
-from gtn_fast.api import label
-from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
-from gtn_fast.compat import create_labels
-from gtn_fast.labels import Labels
-from gtn_fast.planning.planner import Plan, plan
-from gtn_fast.sample import normal
+from gtn_fast.environment import DefaultEnvironment
+
+# Python itself reads decimal constants wrongly where rounding is not to nearest, and would store
+# them with the compiled modules.
+with DefaultEnvironment():
+    from gtn_fast.api import label
+    from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
+    from gtn_fast.compat import create_labels
+    from gtn_fast.labels import Labels
+    from gtn_fast.planning.planner import Plan, plan
+    from gtn_fast.sample import normal
 
 if TYPE_CHECKING:
     from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gtn_fast.backends.options import documented
 from gtn_fast.backends.registry import BackendOptions
+from gtn_fast.environment import DefaultEnvironment
 from gtn_fast.labels import Labels
 from gtn_fast.run import local, sharded
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
@@ -41,7 +42,8 @@ def label(
     The rows of Y choose in order of their norm, each the free row of X of highest cosine
     similarity; equal cosines go to the smaller norm, then to the smaller row number. All
     decisions are float64 (csrc/include/gtn_fast/direction.h), so the answer is a function of
-    the values alone, the same for every method, thread count, machine and container.
+    the values alone, the same for every method, thread count, machine and container, whatever
+    rounding mode or flush-to-zero the caller has set.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def label(
         other ranks share).
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
-        what is called with (done, total) about ten times a second.
+        what is called with (done, total) about ten times per second.
     memory : int or str, optional
         The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
         larger than memory. A drawn Y is not stored then; what the screen needs goes to a
@@ -105,30 +107,38 @@ def label(
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
-        data or parameters, of another version, or damaged is a ValueError.
+        data or parameters, of another format, or damaged is a ValueError.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
+
+    Notes
+    -----
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
+    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
+    once for the tile registers, which the process then keeps. Nothing else.
     """
-    given = Arguments(
-        X,
-        Y,
-        seed=seed,
-        method=method,
-        groups=groups,
-        threads=threads,
-        progress=progress,
-        memory=memory,
-        scratch=scratch,
-        checkpoint=checkpoint,
-        resume=resume,
-        checkpoint_every=checkpoint_every,
-        block=block,
-        list_length=list_length,
-        device=device,
-        options=options,
-    )
-    if given.sharded:
-        return sharded.label(given)
-    return local.label(Job.of(given))
+    with DefaultEnvironment() as environment:
+        given = Arguments(
+            X,
+            Y,
+            seed=seed,
+            method=method,
+            groups=groups,
+            threads=threads,
+            progress=environment.calling_back(progress),
+            memory=memory,
+            scratch=scratch,
+            checkpoint=checkpoint,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            block=block,
+            list_length=list_length,
+            device=device,
+            options=options,
+        )
+        if given.sharded:
+            return sharded.label(given)
+        return local.label(Job.of(given))

@@ -6,11 +6,13 @@ import sys
 from typing import Any
 
 from gtn_fast.api import label
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arrays import is_tensor
 
 _TYPES = ("cosine", "angular_dist")
 
 
+@in_default_environment
 def create_labels(
     s: Any, t: Any, type: str = "cosine", *, threads: int | None = None
 ) -> tuple[Any, Any]:

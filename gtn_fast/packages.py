@@ -41,7 +41,7 @@ def load_package(
 
 
 def failure_reason(error: BaseException) -> str:
-    """What somebody else's code raised, as part of one line of ours."""
+    """Shorten what another package raised to a part of one line."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", _LONGEST_REASON, placeholder=" ...")
 
 
@@ -95,7 +95,7 @@ def probe_package(package: Package) -> Found:
 
 
 def _version(distributions: tuple[str, ...]) -> str | None:
-    """Of the first that is installed. A damaged installation has none."""
+    """Return the version of the first that is installed; a damaged installation has none."""
     for name in distributions:
         try:
             return str(importlib.metadata.metadata(name)["Version"])

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from gtn_fast import reference
 from gtn_fast.backends import native, registry
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.inputs.matrices import RowMatrix
 
 _CHUNK = 1 << 16  # values made together without the engine
 
 
+@in_default_environment
 def normal(
     seed: int, first_row: int, rows: int, d: int, *, threads: int | None = None
 ) -> NDArray[np.float32]:
@@ -51,7 +53,7 @@ class Drawn(RowMatrix):
         self.dtype = np.dtype(np.float32)
 
     def for_engine(self) -> tuple[int, int, int]:
-        """(seed, rows, d): the engine makes the rows as it needs them."""
+        """Return (seed, rows, d): the engine makes the rows as it needs them."""
         return (self.seed, *self.shape)
 
     def _range(self, start: int, stop: int) -> NDArray[Any]:

@@ -214,7 +214,7 @@ def test_sgemm_rate():
 
 def row(**changes):
     values = {
-        "point": 16,
+        "comparison": "faiss",
         "workload": "Gaussian, n = 100, d = 3",
         "strategy": "tree",
         "seconds": 2.0,
@@ -273,7 +273,7 @@ def no_pauses(monkeypatch):
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Every point at a size of nothing, into a folder of the test."""
+    """Every comparison at a size of nothing, into a folder of the test."""
     monkeypatch.setattr(run, "RESULTS", tmp_path)
     monkeypatch.setattr(run, "PAGE", tmp_path / "page.md")
     run.PAGE.write_text(f"# x\n{report.START}\n{report.END}\n")
@@ -283,12 +283,12 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "faiss_settings", lambda env: {"as is": dict(env)})
     share, seconds = report.SHARE, report.SECONDS
     cases = {
-        15: [run.Case("gaussian", 300, 10, 1e-9)],
-        16: [run.Case("gaussian", 300, 20, 1e-9)],
-        17: [run.Case("spectrum", 300, 20, 1e9, share)],
-        18: [run.Case("gaussian", 300, 3, 1e9, share)],
-        19: [run.Case("gaussian", 300, 4, 1e9, seconds)],
-        20: [run.Case("gaussian", 300, 20, 1e-9)],
+        "loop": [run.Case("gaussian", 300, 10, 1e-9)],
+        "faiss": [run.Case("gaussian", 300, 20, 1e-9)],
+        "sgemm": [run.Case("spectrum", 300, 20, 1e9, share)],
+        "tree": [run.Case("gaussian", 300, 3, 1e9, share)],
+        "large": [run.Case("gaussian", 300, 4, 1e9, seconds)],
+        "threads": [run.Case("gaussian", 300, 20, 1e-9)],
     }
     monkeypatch.setattr(run, "FULL", cases)
     monkeypatch.setattr(run, "QUICK", cases)
@@ -306,36 +306,36 @@ def test_full_run(tiny, capsys):
     out = capsys.readouterr().out
     assert "warning: the machine is not idle: 50%" in out
     latest = json.loads((tiny / "latest.json").read_text())
-    assert sorted(latest["points"], key=int) == ["15", "16", "17", "18", "19", "20"]
+    assert list(latest["comparisons"]) == list(run.COMPARISONS)
     assert latest["machine"]["simd"]
-    for point in latest["points"].values():
-        assert {"at", "commit", "load_average", "busy_share", "took_seconds"} <= point.keys()
-        assert all(each["verified"] == 300 for each in point["rows"])
+    for each in latest["comparisons"].values():
+        assert {"at", "commit", "load_average", "busy_share", "took_seconds"} <= each.keys()
+        assert all(row["verified"] == 300 for row in each["rows"])
     dated = next(path for path in tiny.glob("*.json") if path.name != "latest.json")
     assert json.loads(dated.read_text()) == latest
     page = (tiny / "page.md").read_text()
     for peer in ("authors' loop", "FAISS IndexFlatIP", "sgemm", "cKDTree", "itself, 1 thread"):
         assert peer in page
-    assert "synthetic spectrum" in latest["points"]["17"]["rows"][0]["details"]["source"]
+    assert "synthetic spectrum" in latest["comparisons"]["sgemm"]["rows"][0]["details"]["source"]
 
-    # One point again, with a target that is missed: the others stay as they were.
-    run.FULL[20] = [run.Case("gaussian", 200, 20, 1e9)]
-    assert run.main(["--threads", "1", "--only", "20"]) == 1
+    # One comparison again, with a limit that it cannot keep: the others stay as they were.
+    run.FULL["threads"] = [run.Case("gaussian", 200, 20, 1e9)]
+    assert run.main(["--threads", "1", "--only", "threads"]) == 1
     again = json.loads((tiny / "latest.json").read_text())
-    assert again["points"]["16"] == latest["points"]["16"]
-    assert again["points"]["20"]["rows"][0]["passed"] is False
-    assert "target missed" in capsys.readouterr().out
+    assert again["comparisons"]["faiss"] == latest["comparisons"]["faiss"]
+    assert again["comparisons"]["threads"]["rows"][0]["passed"] is False
+    assert "limit not kept" in capsys.readouterr().out
 
     # Another machine's results are not mixed in.
     again["machine"]["cpu"] = "another"
     (tiny / "latest.json").write_text(json.dumps(again))
     with pytest.raises(ValueError, match="of another machine"):
-        run.main(["--threads", "1", "--only", "20"])
+        run.main(["--threads", "1", "--only", "threads"])
 
 
 def test_quick_run_leaves_the_full_results_alone(tiny):
     before = (tiny / "page.md").read_text()
-    assert run.main(["--threads", "1", "--quick", "--only", "20"]) == 0
+    assert run.main(["--threads", "1", "--quick", "--only", "threads"]) == 0
     assert (tiny / "page.md").read_text() == before
     assert [path.name for path in tiny.glob("*.json")] == ["quick.json"]
 
@@ -350,7 +350,7 @@ def test_a_wrong_answer_is_not_reported(tiny, monkeypatch):
 
     monkeypatch.setattr(gtn_fast, "label", lie)
     with pytest.raises(gtn_fast.WrongMatching):
-        run.main(["--threads", "1", "--only", "20"])
+        run.main(["--threads", "1", "--only", "threads"])
     assert not (tiny / "latest.json").exists()
 
 
@@ -378,10 +378,10 @@ def test_turns():
     assert len(run.take_turns(lambda: 70.0, lambda: 0.1)[0]) == 2
 
 
-def test_every_point_is_measured_and_targets_are_for_full_sizes():
-    assert list(run.FULL) == list(run.QUICK) == list(run.POINTS)
-    assert all(cases for cases in (*run.FULL.values(), *run.QUICK.values()))
-    assert any(case.limit for cases in run.FULL.values() for case in cases)
+def test_every_comparison_has_cases_and_full_ones_a_limit():
+    assert list(run.FULL) == list(run.QUICK) == list(run.COMPARISONS)
+    for cases in run.FULL.values():
+        assert cases[0].limit is not None
     assert all(case.limit is None for cases in run.QUICK.values() for case in cases)
 
 

@@ -223,11 +223,30 @@ def test_another_run(saved):
     assert path.read_bytes() == before
 
 
-def test_another_version(saved, monkeypatch):
+def test_another_version_goes_on(saved, monkeypatch):
+    """The answer depends on nothing but X and Y: what another version settled is as good."""
     x, path = saved
     monkeypatch.setattr(checkpoint, "__version__", "9.9")
-    with pytest.raises(ValueError, match=r"checkpoint of gtn_fast .*, this is 9\.9"):
+    labels = gtn_fast.label(x, checkpoint=path, resume=True)
+    assert labels.report["resumed_rows"] > 0
+    assert (labels.x_index == gtn_fast.label(x).x_index).all()
+
+
+def test_another_format(saved):
+    x, path = saved
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"gtn_fast.checkpoint 1\n", b"gtn_fast.checkpoint 2\n", 1))
+    with pytest.raises(ValueError, match=r"another format than 'gtn_fast\.checkpoint 1'"):
         gtn_fast.label(x, checkpoint=path, resume=True)
+
+
+def test_rows_in_another_order_are_other_data(saved):
+    x, path = saved
+    swapped = x.copy()
+    swapped[[3, 400]] = x[[400, 3]]
+    for other in (x[::-1].copy(), swapped):
+        with pytest.raises(ValueError, match="other data or parameters"):
+            gtn_fast.label(other, checkpoint=path, resume=True)
 
 
 def test_damaged(saved):

@@ -202,10 +202,10 @@ def test_the_table_is_that_of_its_commit():
     every = (ROOT / "benchmarks" / "results").glob("20*.json")
     every = [json.loads(path.read_text(encoding="utf-8")) for path in every]
     (results,) = [
-        each for each in every if {p["commit"] for p in each["points"].values()} == {commit}
+        each for each in every if {p["commit"] for p in each["comparisons"].values()} == {commit}
     ]
     assert f"{results['machine']['cpu']} ({results['machine']['cpu_id']}" in text
-    measured = [row for point in results["points"].values() for row in point["rows"]]
+    measured = [row for point in results["comparisons"].values() for row in point["rows"]]
     unit = {"ms": 1e-3, "s": 1.0, "min": 60.0}
     rows = re.findall(
         r"^\| (Gaussian, [^|]*) \| ([\d.]+) (ms|s)\b[^|]*"

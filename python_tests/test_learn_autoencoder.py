@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gtn_fast.vision import autoencoder as ae
+from gtn_fast.vision import base, tensors
 from gtn_fast.vision import classifier as cl
 from gtn_fast.vision import vae as va
 from gtn_fast.vision.codecs import callables_codec, decode_latents, encode_images
@@ -39,12 +40,12 @@ def bars(n: int, side: int = 8, channels: int = 1) -> tuple[np.ndarray, np.ndarr
 
 def test_every_byte_survives_the_way_there_and_back():
     every = torch.arange(256, dtype=torch.uint8)
-    unit = ae.to_unit(every)
+    unit = tensors.to_unit(every)
     assert unit.dtype == torch.float32
     assert unit.min() == -1
     assert unit.max() == 1
-    assert torch.equal(ae.to_bytes(unit), every)
-    assert ae.to_bytes(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+    assert torch.equal(tensors.to_bytes(unit), every)
+    assert tensors.to_bytes(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
     assert every.tolist() == list(range(256))  # not changed in place
 
 
@@ -97,7 +98,7 @@ def test_training_learns_and_is_a_function_of_the_seed():
     assert losses[-1] < 0.6 * losses[0]
     model = runs[0][0]
     assert not model.training
-    x = ae.to_unit(torch.from_numpy(images))
+    x = tensors.to_unit(torch.from_numpy(images))
     with torch.no_grad():
         assert float((model(x) - x).square().mean()) < losses[0]
 
@@ -107,7 +108,7 @@ def test_the_output_starts_at_the_mean_colour():
     images[:, 1] = 100
     images[0, 2] = 255
     model = ae.Autoencoder(3, 8, 2)
-    ae.at_mean_colour(model.decoder, torch.from_numpy(images))
+    base.at_mean_colour(model.decoder, torch.from_numpy(images))
     wanted = np.array([-0.98, 100 / 127.5 - 1, 85 / 127.5 - 1])
     np.testing.assert_allclose(
         torch.tanh(model.decoder[-2].bias.detach()).numpy(), wanted, atol=1e-6
@@ -124,7 +125,7 @@ def test_dark_images_do_not_end_in_black(train, seed):
         row, column = rng.integers(4, 18, 2)
         image[0, row : row + 10, column : column + 6] = 255
     model, _ = train(images, 5, epochs=8, batch_size=32, seed=seed)
-    x = ae.to_unit(torch.from_numpy(images))
+    x = tensors.to_unit(torch.from_numpy(images))
     with torch.no_grad():
         shown = model.decode(model.encode(x))
     constant = float((x - x.mean()).square().mean())
@@ -224,7 +225,7 @@ def test_models_come_back_from_their_files(tmp_path):
         model.save(tmp_path / "model.safetensors")
         back = type(model).load(tmp_path / "model.safetensors")
         assert not back.training
-        x = checked if model is classifier else ae.to_unit(checked)
+        x = checked if model is classifier else tensors.to_unit(checked)
         apply = (lambda m, x: m(x)) if model is classifier else (lambda m, x: m.encode(x))
         with torch.no_grad():
             assert torch.equal(apply(model, x), apply(back, x))
@@ -256,7 +257,7 @@ def test_encoding_does_not_depend_on_batches_or_on_where_it_goes(tmp_path):
     images, _ = bars(21)
     model = ae.Autoencoder(1, 8, 3).eval()
     with torch.no_grad():
-        wanted = model.encode(ae.to_unit(torch.from_numpy(images))).numpy()
+        wanted = model.encode(tensors.to_unit(torch.from_numpy(images))).numpy()
     calls = []
     for batch_size in (1, 4, 512):
         got = encode_images(model, images, batch_size=batch_size)

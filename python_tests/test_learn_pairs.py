@@ -147,13 +147,6 @@ def test_anything_else_is_labeled_again(x, tmp_path, labeled, data, options):
     assert len(labeled) == 3  # the file was replaced
 
 
-def test_another_version_is_labeled_again(x, tmp_path, labeled, monkeypatch):
-    LabeledPairs(x, cache=tmp_path / "labels.npz")
-    monkeypatch.setattr(pairs_module, "__version__", "0.0.0-other")
-    LabeledPairs(x, cache=tmp_path / "labels.npz")
-    assert len(labeled) == 2
-
-
 def one_byte(raw):
     """The archive with one wrong byte among the numbers of x_index."""
     at = raw.index(b"x_index.npy") + 300

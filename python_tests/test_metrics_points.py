@@ -226,7 +226,7 @@ def test_bad_input_is_one_clear_error(rng):
         metrics.nearest_copies(a, a, max_reference=0)
     with pytest.raises(ValueError, match="projections must be from 1"):
         metrics.sliced_wasserstein(a, a, projections=0)
-    with pytest.raises(ValueError, match="one number a row, got 2 columns"):
+    with pytest.raises(ValueError, match="one number per row, got 2 columns"):
         metrics.ks_uniform(a, 0, 1)
     with pytest.raises(ValueError, match="low < high, got 1 and 0"):
         metrics.ks_uniform(a[:, 0], 1, 0)

@@ -152,10 +152,14 @@ def test_rank_breaks_ties_by_row():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("d", DIMENSIONS)
 def test_native_arithmetic_is_the_reference(native, d, dtype):
+    rows = np.arange(33)
+    axes = np.broadcast_to(np.arange(d), (33, d)).copy()
     for name in ("gaussian", "integers", "magnitudes", "zero_rows", "mixed_columns"):
         a, b = (part.astype(dtype) for part in cases.make(name, 33, 33, d))
         u, norms = directions_and_norms(a)
         v, _ = directions_and_norms(b)
-        assert (native.directions(a) == u).all()
-        assert (native.norms(a) == norms).all()
-        assert (native.cosines(a, b) == ordered_dot(u, v)).all()
+        # A direction's cosines with the axes are its coordinates.
+        assert (native.evaluate_lists(np.eye(d), a, rows, axes, 1) == u).all()
+        assert (native.row_norms(a, 1) == norms).all()
+        cosine = native.evaluate_lists(b, a, rows, rows[:, None].copy(), 1)
+        assert (cosine[:, 0] == ordered_dot(u, v)).all()

@@ -29,7 +29,7 @@ Epoch = Callable[[], object]
 
 
 def network(d: int, preset: Preset) -> HHat:
-    """The same weights for every loop."""
+    """Return a network of the same weights for every loop."""
     torch.manual_seed(0)
     return HHat(
         d,
@@ -41,12 +41,12 @@ def network(d: int, preset: Preset) -> HHat:
 
 
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
-    """Loss of a batch, (b, d) each."""
+    """Return the loss of a batch, (b, d) each."""
     return nn.functional.mse_loss(model(y), x)
 
 
 def by_train(data: tuple[Tensor, Tensor], d: int, preset: Preset, *, compiled: bool) -> Epoch:
-    """One epoch of ``train`` a call, on one network."""
+    """Return an epoch of ``train``, always of one network."""
     model = network(d, preset)
     called = torch.compile(model) if compiled else model
 
@@ -61,7 +61,7 @@ def by_train(data: tuple[Tensor, Tensor], d: int, preset: Preset, *, compiled: b
 
 
 def by_loader(data: tuple[Tensor, Tensor], d: int, preset: Preset, *, threads: int) -> Epoch:
-    """The loop that people write."""
+    """Return an epoch of the loop that people write."""
     model = network(d, preset)
     optimizer = torch.optim.Adam(model.parameters(), lr=preset.lr)
     loader = DataLoader(TensorDataset(*data), preset.batch_size, shuffle=True)
@@ -81,7 +81,7 @@ def by_loader(data: tuple[Tensor, Tensor], d: int, preset: Preset, *, threads: i
 
 
 def measure(loops: dict[str, Epoch], rounds: int) -> dict[str, dict[str, Any]]:
-    """Seconds by name: of the first epoch, and of those after it, which are timed in turns."""
+    """Time loops by name: the first epoch, and those after it, in turns."""
     cores = len(os.sched_getaffinity(0))
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds + 1):
@@ -97,7 +97,7 @@ def measure(loops: dict[str, Epoch], rounds: int) -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints a table of each network; writes the numbers where --json says."""
+    """Print a table of each network; write the numbers where --json says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)

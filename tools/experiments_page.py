@@ -29,7 +29,7 @@ SECTION = re.compile(r"(<!-- (?P<name>[\w-]+):start -->\n).*?(<!-- (?P=name):end
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrites the page; says which sections it filled."""
+    """Rewrite the page; say which sections it filled."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print(__doc__, file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ COLORS = 128  # of the file
 
 
 def roll(n: int, seed: int) -> NDArray[np.float64]:
-    """A noisy spiral of two and a half turns, centred: (n, 2)."""
+    """Return a noisy spiral of two and a half turns, centred: (n, 2)."""
     rng = np.random.default_rng(seed)
     turn = 2 * np.pi * np.sqrt(rng.uniform(0.06, 2.5**2, n))  # evenly along the curve
     points = np.column_stack((np.cos(turn), np.sin(turn))) * (turn / 6.3)[:, None]
@@ -35,14 +35,14 @@ def roll(n: int, seed: int) -> NDArray[np.float64]:
 
 
 def hue(y: NDArray[Any]) -> NDArray[np.float64]:
-    """The colour of a source point (n, 2): its direction."""
+    """Return the colour of each source point (n, 2): that of its direction."""
     angle = (np.arctan2(y[:, 1], y[:, 0]) / (2 * np.pi)) % 1.0
     full = np.ones(len(y))
     return np.asarray(hsv_to_rgb(np.column_stack((angle, 0.75 * full, 0.85 * full))))
 
 
 def finish(axes: Axes, title: str) -> None:
-    """One scale for all panels, and nothing but the points."""
+    """Give all panels one scale, and show nothing but the points."""
     axes.set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), xticks=[], yticks=[], aspect="equal")
     axes.set_title(title, fontsize=11, color=INK)
     for side in axes.spines.values():
@@ -50,7 +50,7 @@ def finish(axes: Axes, title: str) -> None:
 
 
 def draw() -> Figure:
-    """Three panels: Y, X in the colours of its y's, a few pairs joined by lines."""
+    """Draw three panels: Y, X in the colours of its y's, a few pairs joined by lines."""
     figure = Figure(figsize=(10.5, 3.9), layout="constrained")
     source, data, pairs = figure.subplots(1, 3)
     x = roll(MANY, 1)
@@ -72,7 +72,7 @@ def draw() -> Figure:
 
 
 def main() -> int:
-    """Writes the picture, small enough for a front page."""
+    """Write the picture, small enough for a front page."""
     drawn = io.BytesIO()
     draw().savefig(drawn, format="png", dpi=100, facecolor="white")
     with Image.open(drawn) as image:

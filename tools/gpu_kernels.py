@@ -15,13 +15,13 @@ from pathlib import Path
 from gtn_fast.backends.triton import ahead
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
-# fp16 products with float32 sums a second (half of the data sheet's dense operations), and
-# scores a second that the epilogue can do: one minimum-or-maximum each, 64 a clock and SM.
+# fp16 products with float32 sums per second (half of the data sheet's dense operations), and
+# scores per second that the epilogue can do: one minimum or maximum each, 64 per clock and SM.
 PEAKS = {"A100": (312e12 / 2, 108 * 64 * 1.41e9), "H100": (989.4e12 / 2, 132 * 64 * 1.83e9)}
 
 
 def floors() -> str:
-    """Seconds that the screening of all pairs takes at least, as a Markdown table."""
+    """Return the least seconds of screening all pairs, as a Markdown table."""
     lines = [
         "| n | d | pairs | A100: products | + epilogue | H100: products | + epilogue |",
         "|---:|---:|---:|---:|---:|---:|---:|",
@@ -37,12 +37,12 @@ def floors() -> str:
 
 
 def table() -> str:
-    """The kernels as a Markdown table."""
+    """Return the kernels as a Markdown table."""
     import triton
 
     lines = [
-        f"Triton {triton.__version__}, its own ptxas; registers a thread, bytes spilled, shared"
-        " memory a block.",
+        f"Triton {triton.__version__}, its own ptxas; registers per thread, bytes spilled, shared"
+        " memory per block.",
         "",
         "| kernel | constants | warps | sm_80 | sm_90 |",
         "|---|---|---:|---|---|",
@@ -67,7 +67,7 @@ def table() -> str:
 
 
 def filled(page: str, name: str, text: str) -> str:
-    """The page with ``text`` between the marks of that name."""
+    """Return the page with ``text`` between the marks of that name."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     before, _, rest = page.partition(start)
     _, _, after = rest.partition(end)

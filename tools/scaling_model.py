@@ -1,9 +1,9 @@
-"""Prints the table of docs/scaling.md: time, traffic and memory by ranks and points, on paper.
+"""Prints the table of docs/several-processes.md, "On paper": time and memory by ranks and rows.
 
     python tools/scaling_model.py
 
-The costs of one core were measured on the machine of README's table (docs/scaling.md says how);
-everything beyond 2 ranks follows from the formulas below and was not run.
+The costs of one core were measured; docs/several-processes.md names the machine and the commit.
+The table is computed from them by the formulas below: most of its lines were never run.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import math
 from dataclasses import dataclass
 
 D = 100
-THREADS = 16  # cores a rank
+THREADS = 16  # cores per rank
 PAIR_S = 0.65e-9  # one core screens a pair, d = 100
 Y_S = 2.5e-6  # one core prepares a y and finishes its list, whatever the shard
 DRAW_S = 1.2e-6  # one core draws a y from the seed, d = 100
 RESOLVE_S = 0.8e-6  # a y's turn, on every rank alike, one core ...
 MERGE_S = 0.09e-6  # ... and for each rank whose list was merged
-BYTES_A_Y = 12 * 4 + 20  # two candidates wanted, four places
+BYTES_PER_Y = 12 * 4 + 20  # two candidates wanted, four places
 LATENCY_S = 100e-6  # of one step of the all-gather; assumed
-BANDWIDTH = 1.25e9  # bytes a second into a rank: 10 Gbit/s; assumed
+BANDWIDTH = 1.25e9  # bytes per second into a rank: 10 Gbit/s; assumed
 LARGEST_BLOCK = 32768
 REST = 50_000  # x's left when all ranks gather them and end alone
 
@@ -34,7 +34,7 @@ class Cost:
     traffic: float
     end: float
     blocks: float
-    bytes_a_rank: float
+    bytes_per_rank: float
 
     @property
     def total(self) -> float:
@@ -43,30 +43,30 @@ class Cost:
 
 
 def blocks_of(n: int) -> float:
-    """A block is a 32nd of the free x's, 32768 at most."""
+    """Return the number of blocks: one is a 32nd of the free x's, 32768 y's at most."""
     large = max(0.0, (n - 32 * LARGEST_BLOCK) / LARGEST_BLOCK)
     return large + 32 * math.log(max(1.0, min(n, 32 * LARGEST_BLOCK) / REST))
 
 
 def cost(n: int, ranks: int, threads: int = THREADS) -> Cost:
-    """n_x = n_y = n points; equal ranks that run at the same speed."""
+    """Predict for n_x = n_y = n and equal ranks that run at the same speed."""
     rest = min(n, REST)
     pairs = (float(n) * n - float(rest) * rest) / 2
     cores = ranks * threads
     each = n * ((Y_S + DRAW_S) / threads + RESOLVE_S + MERGE_S * ranks)
     blocks = blocks_of(n)
     others = ranks - 1
-    traffic = blocks * others * LATENCY_S + n * BYTES_A_Y * others / BANDWIDTH
+    traffic = blocks * others * LATENCY_S + n * BYTES_PER_Y * others / BANDWIDTH
     end = rest**2 / 2 * PAIR_S / threads + rest * D * 4 * others / ranks / BANDWIDTH
     shard = n / ranks
     # The shard, its codes, scales and numbers; order and who is taken; turns and results.
-    bytes_a_rank = shard * (4 * D + D + 4 + 60) + 5 * n + 28 * n
+    bytes_per_rank = shard * (4 * D + D + 4 + 60) + 5 * n + 28 * n
     ordering = shard * 4 * D + 40 * n  # before the shard is packed
-    return Cost(pairs * PAIR_S / cores, each, traffic, end, blocks, max(bytes_a_rank, ordering))
+    return Cost(pairs * PAIR_S / cores, each, traffic, end, blocks, max(bytes_per_rank, ordering))
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Write seconds for people."""
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
@@ -85,7 +85,7 @@ def main() -> None:
             efficiency = alone / (ranks * c.total)
             print(
                 f"| {n:,} | {ranks} | {times} | {efficiency:.2f}"
-                f" | {c.bytes_a_rank / 2**30:.3g} GiB |"
+                f" | {c.bytes_per_rank / 2**30:.3g} GiB |"
             )
 
 

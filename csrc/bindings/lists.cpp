@@ -1,4 +1,4 @@
-// Candidate lists from elsewhere (gtn_fast/lists.h).
+// Candidate lists from elsewhere (gtn_fast/lists.h), and how large their blocks should be.
 #include "gtn_fast/lists.h"
 
 #include <pybind11/numpy.h>
@@ -11,6 +11,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/watch.h"
+#include "gtn_fast/block_policy.h"
 #include "gtn_fast/order.h"
 
 namespace gtn::bindings {
@@ -20,6 +21,10 @@ using Int64s = py::array_t<int64_t, py::array::c_style>;
 using Uint32s = py::array_t<uint32_t, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Doubles = py::array_t<double, py::array::c_style>;
+
+// A block of lists from elsewhere is at most the free x's / kBlockShare: twice the engine's own,
+// since a round of messages or of launches on a device costs the same whatever its size.
+constexpr int64_t kBlockShare = 32;
 
 ListsView view_of(const Int64s& lists) {
   if (lists.ndim() != 2) throw py::value_error("lists: expected 2 dimensions");
@@ -83,6 +88,14 @@ py::tuple py_resolve_lists(const Int64s& lists, const Doubles& cosine, const Dou
 }  // namespace
 
 void add_lists(py::module_& m) {
+  py::class_<BlockPolicy>(m, "BlockPolicy")
+      .def(py::init([](int64_t block, int64_t list_length, int wanted) {
+             return BlockPolicy(block, list_length, wanted, kBlockShare);
+           }),
+           py::kw_only(), py::arg("block"), py::arg("list_length"), py::arg("wanted"))
+      .def_property_readonly("size", &BlockPolicy::size)
+      .def_property_readonly("wanted", &BlockPolicy::wanted)
+      .def("served", &BlockPolicy::served, py::arg("n"), py::arg("dry"), py::arg("free"));
   m.def("norm_order", &py_norm_order, py::arg("x"), py::arg("threads"));
   m.def("evaluate_lists", &py_evaluate_lists, py::arg("x"), py::arg("y"), py::arg("y_rows"),
         py::arg("lists"), py::arg("threads"));

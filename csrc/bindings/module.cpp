@@ -15,6 +15,7 @@
 #include "bindings/watch.h"
 #include "engine/calibrate.h"
 #include "gtn_fast/direction.h"
+#include "gtn_fast/environment.h"
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
@@ -198,37 +199,6 @@ py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int
   return out;
 }
 
-py::array_t<double> py_directions(const py::array& x) {
-  const MatrixView v = matrix_view(x, "x");
-  py::array_t<double> out({v.rows, v.cols});
-  std::vector<double> u(static_cast<size_t>(v.cols));
-  for (int64_t r = 0; r < v.rows; ++r)
-    row_direction(v, r, row_scale(v, r, u.data()), out.mutable_data() + r * v.cols);
-  return out;
-}
-
-py::array_t<double> py_norms(const py::array& x) {
-  const MatrixView v = matrix_view(x, "x");
-  py::array_t<double> out(v.rows);
-  std::vector<double> u(static_cast<size_t>(v.cols));
-  for (int64_t r = 0; r < v.rows; ++r) out.mutable_data()[r] = row_scale(v, r, u.data()).norm();
-  return out;
-}
-
-py::array_t<double> py_cosines(const py::array& a, const py::array& b) {
-  const MatrixView va = matrix_view(a, "a");
-  const MatrixView vb = matrix_view(b, "b");
-  if (va.rows != vb.rows || va.cols != vb.cols) throw py::value_error("cosines: shapes differ");
-  py::array_t<double> out(va.rows);
-  std::vector<double> da(static_cast<size_t>(va.cols)), db(da);
-  for (int64_t r = 0; r < va.rows; ++r) {
-    row_direction(va, r, row_scale(va, r, da.data()), da.data());
-    row_direction(vb, r, row_scale(vb, r, db.data()), db.data());
-    out.mutable_data()[r] = ordered_dot(da.data(), db.data(), va.cols);
-  }
-  return out;
-}
-
 }  // namespace
 }  // namespace gtn::bindings
 
@@ -253,9 +223,6 @@ PYBIND11_MODULE(_native, m) {
         py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "");
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
-  m.def("directions", &py_directions, py::arg("x"));
-  m.def("norms", &py_norms, py::arg("x"));
-  m.def("cosines", &py_cosines, py::arg("a"), py::arg("b"));
   add_lists(m);
   add_screener(m);
   m.def("simd_levels", [] {

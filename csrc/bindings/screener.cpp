@@ -35,7 +35,7 @@ class BoundScreener {
     const MatrixView view = matrix_view(x, "x");
     check_threads(threads);
     if (rank.ndim() != 1 || rank.shape(0) != view.rows)
-      throw py::value_error("rank: expected one a row of x");
+      throw py::value_error("rank: expected one per row of x");
     if (first_row < 0 || first_row + view.rows > int64_t{ShardLists::kNone})
       throw py::value_error("first_row: out of range");
     Rows part;
@@ -83,8 +83,6 @@ class BoundScreener {
     if (rows.ndim() != 1) throw py::value_error("rows: expected 1 dimension");
     screener_->take(rows.data(), rows.shape(0));
   }
-
-  int64_t free() const { return screener_->free(); }
 
   py::dict report() const {
     py::dict values;
@@ -160,8 +158,7 @@ void add_screener(py::module_& m) {
            py::arg("places"), py::arg("again") = false)
       .def("learn", &BoundScreener::learn, py::arg("level"))
       .def("take", &BoundScreener::take, py::arg("rows"))
-      .def("report", &BoundScreener::report)
-      .def_property_readonly("free", &BoundScreener::free);
+      .def("report", &BoundScreener::report);
   m.def("row_norms", &py_row_norms, py::arg("x"), py::arg("threads"));
   m.def("order_of_norms", &py_order_of_norms, py::arg("norms"), py::arg("threads"));
   m.def("normal_rows", &py_normal_rows, py::arg("seed"), py::arg("rows"), py::arg("cols"),

@@ -1,4 +1,4 @@
-// Work of the engine beside a Python that stays alive.
+// Runs the engine on a thread of its own, so that Python can react while it works.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -15,9 +15,9 @@ namespace gtn::bindings {
 
 namespace py = pybind11;
 
-// Runs work(control) on a thread of its own while this one keeps Python alive: ten times
-// a second signals are looked at and tick() is called. An exception of either (Ctrl-C, a
-// failing callback) cancels the work before it is raised.
+// Runs work(control) on a thread of its own. Meanwhile the calling thread handles signals and
+// calls tick(), ten times per second. An exception of a signal handler (Ctrl-C) or of tick() (a
+// failing callback) cancels the work; once the work has ended, the exception is raised.
 template <class Work, class Tick>
 void run_watched(const Work& work, Control& control, const Tick& tick) {
   std::mutex mutex;

@@ -10,7 +10,7 @@
 namespace gtn {
 namespace {
 
-// Repetitions a second of body(), best of several short spells.
+// Calls of body() per second: the best of several short measurements.
 template <class Body>
 double rate(const Body& body) {
   using Clock = std::chrono::steady_clock;
@@ -27,8 +27,8 @@ double rate(const Body& body) {
   return best;
 }
 
-// n equal values at the start of a page, as the codes of a match lie: a load across two cache
-// lines takes twice as long, and where malloc puts a vector is a matter of luck.
+// n equal values at the start of a page, where the codes of a match lie, too. A load across two
+// cache lines takes twice as long, and malloc does not align to cache lines.
 template <class T>
 T* filled(Pages& pages, int64_t n, T value) {
   pages = Pages(static_cast<size_t>(n) * sizeof(T), "");
@@ -37,8 +37,8 @@ T* filled(Pages& pages, int64_t n, T value) {
   return data;
 }
 
-// As a search goes: every tile of y's over one panel, then over the next. One of each, again and
-// again, would be a third faster than a search where tiles of y's pass quickly (AMX).
+// The order of a search: every tile of y's over one panel, then over the next panel. With one
+// panel and one tile of y's alone, AMX would look a third faster than it is in a search.
 constexpr int kPanels = 8, kTiles = 12;
 
 }  // namespace

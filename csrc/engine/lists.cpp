@@ -5,7 +5,9 @@
 #include <stdexcept>
 
 #include "gtn_fast/direction.h"
+#include "gtn_fast/environment.h"
 #include "gtn_fast/parallel.h"
+#include "strategies/common/turns.h"
 
 namespace gtn {
 namespace {
@@ -61,18 +63,38 @@ void check_range(const int64_t* rows, int64_t n, int64_t low, int64_t high, cons
     if (rows[i] < low || rows[i] >= high) throw std::invalid_argument(what);
 }
 
-// The best candidate of a list that is not taken, -1 if there is none.
-int64_t best_free(const ListsView& lists, const double* cosine, const uint32_t* x_rank,
-                  const uint8_t* taken, int64_t i) {
-  int64_t best = -1;
-  for (int64_t at = i * lists.k; at < (i + 1) * lists.k; ++at) {
-    const int64_t x = lists.x_row[at];
-    if (x < 0 || taken[x]) continue;
-    if (best < 0 || cosine[at] > cosine[best] ||
-        (cosine[at] == cosine[best] && x_rank[x] < x_rank[lists.x_row[best]]))
-      best = at;
+// A list of rows of X for turns.h.
+struct RowList {
+  static constexpr bool kBestFirst = false;
+  const int64_t* x_row;
+  const double* cosines;
+  int64_t k;
+  const uint32_t* x_rank;
+  const uint8_t* taken;
+
+  int64_t size() const { return k; }
+  double cosine(int64_t c) const { return cosines[c]; }
+  uint32_t rank(int64_t c) const {
+    const int64_t x = x_row[c];
+    return x < 0 || taken[x] ? kNoRank : x_rank[x];
   }
-  return best;
+};
+
+int64_t resolve(const ListsView& lists, const double* cosine, const ListLevel* level,
+                const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
+                double* chosen_cosine, std::vector<int64_t>& dry) {
+  const auto choose = [&](int64_t i) {
+    const int64_t at = i * lists.k;
+    const RowList list{lists.x_row + at, cosine + at, lists.k, x_rank, taken};
+    const Choice choice = best_free(list, level[i]);
+    chosen[i] = choice.dry() ? -1 : list.x_row[choice.place];
+    if (choice.dry()) return false;
+    chosen_cosine[i] = choice.cosine;
+    taken[chosen[i]] = 1;
+    return true;
+  };
+  const auto take_back = [&](int64_t i) { taken[chosen[i]] = 0; };
+  return take_turns(begin, lists.n, choose, take_back, dry);
 }
 
 }  // namespace
@@ -90,23 +112,10 @@ void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_r
 int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
                       const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
                       double* chosen_cosine, std::vector<int64_t>& dry) {
-  dry.clear();
-  for (int64_t i = begin; i < lists.n; ++i) {
-    chosen[i] = -1;
-    const int64_t best = best_free(lists, cosine, x_rank, taken, i);
-    const int64_t x = best < 0 ? -1 : lists.x_row[best];
-    if (x < 0 || cosine[best] < level[i].cosine ||
-        (cosine[best] == level[i].cosine && x_rank[x] > level[i].rank)) {
-      dry.push_back(i);
-      continue;
-    }
-    chosen[i] = x;
-    chosen_cosine[i] = cosine[best];
-    taken[x] = 1;
-  }
-  const int64_t end = dry.empty() ? lists.n : dry.front();
-  for (int64_t i = end; i < lists.n; ++i)  // looked ahead: taken back
-    if (chosen[i] >= 0) taken[chosen[i]] = 0;
+  int64_t end = begin;
+  in_default_environment([&] {
+    end = resolve(lists, cosine, level, x_rank, taken, begin, chosen, chosen_cosine, dry);
+  });
   return end;
 }
 

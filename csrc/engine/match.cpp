@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "gtn_fast/environment.h"
 #include "gtn_fast/order.h"
 
 namespace gtn {
@@ -70,10 +71,9 @@ void run(const Problem& problem, const Options& options, Team& team, Report& rep
   throw std::invalid_argument("unknown strategy");
 }
 
-}  // namespace
-
-void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const Rows& y_rows,
-           const Options& options, Control& control, Assignment& out, Report& report) {
+void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_rows,
+                     const Rows& y_rows, const Options& options, Control& control, Assignment& out,
+                     Report& report) {
   check(x, "X");
   check(y, "Y");
   check(x, x_rows, "X");
@@ -101,6 +101,14 @@ void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const R
   report.add("seconds_order", seconds());
   run(problem, options, team, report, out);
   report.add("seconds_native", seconds());
+}
+
+}  // namespace
+
+void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const Rows& y_rows,
+           const Options& options, Control& control, Assignment& out, Report& report) {
+  in_default_environment(
+      [&] { check_and_match(x, y, x_rows, y_rows, options, control, out, report); });
 }
 
 }  // namespace gtn

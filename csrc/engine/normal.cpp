@@ -7,7 +7,7 @@
 
 #include "gtn_fast/parallel.h"
 
-// A port of words_to_normal() and philox_words() of gtn_fast/reference.py,
+// A port of words_to_normal() and philox_words() of gtn_fast/reference/generator.py,
 // operation for operation: change both or neither.
 namespace gtn {
 namespace {
@@ -42,7 +42,7 @@ constexpr double kLn2 = 0.6931471805599453;
 constexpr double kSqrt2 = 1.4142135623730951;
 constexpr int kLogTerms = 10;
 
-constexpr int kWords = 256;  // a batch: long enough for vector loops, short enough for L1
+constexpr int kWords = 256;  // per batch: long enough for vector loops, short enough for L1
 
 template <size_t N>
 double horner(const std::array<double, N>& c, double r) {
@@ -58,7 +58,7 @@ constexpr std::array<double, kLogTerms + 1> odd_reciprocals() {
   return odd;
 }
 
-// Natural logarithm of a positive normal number from + - * / alone.
+// Natural logarithm of a positive normal number, by + - * / alone.
 double log_fixed(double t) {
   constexpr std::array<double, kLogTerms + 1> kOdd = odd_reciprocals();
   const uint64_t bits = std::bit_cast<uint64_t>(t);
@@ -89,7 +89,7 @@ void words_to_normal(const uint64_t* words, int n, double* out) {
     const double r = 0.180625 - q[i] * q[i];
     out[i] = q[i] * horner(kCentreP, r) / horner(kCentreQ, r);
   }
-  for (int i = 0; i < n; ++i)  // three in twenty
+  for (int i = 0; i < n; ++i)  // tails: three values in twenty
     if (!(std::fabs(q[i]) <= 0.425)) out[i] = tail_normal(q[i]);
 }
 
@@ -121,7 +121,7 @@ void philox(uint64_t seed, uint64_t counter, uint64_t* words) {
 void fill_normal(uint64_t seed, int64_t first_row, int64_t rows, int64_t cols, float* out,
                  Team& team) {
   if (rows <= 0 || cols <= 0) return;
-  const int64_t blocks = (cols + 3) / 4;  // counters a row
+  const int64_t blocks = (cols + 3) / 4;  // counters per row
   const uint64_t first = static_cast<uint64_t>(first_row) * static_cast<uint64_t>(blocks);
   constexpr int64_t kBatch = kWords / 4;
   team.for_chunks(rows * blocks, kBatch * 256, [&](int64_t begin, int64_t end, int) {

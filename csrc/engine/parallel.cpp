@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gtn_fast/environment.h"
+
 namespace gtn {
 namespace {
 
@@ -37,7 +39,8 @@ void wait_a_while(const Done& done) {
 Team::Team(int threads, Control* control) : threads_(std::max(1, threads)), control_(control) {
   workers_.reserve(static_cast<size_t>(threads_ - 1));
   try {
-    for (int t = 1; t < threads_; ++t) workers_.emplace_back(&Team::worker, this, t);
+    for (int t = 1; t < threads_; ++t)  // a thread starts in the environment of its creator
+      workers_.emplace_back([this, t] { in_default_environment([&] { worker(t); }); });
   } catch (...) {
     shut_down();  // the system refused a thread: join those that run, then report
     throw;
@@ -85,7 +88,7 @@ void Team::worker(int thread) {
 
 void Team::run(const std::function<void(int)>& body) {
   if (threads_ == 1) {
-    body(0);
+    in_default_environment([&] { body(0); });
     return;
   }
   {
@@ -96,7 +99,7 @@ void Team::run(const std::function<void(int)>& body) {
     generation_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  run_body(0);
+  in_default_environment([&] { run_body(0); });
   wait_a_while([&] { return pending_.load(std::memory_order_acquire) == 0; });
   std::exception_ptr error;
   {
@@ -112,10 +115,12 @@ void Team::for_chunks(int64_t n, int64_t grain,
                       const std::function<void(int64_t, int64_t, int)>& body) {
   grain = std::max<int64_t>(1, grain);
   if (n <= grain || threads_ == 1) {
-    for (int64_t begin = 0; begin < n; begin += grain) {
-      check();
-      body(begin, std::min(n, begin + grain), 0);
-    }
+    in_default_environment([&] {
+      for (int64_t begin = 0; begin < n; begin += grain) {
+        check();
+        body(begin, std::min(n, begin + grain), 0);
+      }
+    });
     return;
   }
   std::atomic<int64_t> next{0};

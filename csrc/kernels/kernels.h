@@ -38,9 +38,12 @@ constexpr int32_t kScoreLimit = 1 << 28;   // |sum of code products| and |thresh
 
 constexpr int kFloatLanes = 32;
 
-// A product and d / kFloatLanes sums are rounded to float; one more for rounding above.
+// Of float_dot() below. Each term is rounded to float at most n times, n = ceil(d / kFloatLanes):
+// once as a product, then in every sum of its lane but the first, which starts from 0. That is
+// n u / (1 - n u) of the terms' sizes, u = 2^-24. All else is rounded to double: a hundredth more.
 constexpr double float_dot_error(int64_t d) {
-  return static_cast<double>(d / kFloatLanes + 3) * 0x1p-24 * 1.01;
+  const double nu = static_cast<double>((d + kFloatLanes - 1) / kFloatLanes) * 0x1p-24;
+  return 1.01 * nu / (1.0 - nu);
 }
 
 struct Kernels {

@@ -32,13 +32,15 @@ struct alignas(64) TileConfig {
   }
 };
 
-// What the sums start from, and two places where they end: one is read while the next is made.
+// The sums of a call, a tile for each tile of y's. They start at minus the y's threshold, so that
+// a sum which ends at 0 or above is a hit. There are two places for the sums of a group: the
+// hits in one are collected while the next group's sums go to the other.
 struct alignas(64) Sums {
-  int32_t start[2][kSums];
-  int32_t of_group[2][2][kSums];
+  int32_t start[2][kSums];        // [tile]
+  int32_t of_group[2][2][kSums];  // [group & 1][tile]
 
   Sums(const int32_t* threshold, int n_y) {
-    // Rows of no y are not written: negative means no hit.
+    // Rows without a y are never written: no hit.
     std::memset(of_group, -1, sizeof of_group);
     for (int j = 0; j < n_y; ++j)
       _mm512_store_si512(start[j / kRows] + j % kRows * kGroup, _mm512_set1_epi32(-threshold[j]));

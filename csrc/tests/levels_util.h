@@ -8,11 +8,14 @@
 
 namespace gtn::test {
 
+// For messages, where doctest would print a char* as an address.
+inline std::string name_of(const SimdLevel& level) { return level.name; }
+
 // body(level) on every level that can run here; a failure names the level.
 template <class Body>
 void on_every_level(const Body& body) {
   for (const SimdLevel* level : simd_usable()) {
-    INFO("level ", level->name);
+    INFO("level ", name_of(*level));
     body(*level);
   }
 }

@@ -1,32 +1,58 @@
-"""What can run a matching. One signature, the same answer from each exact one, bit for bit.
+"""What can run a matching: one signature, and from each exact backend the same answer.
 
-    registry.py   the list: names, strategies, devices, needs; why one cannot run here
+    registry.py   the list: names, strategies, devices, needs, flags; why one cannot run here
+    selection.py  which backend runs a strategy, on which device, with which options
+    methods.py    what ``label(method=)`` takes, and the dimensions that each method takes
+    options.py    how a backend declares its options: type, limits, meaning
+    interface.py  the types that go into ``match`` and come out of it
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
-    faiss.py      candidates from an index of FAISS: approximate; faiss_gpu.py: on a GPU
-    triton.py     a GPU: screen
-    distributed.py  X in shards on several processes: screen; ranks.py, shards.py
-    _blocks.py    blocks, lists and turns, for those who find candidates outside the engine
-    _rest.py      the engine for the last stretch of what another has begun
+    faiss/        candidates from an index of FAISS, on the CPU or a GPU: approximate
+    triton/       the screen on a GPU
+    distributed/  the screen with X in shards on several processes
+    lists/        blocks and short lists, for backends that find candidates themselves
 
-A backend is an entry of ``registry.BACKENDS`` and a module with
+Who calls whom, from ``label`` down to the compiled engine:
 
-    match(x, y, *, strategy, threads, block, list_length, progress, **options) -> Matched
-                    options: those that its entry in the registry names, if they were given
-                    and, if the entry says ``hands_over``, settled and settled_every
-                    (seconds); if it says ``in_place``, x_rows, y_rows (the rows that take
-                    part, int64, ascending), out_of_core (x is in files larger than memory)
-                    and scratch (a folder for what does not fit beside it); if it computes
-                    elsewhere than on the CPU, device ("cuda:1"); if it ``holds``, x and y
-                    may be inputs.matrices.Held, rows that lie on a device
+    api.label
+      |-- run.local, in one process
+      |     run.schedule
+      |       |-- planning.planner           which strategy
+      |       `-- selection.for_strategy     which backend, from the registry
+      |             |
+      |             +-- native.match ----------------------------------> _native (C++)
+      |             +-- reference.match --------> gtn_fast.reference
+      |             +-- faiss.backend.match --.
+      |             +-- faiss.gpu.match ------+-> lists.blocks --------> _native
+      |             `-- triton.backend.match -+-> lists.rest ----------> native.match
+      |
+      `-- run.sharded, in each of several processes
+            distributed.shards -----------------> lists.blocks --------> _native
+
+A backend is an entry of ``registry.BACKENDS`` and a module with these functions:
+
+    match(x, y, *, strategy, threads, block, list_length, progress, ...) -> Matched
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
-                    only for strategies of which planner.py has no formula
+                    only for strategies of which planning/costs.py has no formula
     check(options) -> options
                     as plain values; TypeError or ValueError for those that make no sense;
-                    only where the entry names options
+                    only where the entry names options that run.schedule passes on (those of
+                    "distributed" go to run.sharded)
+
+What ``match`` gets beside the arguments above depends on the entry:
+
+    the entry says           ``match`` gets
+    ----------------------   ----------------------------------------------------------------
+    options                  those of its options that were given
+    devices beside "cpu"     device: a ``Device``, "cuda:1" say
+    takes_row_subsets        x_rows, y_rows: the rows that take part (int64, ascending)
+    streams_pairs            settled: is to be called with pairs as they become final;
+                             settled_every: the seconds between two calls
+    takes_device_tensors     x and y may be ``inputs.matrices.Held``: rows that lie on a device
+    strategy "screen", cpu   under a limit of memory: out_of_core (x is in files larger than
+                             memory) and scratch (a folder for what does not fit beside it)
 
 The arrays have been through gtn_fast.inputs; a backend checks nothing again.
-``for_strategy`` gives the ``match`` that runs a strategy.
 """

@@ -40,7 +40,7 @@ def match(
 
 
 def _every_now_and_then(progress: Progress | None) -> Progress | None:
-    """Call on about ten times a second, and at the end."""
+    """Return ``progress`` thinned: called about ten times per second, and at the end."""
     if progress is None:
         return None
     last = time.monotonic()

@@ -17,7 +17,7 @@ from gtn_fast.backends.options import declared
 
 
 class NoOptions(TypedDict):
-    """Of a backend that has none."""
+    """The options of a backend that has none."""
 
 
 class BackendOptions(FaissOptions, DistributedOptions, total=False):
@@ -28,14 +28,15 @@ class BackendOptions(FaissOptions, DistributedOptions, total=False):
 class Backend:
     """What a backend says of itself, without importing it.
 
-    ``exact``: every strategy gives the one answer of its definition, bit for bit;
-    ``devices``: where it computes, in torch's words; ``strategies``: what it runs, each a
-    method of ``label``; ``needs``: what must be there beyond NumPy; ``module``: the path
-    of the module, which has the functions that backends/__init__.py lists; ``options``: a
-    TypedDict of the arguments of ``label`` that go to this backend alone. The flags:
-    ``takes_row_subsets``: it matches row numbers out of X and Y, without copies;
-    ``streams_pairs``: it hands over pairs as they become final; ``takes_device_tensors``:
-    X and Y may be tensors on a device (``inputs.matrices.Held``).
+    module                the path of its module (backends/__init__.py lists the functions)
+    exact                 every strategy gives the one answer of its definition, bit for bit
+    devices               where it computes, in torch's words
+    strategies            what it runs, each a method of ``label``
+    needs                 what must be there beside NumPy
+    options               a TypedDict: the arguments of ``label`` that go to it alone
+    takes_row_subsets     it matches given rows of X and Y, without copies of them
+    streams_pairs         it hands over pairs as they become final
+    takes_device_tensors  X and Y may be tensors on a device (``inputs.matrices.Held``)
     """
 
     name: str

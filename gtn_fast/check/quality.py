@@ -1,8 +1,8 @@
 """How good an approximate matching is, in matching terms, on a sample of the y's.
 
 A y is compared with exactly those x's that were free at its turn, by brute force in
-float64 (turns.py): did it take the one that Algorithm 1 would have taken in its place,
-how much cosine did it lose, how many free x's came before the one it took.
+float64 (turns.py): whether it took the x that Algorithm 1 would have taken in its place, how
+much cosine it lost, and how many free x's were better than the x it took.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.environment import in_default_environment
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-_VALUES = 2e10  # products of the comparison: seconds
-_SAMPLE = (200, 1000)  # at least, at most
+_VALUES = 2e10  # products that the comparison may take: a few seconds
+_SAMPLE = (200, 1000)  # y's: at least, at most
 
 
 class Choices(NamedTuple):
-    """Of some y's: the cosine they got, the best there was, how many x's came before theirs."""
+    """For some y's: the cosine they got, the best cosine there was, how many x's were better."""
 
     own: Float64
     best: Float64
     before: Int64
 
 
+@in_default_environment
 def estimate_quality(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -59,6 +61,7 @@ def estimate_quality(
     return quality_summary(choices)
 
 
+@in_default_environment
 def compare_choices(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -79,14 +82,14 @@ def compare_choices(
     best = own.copy()
     before = np.zeros(len(turn), np.int64)
     for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
-        # Few come first where the matching is good: all that follows is about those.
+        # In a good matching few x's are better than the chosen one: only those are looked at.
         i, s = np.nonzero(scores >= own - tolerance)
         score = scores[i, s]
         clear = score > own[s] + tolerance
         before += np.bincount(s[clear], minlength=len(turn))
         np.maximum.at(best, s[clear], score[clear])
         close = ~clear & (rows[i] != own_row[s])
-        if close.any():  # too close for a plain product: there the definition decides
+        if close.any():  # too close for a plain product: the definition decides
             i, s = i[close], s[close]
             exact = pair_cosines(direction, y_direction, i, s)
             smaller = (norm[i] < own_norm[s]) | ((norm[i] == own_norm[s]) & (rows[i] < own_row[s]))
@@ -101,7 +104,7 @@ def quality_summary(choices: Sequence[Choices]) -> dict[str, float]:
 
     ``sample``; ``agreement``: share of the exact choices; ``mean_cosine`` and
     ``mean_best_cosine``; ``mean_cosine_lost``, their difference; ``cosine_ratio``, see
-    ``cosine_ratio``; ``rank_regret_mean`` and ``_median``: free x's that came first.
+    ``cosine_ratio``; ``rank_regret_mean`` and ``_median``: how many free x's were better.
     """
     own, best, before = (np.concatenate(each) for each in zip(*choices, strict=True))
     return {

@@ -49,8 +49,8 @@ def free_scores(
 def pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
     """Return ordered_dot(a[i], b[s]), equal directions of ``a`` computed once.
 
-    Data of many equal points make every x a contender of every y; they have few
-    distinct directions.
+    In data of many equal points every x is a contender of every y, but there are few distinct
+    directions.
     """
     if len(i) > 4 * len(a):
         keys = np.ascontiguousarray(a + 0.0).view(

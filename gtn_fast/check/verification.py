@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import check_pair, convert, describe
 from gtn_fast.inputs.groups import group_pair, integers, split_groups
@@ -58,11 +59,11 @@ class WrongMatching(ValueError):
 class VerifyReport:
     """What was checked: all is well, or ``verify`` would have raised.
 
-    ``checked``: y's compared by brute force; ``contenders``: x's so close to the chosen
-    one that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of the
-    checked pairs; ``complete``: whether every y was checked; ``quality``: None for exact
-    labels; for those of an approximate method, whose choices need not be the best, how
-    good they are (the numbers of ``report["quality"]``, from this sample).
+    ``checked``: how many y's were compared by brute force; ``contenders``: how many x's were so
+    close to a chosen x that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of
+    the checked pairs; ``complete``: whether every y was checked; ``quality``: None for exact
+    labels; for approximate labels, how good the choices are (the numbers of
+    ``report["quality"]``, from this sample).
     """
 
     n_x: int
@@ -76,6 +77,7 @@ class VerifyReport:
     quality: dict[str, float] | None = None
 
 
+@in_default_environment
 def verify(
     X: Any,
     Y: Any,
@@ -87,12 +89,12 @@ def verify(
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
-    All of it is checked to be in range, without a row of X twice, and inside its groups;
-    ``sample`` y's are checked to have chosen the best x that was free at their turn. With
-    ``Labels``, ``order`` and the sampled cosines are checked too. Labels made with
-    method "rank" are checked against that rule, all of them. With Labels of an approximate
-    method (``report["exact"]`` is False) a choice that is not the best is no error: the
-    report's ``quality`` says how good the sampled ones are.
+    Checked of the whole matching: rows are in range, no row of X comes twice, pairs stay inside
+    their groups. Checked of ``sample`` y's: each chose the best x that was free at its turn. With
+    ``Labels``, ``order`` and the sampled cosines are checked, too. Labels of method "rank" are
+    checked against the rule of that method, all of them. With Labels of an approximate method
+    (``report["exact"]`` is False) a choice that is not the best is no error: the report's
+    ``quality`` says how good the sampled choices are.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def _check_choices(
     bar = own_cosine
     contenders = 0
     for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
-        bar = np.maximum(bar, scores.max(axis=0))  # the best is not far below any free x
+        bar = np.maximum(bar, scores.max(axis=0))  # the best x is hardly below any free x
         i, s = np.nonzero((scores >= bar - tolerance) & (rows[:, None] != own_row))
         if not len(i):
             continue
@@ -202,7 +204,7 @@ def _check_choices(
         ties = exact == own_cosine[s]
         better |= ties & (norm[i] < own_norm[s])
         better |= ties & (norm[i] == own_norm[s]) & (rows[i] < own_row[s])
-        # The best of each y alone: a wrong matching may have millions of better ones.
+        # Only the best x of each y: in a wrong matching millions may be better than the choice.
         found = np.flatnonzero(better)
         found = found[np.lexsort((rows[i[found]], norm[i[found]], -exact[found], s[found]))]
         _, first = np.unique(s[found], return_index=True)
@@ -228,7 +230,9 @@ def _check_choices(
 def _index(value: Any, n_y: int) -> Int64:
     index = integers(value, "x_index")
     if index.shape != (n_y,):
-        raise WrongMatching(f"x_index must have shape ({n_y},), one a row of Y, got {index.shape}")
+        raise WrongMatching(
+            f"x_index must have shape ({n_y},), one per row of Y, got {index.shape}"
+        )
     return index
 
 

@@ -37,7 +37,7 @@ _EXTRAS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Run one command; return the exit code."""
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    """One line on stderr, whatever the message looked like."""
+    """Write one line on stderr, whatever the message looked like."""
     kind = "" if code == INTERRUPTED else "error: "
     # In one piece: ranks of a torchrun share stderr.
     sys.stderr.write(f"gtn-fast: {kind}{' '.join(message.split())}\n")

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MATRIX = (
-    "matrix, one row a point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
+    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
     " one; FILE:KEY picks an array of a file that holds several"
 )
 
@@ -43,7 +43,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def positive(text: str) -> float:
-    """An argument that is a positive number."""
+    """Parse an argument that is a positive number."""
     try:
         number = float(text)
     except ValueError:
@@ -54,7 +54,7 @@ def positive(text: str) -> float:
 
 
 def natural(text: str) -> int:
-    """An argument that counts something: a whole number from 1."""
+    """Parse an argument that counts something: a whole number from 1."""
     try:
         number = int(text)
     except ValueError:
@@ -65,7 +65,7 @@ def natural(text: str) -> int:
 
 
 def load_x(arguments: argparse.Namespace) -> Any:
-    """X of one file, or of all that a pattern matches, one below the other."""
+    """Load X of one file, or of all that a pattern matches, one below the other."""
     paths = matching_files(arguments.x)
     if len(paths) == 1:
         return load_matrix(paths[0], arguments.key)
@@ -74,7 +74,7 @@ def load_x(arguments: argparse.Namespace) -> Any:
 
 
 def check_folder(name: str) -> Path:
-    """The output folder, found writable, but not made: that is for when there is a result."""
+    """Return the output folder, found writable but not made: it is made for a result."""
     made = Path(name)
     if made.exists() and not made.is_dir():
         raise FileError(f"{made}: is a file, not a folder")
@@ -83,19 +83,19 @@ def check_folder(name: str) -> Path:
 
 
 def folder(name: str) -> Path:
-    """The output folder, made if its parent exists, and found writable before the work."""
+    """Make the output folder if its parent exists, and find it writable before the work."""
     made = check_folder(name)
     made.mkdir(exist_ok=True)
     return made
 
 
 def write_array(path: Path, array: Array) -> None:
-    """``array`` as .npy, atomically."""
+    """Write ``array`` as .npy, whole or not at all."""
     write_file(path, lambda temporary: np.save(temporary, array))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """``values`` as JSON, atomically; a number that is not finite becomes null."""
+    """Write ``values`` as JSON, whole or not at all; a number that is not finite becomes null."""
     text = json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -111,12 +111,12 @@ def _plain(value: Any) -> Any:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 thread``, ``2 threads``."""
+    """Write a number of things: ``1 thread``, ``2 threads``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """The summary of a run: names and values, aligned."""
+    """Print the summary of a run: names and values, aligned."""
     width = max(12, *(len(name) for name, _ in rows))
     for name, value in rows:
         print(f"{name:<{width}} {value}")

@@ -13,7 +13,7 @@ from gtn_fast.tools.doctor import examine
 
 
 def add(commands: Commands) -> None:
-    """Puts the command of this file into the parser."""
+    """Put the command of this file into the parser."""
     doctor = commands.add_parser("doctor", help="what is installed, what works, a self-test")
     doctor.set_defaults(run=_doctor)
     doctor.add_argument("--json", action="store_true", help="the same as JSON")
@@ -88,7 +88,7 @@ def _self_test(tested: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Rows of one length, aligned; the last column as long as it likes."""
+    """Print rows of one length, aligned; the last column as long as it likes."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = [f"{cell:<{width}}" for cell, width in zip(row[:-1], widths[:-1], strict=True)]

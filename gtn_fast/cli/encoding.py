@@ -19,7 +19,7 @@ _RESULTS = (
 
 
 def add(commands: Commands) -> None:
-    """Puts the command of this file into the parser."""
+    """Put the command of this file into the parser."""
     autoencode = commands.add_parser("autoencode", help="train an autoencoder and encode images")
     autoencode.set_defaults(run=_autoencode)
     autoencode.add_argument("data", metavar="IMAGES", help=stages.IMAGES)

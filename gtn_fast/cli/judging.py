@@ -33,7 +33,7 @@ _OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
 
 
 def add(commands: Commands) -> None:
-    """Puts the commands of this file into the parser."""
+    """Put the commands of this file into the parser."""
     evaluate = commands.add_parser("evaluate", help="compare samples with data")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--real", required=True, metavar="R", help=f"{MATRIX}, or images")
@@ -97,7 +97,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _holds_images(name: str) -> bool:
-    """Folders, image formats and arrays of three or more dimensions; a matrix is not."""
+    """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
     path, _ = split_key(name)
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
@@ -155,7 +155,7 @@ def _of_images(arguments: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 
 def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, Any]]:
-    """Whose features compare the images (None: Inception's), and what to note of it."""
+    """Return whose features compare the images (None: Inception's), and what to note of it."""
     if arguments.inception:
         return None, {"features": "Inception"}
     from gtn_fast.vision.classifier import Classifier, accuracy, train_classifier
@@ -182,7 +182,7 @@ def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None
 
 
 def _rows(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """The metrics as a table; nested ones by their last name."""
+    """Return the metrics as a table; nested ones by their last name."""
     rows = []
     for name, value in record.items():
         if isinstance(value, dict):

@@ -21,7 +21,7 @@ _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
 
 
 def add(commands: Commands) -> None:
-    """Puts the commands of this file into the parser."""
+    """Put the commands of this file into the parser."""
     label = commands.add_parser("label", help="match every y with an x of its own")
     label.set_defaults(run=_label)
     label.add_argument("x", metavar="X", help=MATRIX)
@@ -74,7 +74,7 @@ def add(commands: Commands) -> None:
 
 
 def _add_approximate(label: argparse.ArgumentParser) -> None:
-    """Options of method "faiss" alone; label() checks their values."""
+    """Add the options of method "faiss"; label() checks their values."""
     group = label.add_argument_group("approximate", "with --method faiss")
     for name, option in declared(FaissOptions).items():
         flag = f"--{name.replace('_', '-')}"
@@ -126,7 +126,7 @@ def _label(arguments: argparse.Namespace) -> int:
 
 
 def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
-    """One of several ranks: each labels with its own rows of X, rank 0 writes and prints."""
+    """Label as one of several ranks, each with its own rows of X; rank 0 writes and prints."""
     start = time.perf_counter()
     labels, x, y = sharded.label(arguments, out, group, _LABEL_BYTES)
     seconds = time.perf_counter() - start

@@ -12,19 +12,19 @@ from gtn_fast.inputs.files import FileError, load_matrix
 
 
 def load_points(name: str, key: str | None = None) -> Array:
-    """A matrix of finite numbers, one row a point, as NumPy; an error names the file."""
+    """Load a matrix of finite numbers, a row for each data point; an error names the file."""
     return convert(describe(load_matrix(name, key), name))
 
 
 def load_gtn(path: str, device: Any = None) -> Any:
-    """A GTN; FileError for anything else."""
+    """Load a GTN; FileError for anything else."""
     from gtn_fast.learn.gtn import GTN
 
     return GTN.load(path, device=device)
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
-    """An autoencoder or a VAE: both encode and decode; FileError for anything else."""
+    """Load an autoencoder or a VAE: both encode and decode; FileError for anything else."""
     from gtn_fast.vision.autoencoder import Autoencoder
     from gtn_fast.vision.vae import VAE
 
@@ -38,7 +38,7 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
 
 
 def decode(autoencoder: Any, latents: Array) -> Array:
-    """Images uint8 (n, c, h, w) of latents (n, d)."""
+    """Decode latents (n, d) to images, uint8 (n, c, h, w)."""
     from gtn_fast.vision.codecs import decode_latents
 
     images: Array = decode_latents(autoencoder, np.asarray(latents))
@@ -46,13 +46,13 @@ def decode(autoencoder: Any, latents: Array) -> Array:
 
 
 def check_width(autoencoder: Any, d: int, data: str, name: str) -> None:
-    """FileError unless ``d``, the width of ``data``, is what the autoencoder ``name`` decodes."""
+    """Raise FileError unless the autoencoder ``name`` decodes ``d``, the width of ``data``."""
     if autoencoder.d != d:
         raise FileError(f"{data}: has d = {d}, but {name} decodes d = {autoencoder.d}")
 
 
 def check_images(autoencoder: Any, images: Array, name: str) -> None:
-    """FileError unless the autoencoder ``name`` is for images like these."""
+    """Raise FileError unless the autoencoder ``name`` is for images like these."""
     wanted = (autoencoder.channels, autoencoder.side, autoencoder.side)
     if images.shape[1:] != wanted:
         shape, fits = ("x".join(map(str, each)) for each in (images.shape[1:], wanted))

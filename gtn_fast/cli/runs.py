@@ -12,7 +12,7 @@ from gtn_fast.tools import bench, bench_gpu, demo
 
 
 def add(commands: Commands) -> None:
-    """Puts the commands of this file into the parser."""
+    """Put the commands of this file into the parser."""
     bench = commands.add_parser("bench", help="this machine against the installed peers")
     bench.set_defaults(run=_bench)
     bench.add_argument("--out", default="bench_output", metavar="DIR", help="default: bench_output")

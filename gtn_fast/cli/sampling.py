@@ -19,7 +19,7 @@ _CLOUD = 4_000  # samples behind the paths of an interpolation
 
 
 def add(commands: Commands) -> None:
-    """Puts the commands of this file into the parser."""
+    """Put the commands of this file into the parser."""
     sample = commands.add_parser("sample", help="draw new samples from a trained GTN")
     sample.set_defaults(run=_sample)
     sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
@@ -111,7 +111,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    """The GTN and, if asked for, the autoencoder that decodes its samples."""
+    """Load the GTN and, if asked for, the autoencoder that decodes its samples."""
     if arguments.autoencoder or arguments.run is _interpolate:
         import matplotlib  # noqa: F401  (missing: say so before the work)
     gtn = models.load_gtn(arguments.gtn)
@@ -123,6 +123,6 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _short(values: Array) -> str:
-    """Up to four numbers."""
+    """Write up to four numbers."""
     shown = ", ".join(f"{value:.3g}" for value in values[:4])
     return f"({shown}{', ...' if len(values) > 4 else ''})"

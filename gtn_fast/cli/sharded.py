@@ -35,7 +35,7 @@ def under_torchrun() -> bool:
 
 @contextmanager
 def world() -> Iterator[Any]:
-    """The process group of all that torchrun started; ValueError or ConnectionError if not."""
+    """Yield the process group of all that torchrun started; ValueError or ConnectionError."""
     rank, size = _number("RANK"), _number("WORLD_SIZE")
     if not 0 <= rank < size:
         raise ValueError(f"RANK={rank} is not from 0 to {size - 1} (WORLD_SIZE={size})")

@@ -32,7 +32,7 @@ _COMPARED = 2_000  # images whose reconstruction error is reported
 
 
 def add_image_options(parser: Options) -> None:
-    """How images are read."""
+    """Add how images are read."""
     parser.add_argument("--kind", choices=KINDS, help="of images (default auto: by the names)")
     parser.add_argument("--key", help="the array of the file, if it holds several")
     parser.add_argument("--side", type=natural, metavar="N", help="resize images to N x N")
@@ -40,7 +40,7 @@ def add_image_options(parser: Options) -> None:
 
 
 def add_autoencoder_options(parser: Options, prefix: str = "") -> None:
-    """Size and training of the autoencoder; ``prefix`` where ĥ has options of those names."""
+    """Add size and training of the autoencoder; ``prefix`` where ĥ has options of those names."""
     parser.add_argument("--d", type=natural, metavar="D", help="latent dimension (default 5)")
     parser.add_argument(f"--{prefix}epochs", type=natural, metavar="N", help="default 20")
     parser.add_argument(f"--{prefix}batch-size", type=natural, metavar="N", help="default 128")
@@ -48,7 +48,7 @@ def add_autoencoder_options(parser: Options, prefix: str = "") -> None:
 
 
 def add_training_options(parser: Options) -> None:
-    """What every training takes."""
+    """Add what every training takes."""
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     again = parser.add_mutually_exclusive_group()
@@ -63,7 +63,7 @@ def add_training_options(parser: Options) -> None:
 
 
 def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The options of these names that were given."""
+    """Return the options of these names that were given."""
     values = {name: getattr(arguments, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -72,7 +72,7 @@ def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def begin(arguments: argparse.Namespace, checkpoints: tuple[str, ...]) -> Path:
-    """Checks seed, threads, device, packages and the output folder; nothing is made yet."""
+    """Check seed, threads, device, packages and the output folder; nothing is made yet."""
     import matplotlib  # noqa: F401  (missing: say so before the work)
     import torch
 
@@ -95,7 +95,7 @@ def begin(arguments: argparse.Namespace, checkpoints: tuple[str, ...]) -> Path:
 
 @contextmanager
 def making(out: Path) -> Iterator[None]:
-    """Makes the output folder; takes it away again if the work fails before its first file."""
+    """Make the output folder; take it away again if the work fails before its first file."""
     new = not out.exists()
     out.mkdir(exist_ok=True)
     try:
@@ -108,7 +108,7 @@ def making(out: Path) -> Iterator[None]:
 
 
 def discard(out: Path, *names: str) -> None:
-    """Removes files of an earlier run."""
+    """Remove files of an earlier run."""
     for name in names:
         (out / name).unlink(missing_ok=True)
 
@@ -127,7 +127,7 @@ def _device(name: str | None) -> Any:
 
 @contextmanager
 def keeping(checkpoint: Path) -> Iterator[None]:
-    """Tells at Ctrl-C how to go on."""
+    """Tell at Ctrl-C how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -145,7 +145,7 @@ def keeping(checkpoint: Path) -> Iterator[None]:
 def read_images(
     arguments: argparse.Namespace, path: str | None = None, split: str = "train"
 ) -> Array:
-    """The images of the command (or those at ``path``), uint8 (n, c, h, w)."""
+    """Read the images of the command (or those at ``path``), uint8 (n, c, h, w)."""
     options = given(arguments, "kind", "key", "side", "limit")
     quiet = False if arguments.quiet else None
     found = load_images(path or arguments.data, split=split, progress=quiet, **options)
@@ -163,7 +163,7 @@ def fit_autoencoder(
     stem: str = "",
     vae: bool = False,
 ) -> tuple[Any, History]:
-    """Trains it and writes it, its log and its losses into ``out``; (model, history).
+    """Train it; write it, its log and its losses into ``out``; return (model, history).
 
     ``val``: images that choose the weights. ``prefix`` is that of the options, ``stem``
     that of the names of log and picture.
@@ -199,7 +199,7 @@ def fit_autoencoder(
 
 
 def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path | None) -> Array:
-    """Latents (n, d) of all images; in the .npy file ``path``, if one is given."""
+    """Encode all images to latents (n, d); in the .npy file ``path``, if one is given."""
     from gtn_fast.vision.codecs import encode_images
 
     quiet = False if arguments.quiet else None
@@ -208,7 +208,7 @@ def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path 
 
 
 def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> float:
-    """Draws some images beside their reconstructions; root mean square error in [0, 1]."""
+    """Draw some images beside their reconstructions; return the RMS error in [0, 1]."""
     from gtn_fast.vision.codecs import decode_latents
 
     rows = np.random.default_rng(seed).permutation(len(images))[:_COMPARED]
@@ -225,13 +225,13 @@ def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> 
 
 
 def images_text(images: Array) -> str:
-    """``60,000 of 28 x 28, grey``."""
+    """Write what images they are: ``60,000 of 28 x 28, grey``."""
     n, channels, height, width = images.shape
     return f"{n:,} of {height} x {width}, {'grey' if channels == 1 else 'RGB'}"
 
 
 def history_record(history: History) -> dict[str, Any]:
-    """What metrics.json says about a training."""
+    """Return what metrics.json says about a training."""
     best = history.epochs[history.best_epoch - 1] if history.best_epoch else {}
     return {
         "epochs": len(history.epochs),
@@ -244,7 +244,7 @@ def history_record(history: History) -> dict[str, Any]:
 
 
 def history_text(history: History) -> str:
-    """``31 epochs in 12.1 s, loss 0.0312, validation 0.0340 (epoch 28)``."""
+    """Write ``31 epochs in 12.1 s, loss 0.0312, validation 0.0340 (epoch 28)``."""
     record = history_record(history)
     epochs = count(record["epochs"], "epoch")
     text = f"{epochs} in {record['seconds']:.1f} s, loss {record['loss']:.4g}"

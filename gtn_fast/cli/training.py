@@ -33,7 +33,7 @@ _COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked f
 
 
 def add(commands: Commands) -> None:
-    """Puts the command of this file into the parser."""
+    """Put the command of this file into the parser."""
     train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
     train.set_defaults(run=_train)
     train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {stages.IMAGES}")
@@ -92,7 +92,7 @@ class _Data:
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    """Options that could only be ignored are refused."""
+    """Refuse options that could only be ignored."""
     if arguments.patience is not None and arguments.val is None:
         raise ValueError("--patience needs --val: there is nothing to watch")
     names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
@@ -105,7 +105,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> _Data:
-    """All files of the command, checked against each other before the work."""
+    """Read all files of the command, checked against each other before the work."""
     data = _Data(val=_share(arguments.val))
     name = arguments.autoencoder
     if name:
@@ -144,7 +144,7 @@ def _share(text: str | None) -> float | None:
 
 
 def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
-    """Images to latents, by an autoencoder that is trained here or was given."""
+    """Encode images to latents, by an autoencoder that is trained here or was given."""
     assert data.images is not None
     data.table.append(("images", stages.images_text(data.images)))
     if data.autoencoder is None:
@@ -162,7 +162,7 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
 
 
 def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
-    """Takes a share of the rows for validation; the others keep their order."""
+    """Take a share of the rows for validation; the others keep their order."""
     if not isinstance(data.val, float):
         return
     n = len(data.x)
@@ -197,7 +197,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
 
 
 def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, out: Path) -> None:
-    """Pictures, metrics, summary."""
+    """Write pictures, metrics and the summary."""
     plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
@@ -222,7 +222,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
 
 
 def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
-    """The metrics in words: each distance beside that of one half of the data to the other."""
+    """Write the metrics in words: each distance beside that of half of the data to the rest."""
     copies, rows = judged["copies"], []
     for name in ("energy_distance", "sliced_wasserstein"):
         own, ideal = judged[name], judged[f"{name}_of_data"]
@@ -233,7 +233,7 @@ def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
-    """New samples: as images if there is a decoder, else points in the colour of their y."""
+    """Draw new samples: images if there is a decoder, else points in the colour of their y."""
     if data.autoencoder is not None:
         made = models.decode(data.autoencoder, gtn.sample(stages.SHOWN, seed))
         plots.save(plots.image_grid(made, title="New samples"), path)
@@ -243,7 +243,7 @@ def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
 
 
 def _judge(data: _Data, gtn: Any, seed: int) -> dict[str, Any]:
-    """Distances of new samples to the data, beside those of the data to itself."""
+    """Measure distances of new samples to the data, beside those of the data to itself."""
     from gtn_fast.metrics import points
 
     x = np.asarray(data.x)

@@ -25,13 +25,13 @@ NEAR, FAR = 0.1, 0.5  # distances from the roll, whose turns are 6.3 apart
 
 
 def experiment(notes: Notes) -> None:
-    """The roll from one and from two dimensions; 20,000 digits for d = 2, 5, 10, 32."""
+    """Learn the roll from one and from two dimensions; 20,000 digits for d = 2, 5, 10, 32."""
     _roll(notes)
     _digits(notes)
 
 
 def _roll(notes: Notes) -> None:
-    """θ by the swiss-roll preset; points of the plane by the larger one of MNIST."""
+    """Learn θ by the swiss-roll preset, points of the plane by the larger preset of MNIST."""
     from gtn_fast.learn.gtn import GTN
 
     n, count = (1_000, 1_000) if notes.quick else (50_000, 20_000)
@@ -62,7 +62,7 @@ def _roll(notes: Notes) -> None:
 
 
 def _digits(notes: Notes) -> None:
-    """FID and IS of generated and of reconstructed digits against d."""
+    """Measure FID and IS of generated and of reconstructed digits against d."""
     from gtn_fast.vision.codecs import decode_latents, encode_images
 
     plan = image_data.resolved("mnist", notes)
@@ -106,7 +106,7 @@ def _digits(notes: Notes) -> None:
 
 
 def _compare(found: dict[str, dict[int, float]], notes: Notes) -> None:
-    """The lines: each d, and whether generation gets worse where reconstruction gets better."""
+    """Write down each d, and whether generation gets worse where reconstruction gets better."""
     for d in found["FID"]:
         notes.line(f"MNIST, d = {d}: FID of generated / of reconstructed digits",
                    f"{text(found['FID'][d])} / {text(found['recon FID'][d])}",

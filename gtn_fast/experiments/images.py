@@ -45,19 +45,19 @@ class Judge:
     missing: str | None = None
 
     def score(self, images: Array) -> float:
-        """The Inception Score, in ten parts where there are enough images for them."""
+        """Return the Inception Score, in ten parts where there are enough images for them."""
         splits = 10 if len(images) >= 5_000 else 1
         return metrics.inception_score(images, self.network, splits=splits)
 
     def distance(self, real: Array, images: Array) -> float:
-        """The FID of the images to the real ones."""
+        """Return the FID of the images to the real ones."""
         with warnings.catch_warnings():  # of few images: the line says how many there are
             warnings.simplefilter("ignore", UserWarning)
             return metrics.fid(real, images, self.network)
 
 
 def experiment(notes: Notes, spec: str) -> None:
-    """Everything about one data set, from its images to the comparison."""
+    """Do everything about one data set, from its images to the comparison."""
     plan = image_data.resolved(spec, notes)
     train, test = image_data.load(plan, notes)
     notes.numbers.update(n=len(train), held_out=len(test), d=plan.d, epochs=plan.epochs,
@@ -90,7 +90,7 @@ def experiment(notes: Notes, spec: str) -> None:
 
 
 def fitted_on(plan: Spec, train: ImageSet, scorer: Judge, notes: Notes) -> tuple[Fitted, ImageSet]:
-    """Autoencoder, latents and ĥ, and the images they are fitted on.
+    """Fit autoencoder, latents and ĥ; return them and the images they are fitted on.
 
     ĥ stops by the validation MSE of a twelfth of the images, held out, or the epoch of the
     best score is kept. A run that was killed goes on from ``folder/model``.
@@ -138,7 +138,7 @@ def fitted_on(plan: Spec, train: ImageSet, scorer: Judge, notes: Notes) -> tuple
 
 
 def _vae(plan: Spec, train: ImageSet, notes: Notes) -> VAE:
-    """The VAE of the same layers, trained as long."""
+    """Train the VAE of the same layers as long."""
     with notes.timed("VAE"):
         model, _ = train_vae(
             train.images,
@@ -152,7 +152,7 @@ def _vae(plan: Spec, train: ImageSet, notes: Notes) -> VAE:
 
 
 def _blind(fitted: Fitted, count: int, seed: int) -> Array:
-    """Normals with the latents' mean and standard deviation (figure 17, 'without GTN')."""
+    """Draw normals with the latents' mean and standard deviation (figure 17, 'without GTN')."""
     y = fitted.gtn.source_sample(count, seed)
     return np.asarray(y * fitted.latents.std(axis=0) + fitted.latents.mean(axis=0))
 
@@ -161,7 +161,7 @@ def _blind(fitted: Fitted, count: int, seed: int) -> Array:
 
 
 def judge(plan: Spec, train: ImageSet, test: ImageSet, notes: Notes) -> Judge:
-    """A classifier of the data's own classes; without classes Inception, if it can be had."""
+    """Return a classifier of the data's classes; without classes Inception, if it can be had."""
     if train.labels is None or not plan.labels:
         scorer = Judge()
         try:
@@ -181,7 +181,7 @@ def judge(plan: Spec, train: ImageSet, test: ImageSet, notes: Notes) -> Judge:
 
 
 def _score(sets: dict[str, Array], scorer: Judge, plan: Spec, notes: Notes) -> None:
-    """IS and FID of every set, and whether the paper's direction shows."""
+    """Write down IS and FID of every set, and whether the paper's direction shows."""
     error = float(np.mean((sets["real"].astype(float) - sets["reconstructed"]) ** 2) / 127.5**2)
     notes.numbers["reconstruction_mse"] = error
     if scorer.missing is not None:
@@ -215,7 +215,7 @@ def _score(sets: dict[str, Array], scorer: Judge, plan: Spec, notes: Notes) -> N
 
 
 def _look_at_latents(new: Array, blind: Array, real: Array, latents: Array, notes: Notes) -> None:
-    """How far generated latents are from those of held-out images, and whether they are copies."""
+    """Write down how far generated latents are from held-out ones, and whether they are copies."""
     some = np.random.default_rng(notes.seed).permutation(len(latents))[: len(real)]
     distances = {
         "GTN": metrics.energy_distance(new, real),
@@ -254,13 +254,13 @@ def _draw(sets: dict[str, Array], fitted: Fitted, fit: ImageSet, plan: Spec, not
 
 
 def _between_samples(gtn: GTN, notes: Notes) -> list[Array]:
-    """Between pairs of y ~ N(0, I) (figure 8, CelebA)."""
+    """Interpolate between pairs of y ~ N(0, I) (figure 8, CelebA)."""
     y = gtn.source_sample(10, notes.seed)
     return [gtn.interpolate(left, right, STEPS) for left, right in y.reshape(5, 2, -1)]
 
 
 def _between_rows(gtn: GTN, fit: ImageSet, notes: Notes) -> list[Array]:
-    """Between images of the data through their labels (figure 8, HaP); of two classes, if known."""
+    """Interpolate between images, of two classes if known, through their labels (figure 8, HaP)."""
     rng = np.random.default_rng(notes.seed)
     paths: list[Array] = []
     while len(paths) < 5:

@@ -21,17 +21,17 @@ RAYS = 100
 
 
 def along_rays(X: Array, Y: Array) -> Array:
-    """Algorithm 1 on 100 lines through the origin: small y's get small x's."""
+    """Label by Algorithm 1 on 100 lines through the origin: small y's get small x's."""
     return label_on_rays(X, Y, RAYS).x_index
 
 
 def exact(X: Array, Y: Array) -> Array:
-    """Algorithm 1 to the letter: without equal cosines, the norms of x decide nothing."""
+    """Label by Algorithm 1 to the letter: without equal cosines, the norms of x decide nothing."""
     return gtn_fast.label(X, Y).x_index
 
 
 def unsorted(X: Array, Y: Array) -> Array:
-    """Greedy labels without sorting by norm (figure 11).
+    """Label greedily without sorting by norm (figure 11).
 
     The engine sorts by norm, so it is given directions: the norms then differ by rounding
     at most, and the order of choice has nothing to do with the points' own.
@@ -54,7 +54,7 @@ def train_pairs(
     epochs: int,
     patience: int,
 ) -> tuple[Any, Any]:
-    """ĥ of the preset ``uniform`` on labeled pairs; a function of y, and the history."""
+    """Train ĥ of the preset ``uniform`` on labeled pairs; return it and the history."""
     import torch
 
     from gtn_fast.learn.gtn import mse

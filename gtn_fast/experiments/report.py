@@ -79,7 +79,7 @@ class Notes:
         target: str | None = None,
         ok: bool | None = None,
     ) -> None:
-        """Writes down a comparison; ``ok`` only where a target is stated. Says it too."""
+        """Write down a comparison, and say it; ``ok`` only where a target is stated."""
         made = Line(what, ours, paper, target, None if ok is None else bool(ok))
         self.lines.append(made)
         self.say(
@@ -87,14 +87,14 @@ class Notes:
         )
 
     def draw(self, figure: Figure, name: str) -> None:
-        """Writes ``figure`` into the folder as ``name``.png."""
+        """Write ``figure`` into the folder as ``name``.png."""
         path = self.folder / f"{name}.png"
         plots.save(figure, path)
         self.figures.append(str(path))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the seconds of a stage to the numbers, and says them."""
+        """Add the seconds of a stage to the numbers, and say them."""
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
@@ -113,7 +113,7 @@ def run(
     say: Callable[[str], None] = print,
     **options: Any,
 ) -> Result:
-    """Runs one experiment and writes ``out/name/``: its figures, metrics.json, summary.md.
+    """Run one experiment and write ``out/name/``: its figures, metrics.json, summary.md.
 
     ``options`` are the experiment's own (``EXPERIMENTS[name].options``); None leaves one at
     its default. The result is a function of data, seed and options on one machine.
@@ -149,30 +149,15 @@ def run(
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
     start = time.perf_counter()
-    with _torch_threads(threads):
+    from gtn_fast.learn.training.guards import torch_threads
+
+    with torch_threads(None if threads is None else check_threads(threads)):
         function(notes, **entry.fixed)
     seconds = time.perf_counter() - start
     result = Result(name, entry.title, notes.lines, notes.figures, seconds, notes.numbers)
     _write(result, notes)
     say(f"  {seconds:.0f} s in all; wrote {len(result.figures)} figures and summary.md to {folder}")
     return result
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """``threads`` for torch too, and the old number afterwards."""
-    if threads is None:
-        yield
-        return
-    threads = check_threads(threads)
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # ------------------------------------------------------------------ files
@@ -199,7 +184,7 @@ def _write(result: Result, notes: Notes) -> None:
 
 
 def summary(result: Result, quick: bool = False) -> str:
-    """The result as a Markdown page: a table of the lines, then the figures."""
+    """Return the result as a Markdown page: a table of the lines, then the figures."""
     head = f"{result.seconds:.0f} s on {bench.machine()}."
     if quick:
         head += " A quick run: its numbers say nothing about the method."
@@ -209,7 +194,7 @@ def summary(result: Result, quick: bool = False) -> str:
 
 
 def lines_table(lines: Sequence[Line]) -> list[str]:
-    """The lines as rows of a Markdown table, head first."""
+    """Return the lines as rows of a Markdown table, head first."""
     rows = ["| | ours | the paper | target | met |", "|---|---:|---|---|---|"]
     for line in lines:
         met = {True: "yes", False: "**no**", None: ""}[line.ok]
@@ -219,7 +204,7 @@ def lines_table(lines: Sequence[Line]) -> list[str]:
 
 
 def text(value: float | str) -> str:
-    """A number with four significant digits, a text as it is."""
+    """Write a number with four significant digits, a text as it is."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) or abs(value) >= 10_000:
@@ -228,7 +213,7 @@ def text(value: float | str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with nothing in it that JSON does not know; NaN and infinities become null."""
+    """Return ``value`` as JSON can hold it; NaN and infinities become null."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

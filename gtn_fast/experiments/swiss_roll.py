@@ -29,13 +29,13 @@ def thetas(n: int, seed: int) -> Array:
 
 
 def roll(theta: Array) -> Array:
-    """f(θ) = θ (cos θ, sin θ): (n, 1) -> (n, 2) (appendix G)."""
+    """Return f(θ) = θ (cos θ, sin θ): (n, 1) -> (n, 2) (appendix G)."""
     points: Array = theta * np.hstack((np.cos(theta), np.sin(theta)))
     return points
 
 
 def share_off(points: Array, tolerance: float = TOLERANCE) -> float:
-    """The share of points (n, 2) farther than ``tolerance`` from the curve."""
+    """Return the share of points (n, 2) farther than ``tolerance`` from the curve."""
     from sklearn.neighbors import KDTree
 
     curve = roll(np.linspace(LOW, HIGH, 50_000)[:, None])  # 0.002 apart
@@ -108,7 +108,7 @@ def experiment(notes: Notes) -> None:
 
 
 def _train(theta: Array, epochs: int, notes: Notes) -> tuple[Any, list[tuple[str, Array]]]:
-    """The GTN, and what it made of the same 5,000 y's after some of its epochs."""
+    """Train the GTN; return it and its samples of the same 5,000 y's after some epochs."""
     from gtn_fast.learn.gtn import GTN
 
     snapshots: list[tuple[str, Array]] = []

@@ -33,7 +33,7 @@ def squares(n: int, seed: int) -> Array:
 
 
 def coverage(points: Array) -> float:
-    """The share of the squares' cells that hold at least half of their due of the points."""
+    """Return the share of the squares' cells that hold at least half of their due of the points."""
     edges = np.linspace(0, 1, CELLS + 1)
     counts = [np.histogramdd(points - corner, bins=[edges, edges])[0] for corner in CORNERS]
     due = len(points) / (len(CORNERS) * CELLS**2)
@@ -97,7 +97,7 @@ def experiment(notes: Notes) -> None:
 def _generated(
     X: Array, val: Array, components: int, rays: int | None, count: int, epochs: int, notes: Notes
 ) -> tuple[Array, Array]:
-    """The y's of a new sample, in the data's coordinates, and what ĥ makes of them."""
+    """Return the y's of a new sample, in the data's coordinates, and what ĥ makes of them."""
     from gtn_fast.learn.gtn import GTN
 
     gtn = GTN(2, "uniform", components=components, rays=rays)

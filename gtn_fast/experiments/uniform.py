@@ -85,13 +85,13 @@ def experiment(notes: Notes) -> None:
 
 
 def _labeled(X: Array, labeler: plane.Labeler, seed: int) -> tuple[Array, Array]:
-    """A normal sample as large as X (standardised), and for each y its x."""
+    """Return a normal sample as large as X (standardised), and for each y its x."""
     y = gtn_fast.normal(seed, 0, len(X), 2)
     return y, X[labeler(X, y)]
 
 
 def _rank_correlation(y: Array, x: Array) -> float:
-    """Spearman's, of the norms of the pairs: 1 if small y's have small x's."""
+    """Return Spearman's rank correlation of the pairs' norms: 1 if small y's have small x's."""
     ranks = np.stack([np.argsort(np.argsort(np.linalg.norm(v, axis=1))) for v in (y, x)])
     return float(np.asarray(np.corrcoef(ranks))[0, 1])
 

@@ -37,7 +37,7 @@ def load_images(
     limit: int | None = None,
     progress: Any = None,
 ) -> ImageSet:
-    """The images at ``path``, whole in memory: uint8 (n, c, h, w), with labels where known.
+    """Read the images at ``path`` into memory: uint8 (n, c, h, w), with labels where known.
 
     kind: "folder" (png, jpg, ...; subfolders are classes), "npz" (also .npy), "idx" (MNIST's
         files or the folder of them, gzipped or not), "cifar" (python batches), "celeba"
@@ -110,7 +110,7 @@ def _check(
 
 
 def _kind(path: Path) -> str:
-    """What ``path`` looks like, by names alone."""
+    """Tell the kind of ``path``, by names alone."""
     if path.is_file():
         if path.suffix.lower() in (".npz", ".npy"):
             return "npz"

@@ -14,7 +14,7 @@ from gtn_fast.inputs.files import FileError
 
 
 def read(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet:
-    """The images of ``path``: ``key``, else x_SPLIT, else x, else the only 3-D or 4-D array.
+    """Read the images of ``path``: ``key``, else x_SPLIT, else x, else the only 3-D or 4-D array.
 
     Labels: the array named like the images with y for x (labels for images), if there.
     Axes are (n, h, w), (n, h, w, c) or (n, c, h, w). Raises FileError for a file that
@@ -60,7 +60,7 @@ def _read_npz(path: Path, archive: Any, split: str, key: str | None) -> ImageSet
 
 
 def channels_first(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """uint8 (n, c, h, w), contiguous, from (n, h, w), (n, h, w, c) or (n, c, h, w)."""
+    """Return uint8 (n, c, h, w), contiguous, from (n, h, w), (n, h, w, c) or (n, c, h, w)."""
     if images.dtype != np.uint8:
         raise TypeError(
             f"{name}: images must be uint8 (0 to 255), got {images.dtype}; scale and convert them"

@@ -23,7 +23,7 @@ _SHAPE = (3, 32, 32)
 
 
 def read(path: Path, split: str) -> ImageSet:
-    """A folder of batches (or the folder that holds it), or one batch file.
+    """Read a folder of batches (or the folder that holds it), or one batch file.
 
     uint8 (n, 3, 32, 32); labels are CIFAR-10's, or CIFAR-100's fine ones. FileError for
     a batch that is missing, damaged, of another shape, or that asks for more than data.
@@ -108,18 +108,18 @@ class _Dtype:
             raise pickle.UnpicklingError(f"wanted an array of uint8, got {_text(name)!r}")
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order and alignment, which a byte does not have."""
+        """Do nothing: byte order and alignment mean nothing for single bytes."""
 
 
 def _latin1(text: Any, encoding: Any) -> bytes:
-    """Stands in for _codecs.encode, by which Python 3 writes bytes in old protocols."""
+    """Stand in for _codecs.encode, by which Python 3 writes bytes in old protocols."""
     if not isinstance(text, str) or _text(encoding) != "latin1":
         raise pickle.UnpicklingError("wanted bytes written as latin1")
     return text.encode("latin1")
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> NDArray[np.uint8]:
-    """Stands in for numpy's _frombuffer, by which protocol 5 writes arrays."""
+    """Stand in for numpy's _frombuffer, by which protocol 5 writes arrays."""
     if not isinstance(dtype, _Dtype) or order != "C":
         raise pickle.UnpicklingError("wanted an array of bytes in C order")
     return np.frombuffer(data, np.uint8).reshape(shape)

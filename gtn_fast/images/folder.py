@@ -23,7 +23,7 @@ from gtn_fast.run.progress import progress_bar
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # what Pillow may try
 _GREY = ("1", "L", "LA")
-_CHUNK = 32  # files a thread takes at once
+_CHUNK = 32  # files that a thread takes at once
 CELEBA, HAP = "img_align_celeba", "Hands"
 _CELEBA_CROP, _SIDE = 148, 64  # appendix F
 _PARTITION = {"train": "0", "test": "2"}  # of list_eval_partition; 1 is for validation
@@ -34,7 +34,7 @@ T = TypeVar("T")
 def read_folder(
     path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
 ) -> ImageSet:
-    """All images of a folder, ascending by path; subfolders are classes, ascending by name.
+    """Read all images of a folder, ascending by path; subfolders are classes, ascending by name.
 
     A subfolder named like the split holds that split. All grey: one channel; otherwise
     RGB. With ``side``, the centre square of each image is resized to it; without, all must
@@ -68,7 +68,7 @@ def read_folder(
 def read_celeba(
     path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
 ) -> ImageSet:
-    """CelebA's aligned jpgs: the centre 148 x 148, resized to 64 x 64 (appendix F).
+    """Read CelebA's aligned jpgs: the centre 148 x 148, resized to 64 x 64 (appendix F).
 
     Where list_eval_partition.txt (or .csv) lies beside the folder, ``split`` follows it.
     """
@@ -91,7 +91,7 @@ def read_celeba(
 def read_hap(
     path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
 ) -> ImageSet:
-    """Hands and Palm images: the whole picture resized to 64 x 64 (appendix F)."""
+    """Read the Hands and Palm images: the whole picture resized to 64 x 64 (appendix F)."""
     if split != "train":
         raise FileError(f"{path}: HaP has no split {split!r}")
     wanted = side or _SIDE
@@ -105,7 +105,7 @@ def read_hap(
 
 
 def find(path: Path, name: str) -> Path:
-    """The folder ``name`` at or below ``path`` that holds the files (archives nest it twice)."""
+    """Return the folder ``name`` at or below ``path`` that holds the files (archives nest it)."""
     for folder in (path / name / name, path / name, path):
         if folder.is_dir() and any(_is_image(file) for file in folder.iterdir()):
             return folder
@@ -113,7 +113,7 @@ def find(path: Path, name: str) -> Path:
 
 
 def _classes(root: Path) -> tuple[list[Path], NDArray[np.int64] | None, tuple[str, ...]]:
-    """The files, and for folders of classes the class of each and their names."""
+    """Return the files and, for folders of classes, the class of each and the classes' names."""
     loose = [file for file in sorted(root.iterdir()) if _is_image(file)]
     by_class = {
         folder.name: [file for file in sorted(folder.rglob("*")) if _is_image(file)]
@@ -146,14 +146,14 @@ def _is_image(file: Path) -> bool:
 
 
 def _spread(n: int, limit: int | None) -> NDArray[np.int64]:
-    """``limit`` of n rows, evenly apart."""
+    """Return ``limit`` of n rows, evenly apart."""
     if limit is None or limit >= n:
         return np.arange(n)
     return np.arange(limit) * n // limit
 
 
 def _partition(folder: Path, split: str) -> set[str] | None:
-    """The file names of CelebA's split; None without its list."""
+    """Return the file names of CelebA's split; None without its list."""
     lists = [
         parent / f"list_eval_partition.{suffix}"
         for parent in (folder.parent, folder.parent.parent)
@@ -168,7 +168,7 @@ def _partition(folder: Path, split: str) -> set[str] | None:
 
 
 def _header(file: Path) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height), without decoding."""
+    """Return mode and (width, height), without decoding."""
     with _opened(file) as image:
         return image.mode, image.size
 
@@ -180,7 +180,7 @@ def _decode(
     progress: Any,
     draft: int = 0,
 ) -> NDArray[np.uint8]:
-    """uint8 (n, channels, h, w): each file decoded and prepared. FileError names a bad file."""
+    """Decode and prepare each file: uint8 (n, channels, h, w); FileError names a bad file."""
 
     def decode(file: Path) -> NDArray[np.uint8]:
         with _opened(file) as image:
@@ -216,7 +216,7 @@ def _opened(file: Path) -> Image.Image:
 def _in_threads(
     work: Callable[[Any], T], items: Sequence[Any], title: str, progress: Any
 ) -> list[T]:
-    """``work`` of each item, in order, on all CPUs; the first item's error is the one raised."""
+    """Do ``work`` for each item on all CPUs; results in order, the first item's error is raised."""
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
     results: list[T] = []
     pool = ThreadPoolExecutor(available_cpus())

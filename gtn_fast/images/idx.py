@@ -20,7 +20,7 @@ _PREFIX = {"train": "train", "test": "t10k"}
 
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """The uint8 array of one idx file, with ``ndim`` dimensions (3: images, 1: labels).
+    """Return the uint8 array of one idx file, with ``ndim`` dimensions (3: images, 1: labels).
 
     Big-endian header: two zero bytes, the type (8: uint8), the number of dimensions,
     then each dimension in 4 bytes. Raises FileError for anything else, for a file that
@@ -42,7 +42,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
 
 
 def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes]:
-    """The shape of the header, and what follows: one byte more than that, if there is one."""
+    """Return the header's shape and the bytes after it: one more than the shape says, if there."""
     header = stream.read(4)
     wanted = bytes((0, 0, _UBYTE, ndim))
     if header != wanted:
@@ -58,7 +58,7 @@ def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes
 
 
 def read(path: Path, split: str) -> ImageSet:
-    """MNIST files: a folder of them, or one images file (labels from its neighbour, if there)."""
+    """Read MNIST files: a folder, or one images file (labels from its neighbour, if there)."""
     images_path = _images_file(path, split) if path.is_dir() else path
     images = read_idx(images_path, 3)
     labels_path = _labels_file(images_path)

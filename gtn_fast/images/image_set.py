@@ -19,7 +19,7 @@ class ImageSet:
     labels: int64 (n,) or None.
     classes: what label i is called, or empty.
     Raises TypeError for another dtype and ValueError for another shape or for labels
-    that are not one a image.
+    that are not one per image.
     """
 
     images: NDArray[np.uint8]
@@ -48,7 +48,7 @@ class ImageSet:
         return len(self.images)
 
     def first(self, limit: int | None) -> ImageSet:
-        """The first ``limit`` images, in memory of their own; all of them for None."""
+        """Return the first ``limit`` images, in memory of their own; all of them for None."""
         if limit is None or limit >= len(self):
             return self
         labels = None if self.labels is None else self.labels[:limit].copy()
@@ -56,7 +56,7 @@ class ImageSet:
 
 
 def label_array(values: Any, name: str) -> NDArray[np.int64]:
-    """Class labels as int64; TypeError unless they are integers."""
+    """Return class labels as int64; TypeError unless they are integers."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be integers, got dtype {array.dtype}")

@@ -11,7 +11,7 @@ FILTER = Image.Resampling.BILINEAR
 
 
 def center_crop(image: Image.Image, size: int | None = None) -> Image.Image:
-    """The square of ``size`` pixels around the centre; None: the largest there is.
+    """Cut out the square of ``size`` pixels around the centre; None: the largest there is.
 
     ValueError if the image is smaller than that.
     """
@@ -25,12 +25,12 @@ def center_crop(image: Image.Image, size: int | None = None) -> Image.Image:
 
 
 def resize(image: Image.Image, side: int) -> Image.Image:
-    """``side`` x ``side`` pixels; another aspect ratio is squeezed."""
+    """Resize to ``side`` x ``side`` pixels; another aspect ratio is squeezed."""
     return image if image.size == (side, side) else image.resize((side, side), FILTER)
 
 
 def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
-    """uint8 (channels, height, width), channels 1 or 3. ValueError for more than 8 bits a channel.
+    """Return uint8 (channels, height, width); ValueError for more than 8 bits per channel.
 
     Transparency is dropped.
     """
@@ -43,7 +43,7 @@ def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
 
 
 def resize_images(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """All of uint8 (n, c, h, w): centre square, then ``side`` x ``side``."""
+    """Crop all of uint8 (n, c, h, w) to the centre square, resized to ``side`` x ``side``."""
     if images.shape[2:] == (side, side):
         return images
     n, channels = images.shape[:2]

@@ -1,4 +1,4 @@
-"""Arguments that are no arrays: each is checked once, with a message that says what was wanted."""
+"""Numbers among the arguments: each is checked once, with a message that says what was wanted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The one validation layer: whatever the caller passed, checked once, with one clear message.
+"""X and Y as the caller passed them: checked once, with a clear message, then converted.
 
 ``describe`` looks at shape, dtype and layout without allocating anything (so that
-memory can be predicted first); ``convert`` then makes the array that the engine
-reads: 2-D, float32 or float64, native byte order, rows contiguous. An array that
-already is like that, a memory map included, is passed through, not copied.
+memory can be predicted first). ``convert`` then makes the array that the engine
+reads: 2-D, float32 or float64, native byte order, rows contiguous. An array of
+this kind, a memory map included, is passed through, not copied.
 
 Torch is never imported here: a tensor can only arrive if the caller imported torch.
 """
@@ -23,7 +23,7 @@ from gtn_fast.inputs.files import load_matrix, matching_files
 from gtn_fast.inputs.matrices import Held, RowMatrix, Stacked
 
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
-_FINITE_CHUNK = 1 << 18  # elements looked at together: the temporary stays below 1 MiB
+_FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays below 1 MiB
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def describe(value: Any, name: str) -> Described:
     """Check kind, dtype, rank and emptiness of a (rows, d) matrix.
 
     Raises TypeError for a dtype or container that is no real matrix and ValueError
-    for a wrong or empty shape. A path is opened, a list of paths or a pattern that matches
-    several files too: they are read where they are, as one matrix. float16, bfloat16 and
+    for a wrong or empty shape. Paths are opened: a path, or several (a list, or a pattern) as
+    one matrix; the engine reads the files where they are. float16, bfloat16 and
     float8 become float32 (exactly), integers and longdouble become float64 (integers beyond
     2**53 are rounded).
     """
@@ -78,7 +78,7 @@ def convert(described: Described) -> NDArray[Any]:
     if isinstance(value, RowMatrix):
         if isinstance(value, Stacked):
             check_finite(value, described.name)
-        return cast("NDArray[Any]", value)  # rows when asked for, as an array gives them
+        return cast("NDArray[Any]", value)  # gives rows when it is asked for them, as an array does
     if is_tensor(value):
         value = _tensor_to_numpy(value, described.dtype)
     if not _conforms(value):
@@ -89,7 +89,7 @@ def convert(described: Described) -> NDArray[Any]:
 
 
 def uncopied(described: Described, where: str = "cuda") -> Described:
-    """The same without a copy in host memory, if ``hold_or_convert`` makes none."""
+    """Return the description without a copy in host memory, if ``hold_or_convert`` makes none."""
     holds = is_tensor(described.value) and described.value.device.type == where
     return replace(described, copy_bytes=0) if holds else described
 
@@ -211,7 +211,10 @@ def _array_dtype(array: NDArray[Any], name: str) -> tuple[np.dtype[Any], bool]:
 
 def _conforms(a: NDArray[Any]) -> bool:
     """Tell whether the engine can read ``a`` where it is."""
-    if a.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):  # other byte order differs
+    if a.dtype not in (
+        np.dtype(np.float32),
+        np.dtype(np.float64),
+    ):  # or of another byte order
         return False
     size, (rows, cols) = a.dtype.itemsize, a.shape
     row_stride, col_stride = a.strides
@@ -242,6 +245,10 @@ def _tensor_dtype(tensor: Any, name: str) -> tuple[np.dtype[Any], bool]:
 
 def _tensor_to_numpy(tensor: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     torch = sys.modules["torch"]
-    wanted = torch.float64 if dtype == np.dtype(np.float64) else torch.float32
-    array: NDArray[Any] = tensor.detach().cpu().resolve_neg().to(wanted).numpy()
+    host = tensor.detach().cpu().resolve_neg()
+    if host.dtype.is_floating_point:  # exact; NumPy does not know all of these types
+        host = host.to(torch.float64 if dtype == np.dtype(np.float64) else torch.float32)
+    # Integers are left to NumPy: they may have to be rounded, which threads of torch's own do
+    # as the environment that they were started in says.
+    array: NDArray[Any] = host.numpy()
     return array

@@ -1,4 +1,4 @@
-"""Where a labeling computes: a checked ``Device`` in place of a text."""
+"""Devices: a checked ``Device`` in place of a text such as "cuda:1"."""
 
 from __future__ import annotations
 

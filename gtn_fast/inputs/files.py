@@ -1,14 +1,15 @@
-"""Reads the command line's input files and writes its results.
+"""Matrices in files, and results that appear whole or not at all.
 
 Inputs: .npy (memory-mapped), .npz, .pt / .pth (where torch is installed) and
 .safetensors (where safetensors is installed). Nothing here unpickles: a file can
-be wrong, but it cannot run code. Results appear whole or not at all.
+be wrong, but it cannot run code.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -29,7 +30,7 @@ class FileError(ValueError):
 
 
 def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
-    """``file.npz:name`` -> (file.npz, name). An explicit ``key`` wins; both is an error."""
+    """Split ``file.npz:name`` into (file.npz, name); FileError if ``key`` is another name."""
     path, colon, tail = spec.rpartition(":")
     if not colon or Path(spec).exists() or Path(path).suffix.lower() not in EXTENSIONS:
         return Path(spec), key
@@ -39,7 +40,7 @@ def split_key(spec: str, key: str | None = None) -> tuple[Path, str | None]:
 
 
 def matching_files(spec: str) -> list[str]:
-    """The files of a pattern (``part-*.npy``), in the order of their names; else ``spec`` itself.
+    """Return the files of a pattern (``part-*.npy``) by name; of anything else, ``spec`` itself.
 
     FileError for a pattern that no file matches.
     """
@@ -52,7 +53,7 @@ def matching_files(spec: str) -> list[str]:
 
 
 def load_matrix(spec: str, key: str | None = None) -> Any:
-    """A 2-D array or tensor of the file ``spec`` (with its ``:key``, if it has one).
+    """Read a 2-D array or tensor of the file ``spec`` (with its ``:key``, if it has one).
 
     A file that holds several arrays needs no key when exactly one is 2-D. Raises
     FileError for a file that is missing, damaged, of another kind or ambiguous.
@@ -61,7 +62,7 @@ def load_matrix(spec: str, key: str | None = None) -> Any:
 
 
 def load_vector(spec: str, key: str | None = None) -> NDArray[Any]:
-    """A 1-D array of the file ``spec``, as NumPy. Raises FileError as load_matrix does."""
+    """Read a 1-D array of the file ``spec``, as NumPy; FileError as for load_matrix."""
     vector = _load(spec, key, ndim=1)
     return np.asarray(vector)
 
@@ -118,7 +119,7 @@ def _read_npz(path: Path, key: str | None, ndim: int) -> NDArray[Any]:
 
 
 def _npy_shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    """The shape of one member, from its header alone."""
+    """Return the shape of one member, from its header alone."""
     with archive.open(name) as stream:
         version = npy_format.read_magic(stream)
         header = (
@@ -176,7 +177,7 @@ def _read_safetensors(path: Path, key: str | None, ndim: int) -> Any:
 
 
 def _choose(path: Path, key: str | None, shapes: Mapping[str, tuple[int, ...]], ndim: int) -> str:
-    """The key to read: the one asked for, else the only array of the wanted rank."""
+    """Return the key to read: the one asked for, else the only array of the wanted rank."""
     listing = ", ".join(f"{name} {_shape_text(shape)}" for name, shape in shapes.items())
     if key is not None:
         if key not in shapes:
@@ -194,7 +195,7 @@ def _choose(path: Path, key: str | None, shapes: Mapping[str, tuple[int, ...]], 
 
 
 def check_output(path: Path, needed_bytes: int = 0) -> None:
-    """Raises FileError if ``path`` cannot be written now: to be asked before the work.
+    """Raise FileError if ``path`` cannot be written now: to be called before the work.
 
     The folder must exist, take a new file and have room for ``needed_bytes``.
     """
@@ -217,16 +218,17 @@ def check_output(path: Path, needed_bytes: int = 0) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` (same suffix) that becomes ``path`` on success.
+    """Yield a temporary name beside ``path`` (same suffix), which becomes ``path`` on success.
 
-    On any error or Ctrl-C the temporary file goes and what ``path`` held stays.
+    On any error or Ctrl-C the temporary file goes and what ``path`` held stays. The file gets
+    the permissions that any new file of this process gets.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
+    # Not by tempfile, whose files are private: the umask is applied by the system here, and
+    # reading it would change it for a moment, for all threads.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -235,29 +237,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, whole or not at all."""
     write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_file(path: Path, writer: Callable[[Path], Any]) -> None:
-    """``writer(temporary_path)``, then the rename. Raises FileError if the disk refuses."""
+    """Call ``writer(temporary_path)``, then rename; FileError if the disk refuses."""
     with naming(path), replacing(path) as temporary:
         writer(temporary)
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turns an OSError (a full disk, say) into a FileError that names ``path``."""
+    """Turn an OSError (a full disk, say) into a FileError that names ``path``."""
     try:
         yield
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _name(path: Path, key: str | None) -> str:

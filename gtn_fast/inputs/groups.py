@@ -27,10 +27,10 @@ def integers(value: Any, name: str) -> NDArray[np.int64]:
 
 
 def group_labels(value: Any, name: str, rows: int) -> NDArray[np.int64]:
-    """Return integer group labels, one a row: int64 (rows,). TypeError or ValueError otherwise."""
+    """Return integer group labels, one per row, int64 (rows,); TypeError or ValueError."""
     labels = integers(value, name)
     if labels.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one label a row, got {labels.shape}")
+        raise ValueError(f"{name} must have shape ({rows},), one label per row, got {labels.shape}")
     return labels
 
 

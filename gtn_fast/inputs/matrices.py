@@ -1,8 +1,8 @@
 """Matrices that are not one array: several files in one, numbers drawn, a tensor on a GPU.
 
-All give rows when asked for them, by slices or row numbers, as an array would; the engine
-reads the first where its parts lie and makes the rows of the second as it needs them, and
-the GPU backend computes on the third where it is.
+All of them give rows by slices or row numbers, as an array does. The engine reads several files
+(``Stacked``) where they lie, and makes drawn numbers (``sample.Drawn``) as it needs them. The GPU
+backend computes on a tensor (``Held``) where it is.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Stacked(RowMatrix):
         self.dtype = parts[0].dtype
 
     def for_engine(self) -> list[NDArray[Any]]:
-        """The parts: the engine reads each where it lies."""
+        """Return the parts: the engine reads each where it lies."""
         return self.parts
 
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
@@ -95,7 +95,7 @@ class Held(RowMatrix):
         self.dtype = dtype
 
     def rows(self, which: Any) -> Any:
-        """Rows by a slice or a tensor of their numbers: a tensor on the device, of ``dtype``."""
+        """Return rows, by a slice or a tensor of numbers: a tensor on the device, of ``dtype``."""
         import torch
 
         wanted = torch.float64 if self.dtype == np.dtype(np.float64) else torch.float32

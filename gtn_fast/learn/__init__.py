@@ -3,14 +3,16 @@
     gtn.py          GTN: standardise, label, train ĥ; sample, interpolate, save
     hhat.py         HHat, the feed-forward network of table 2
     presets.py      table 2 itself, as data
-    training.py     train(): the one loop of ĥ, autoencoder, VAE, classifier and diffusion
+    training/       train(): the one loop of ĥ, autoencoder, VAE, classifier and diffusion
     scaling.py      standardisation, kept and undone
     mixture.py      data of several components: k-means and a source for each (figure 9)
     pairs.py        LabeledPairs, a torch Dataset for those who bring their own loop
     rays.py         Algorithm 1 along a given number of lines, in the plane
-    autoencoder.py  Autoencoder of appendix F; codecs.py: any other pair of functions
-    vae.py, diffusion.py, classifier.py    baselines, and the features to judge images by
-    pipeline.py     images -> autoencoder -> latents -> GTN -> new images
+    labeling.py     the training pairs: a y for every data point
+    diffusion.py    a small diffusion model, as a baseline
+    gtn_file.py     a GTN in one file
+
+Networks for images are in gtn_fast/vision/; ``learn`` gives their public names, too.
 
 Importing it imports torch; ``import gtn_fast`` alone does not. Names are loaded when first
 asked for, so that ĥ does not wait for what only images need.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 
@@ -56,19 +57,19 @@ class Diffusion(nn.Module):
         self.register_buffer("std", torch.ones(self.d))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """(b, d) noised points, int64 (b,) steps from 0 -> (b, d), the noise in them."""
+        """Map (b, d) noised points and int64 (b,) steps from 0 to the noise in them, (b, d)."""
         time = (2 * (t + 1) / self.steps - 1).to(x.dtype)
         noise: Tensor = self.net(torch.cat((x, time[:, None]), dim=1))
         return noise
 
     def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """The points x (b, d) after t + 1 steps (equation 4 of Ho et al.)."""
+        """Return the points x (b, d) after t + 1 steps (equation 4 of Ho et al.)."""
         kept = self.alpha_bar[t][:, None]
         return kept.sqrt() * x + (1 - kept).sqrt() * noise
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
-        """New points, float32 (n, d), from N(0, I) back to the data (algorithm 2 of Ho et al.)."""
+        """Generate points, float32 (n, d), from N(0, I) to the data (algorithm 2 of Ho et al.)."""
         n = check_integer(n, "n", 0, 2**31 - 1)
         generator = torch.Generator().manual_seed(_torch_seed(seed, "diffusion sample"))
         x = torch.randn(n, self.d, generator=generator)
@@ -84,7 +85,7 @@ class Diffusion(nn.Module):
 
 
 def cosine_schedule(steps: int) -> tuple[Tensor, Tensor]:
-    """Shares of the signal left and the noise added, float32 (steps,) each."""
+    """Return the shares of signal left and noise added, float32 (steps,) each."""
     t = torch.arange(steps + 1, dtype=torch.float64) / steps
     left = torch.cos((t + _OFFSET) / (1 + _OFFSET) * math.pi / 2) ** 2
     beta = (1 - left[1:] / left[:-1]).clamp(max=_MAX_BETA)
@@ -103,16 +104,17 @@ def train_diffusion(
     seed: int = 0,
     **options: Any,
 ) -> tuple[Diffusion, History]:
-    """Trains on the points X (n, d), on the CPU; ``options`` go to ``train``.
+    """Train on the points X (n, d), on the CPU; ``options`` go to ``train``.
 
     Raises what ``label`` raises for an X that makes no sense, and ValueError for a constant
     one. Reproducible from ``seed``; torch's own generator is left alone.
     """
     x = convert(describe(X, "X"))
     scaling = Scaling.of(x)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_torch_seed(seed, "diffusion weights"))
-        model = Diffusion(x.shape[1], steps=steps, layers=layers, width=width)
+    model = seeded(
+        lambda: Diffusion(x.shape[1], steps=steps, layers=layers, width=width),
+        _torch_seed(seed, "diffusion weights"),
+    )
     model.mean.copy_(torch.from_numpy(scaling.mean))
     model.std.copy_(torch.from_numpy(scaling.std))
 

@@ -36,7 +36,7 @@ _ROWS = 1024  # but at least so many rows
 
 
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
-    """The mean over rows and coordinates of (ĥ(y) - x)², for (b, d) each (section 2.1's loss)."""
+    """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
     return nn.functional.mse_loss(model(y), x)
 
 
@@ -134,6 +134,10 @@ class GTN:
             run; a disk that refuses. Those about X and val leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
+
+        Notes
+        -----
+        What it changes in the process until it ends is what ``train`` and ``label`` change.
         """
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
@@ -207,7 +211,7 @@ class GTN:
         return self.history
 
     def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
-        """The y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
+        """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
 
         Row i depends on (seed, i) only: a longer sample begins with the shorter one.
         """
@@ -218,13 +222,13 @@ class GTN:
         return normal(seed, 0, n, self.d)
 
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
-        """New points (n, d), in the data's own scale (algorithm 2)."""
+        """Generate new points (n, d), in the data's own scale (algorithm 2)."""
         self._fitted()
         return self.transform(self.source_sample(n, seed))
 
     @torch.no_grad()
     def transform(self, y: Any) -> NDArray[np.float32]:
-        """ĥ of source points y (n, d), in the data's own scale: float32 (n, d)."""
+        """Return ĥ of source points y (n, d), in the data's own scale: float32 (n, d)."""
         scaling = self._fitted()
         if len(y) == 0:
             return np.empty((0, self.d), dtype=np.float32)
@@ -236,7 +240,7 @@ class GTN:
         return scaling.undo(torch.cat(parts).numpy())
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
-        """ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
+        """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
         steps = check_integer(steps, "steps", 2, 2**31 - 1)
         ends = [
             self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
@@ -246,11 +250,11 @@ class GTN:
         return self.transform((1 - part) * ends[0] + part * ends[1])
 
     def interpolate_between(self, row_a: int, row_b: int, steps: int = 20) -> NDArray[np.float32]:
-        """``interpolate`` from the y of one row of X to the y of another (figure 8)."""
+        """Interpolate from the y of one row of X to the y of another (figure 8)."""
         return self.interpolate(self.y_of_row(row_a), self.y_of_row(row_b), steps)
 
     def y_of_row(self, row: int) -> NDArray[np.float32]:
-        """The y (d,) that was labeled with that row of X, in the last labeling."""
+        """Return the y (d,) that was labeled with that row of X, in the last labeling."""
         self._fitted()
         assert self.x_index is not None
         row = check_integer(row, "row", 0, len(self.x_index) - 1)
@@ -304,7 +308,7 @@ class GTN:
         return self.scaling
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
-        """A checked matrix (n, self.d), float32 or float64."""
+        """Return a checked matrix (n, self.d), float32 or float64."""
         described = describe(value, name)
         if described.cols != self.d:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.training.guards import seeded
 
 
 class HHat(nn.Module):
@@ -41,18 +41,14 @@ class HHat(nn.Module):
 
     @classmethod
     def of(cls, d: int, preset: Preset, seed: int) -> HHat:
-        """The preset's network with weights drawn from ``seed``; torch's generator is untouched."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return cls(
-                d,
-                layers=preset.layers,
-                width=preset.width,
-                batch_norm_layers=preset.batch_norm_layers,
-                negative_slope=preset.negative_slope,
-            )
+        """Make the preset's network, weights drawn from ``seed``, not from torch's generator."""
+        shape = {
+            name: getattr(preset, name)
+            for name in ("layers", "width", "batch_norm_layers", "negative_slope")
+        }
+        return seeded(lambda: cls(d, **shape), seed)
 
     def forward(self, y: Tensor) -> Tensor:
-        """(b, d) -> (b, d)."""
+        """Map (b, d) to (b, d)."""
         x: Tensor = self.net(y)
         return x

@@ -28,7 +28,7 @@ class Labeled(NamedTuple):
     seconds: float
 
     def tensors(self, x: NDArray[np.float32]) -> Sequence[Tensor]:
-        """What is trained on: (y, x_y), each (n, d)."""
+        """Return what is trained on: (y, x_y), each (n, d)."""
         return torch.from_numpy(self.y), torch.from_numpy(x[self.x_index])
 
 
@@ -61,6 +61,6 @@ def label_points(
 
 
 def nearest(mixture: Mixture, x: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The component whose mean is nearest to each point, where k-means would put it: (n,)."""
+    """Return the component whose mean is nearest to each point, (n,): that of k-means."""
     distances = [np.square(x - mean).sum(axis=1) for mean in mixture.means]
     return np.asarray(np.argmin(distances, axis=0), dtype=np.int64)

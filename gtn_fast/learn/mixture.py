@@ -6,8 +6,6 @@ and standard deviations; labels are given inside each cluster; one ĥ learns all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.api import label
+from gtn_fast.backends.faiss.index import faiss_threads
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe
 from gtn_fast.inputs.groups import integers
@@ -96,7 +95,7 @@ class Mixture:
         return y
 
     def to_local(self, v: Any, component: Any) -> NDArray[Any]:
-        """(v - mean) / std of each row's component, in v's dtype: what is labeled (n, d)."""
+        """Return (v - mean) / std of each row's component, in v's dtype: what is labeled (n, d)."""
         v = np.asarray(v)
         component = self._components(component)
         if v.shape != (len(component), self.means.shape[1]):
@@ -145,7 +144,7 @@ def label_mixture(
 
 
 def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
-    """The cluster of every row, int64 (n,): the best of ten starts.
+    """Return the cluster of every row, int64 (n,): the best of ten starts.
 
     On one thread: the sums then have one order, and on busy cores a team of threads is ten
     times slower.
@@ -170,17 +169,7 @@ def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
     kmeans = faiss.Kmeans(
         x.shape[1], k, niter=_ITERATIONS, nredo=_RESTARTS, seed=small_seed, **options
     )
-    with _one_thread(faiss):
+    with faiss_threads(faiss, 1):
         kmeans.train(x)
         _, nearest = kmeans.index.search(x, 1)
     return np.asarray(nearest[:, 0], dtype=np.int64)
-
-
-@contextmanager
-def _one_thread(faiss: Any) -> Iterator[None]:
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gtn_fast._version import __version__
 from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
@@ -38,7 +37,7 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         As in ``gtn_fast.label``.
     cache : path ending in .npz, optional
         A labels file (``Labels.load`` reads it). It is used if it was made here from the
-        same data (shape, dtype, SHA-256), seed, method, groups and version of gtn_fast.
+        same data (shape, dtype, SHA-256), seed, method and groups.
         Otherwise, or if it is damaged, X is labeled and the file replaced, whole or not
         at all. ValueError for a file that is no such cache: it is left alone.
 
@@ -79,16 +78,16 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         return len(self.y)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """(y, x_y), each float32 (d,)."""
+        """Return (y, x_y), each float32 (d,)."""
         return self.y[index], self.x[index]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a DataLoader worker is sent: Y once, as ``y``, and not again inside the labels."""
+        """Return what a DataLoader worker is sent: Y once, as ``y``, and not inside the labels."""
         return {**self.__dict__, "labels": dataclasses.replace(self.labels, _drawn_y=None)}
 
 
 def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
-    """The labels of ``data``: from ``path`` if they stand there, else made and put there."""
+    """Read the labels of ``data`` from ``path``, or make them and write them there."""
     if path.suffix.lower() != ".npz":
         raise ValueError(f"cache must be a path ending in .npz, got {path}")
     fingerprint = _fingerprint(data, wanted)
@@ -104,7 +103,7 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
 
 
 def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """All that the labels are a function of, and the version that made them."""
+    """Return all that the labels are a function of."""
     groups = wanted["groups"]
     if groups is not None:
         groups = [_sha256(part) for part in group_pair(groups, len(data), len(data))]
@@ -115,12 +114,11 @@ def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
         "seed": check_seed(wanted["seed"]),
         "method": check_method(wanted["method"], data.shape[1]),
         "groups": groups,
-        "version": __version__,
     }
 
 
 def _sha256(array: NDArray[Any]) -> str:
-    """Of the values, row by row; whatever the strides, and without a copy of the whole."""
+    """Digest the values, row by row: whatever the strides, and without a copy of the whole."""
     digest = hashlib.sha256()
     step = max(1, _HASH_BYTES // array[0].nbytes)
     for start in range(0, len(array), step):
@@ -129,7 +127,7 @@ def _sha256(array: NDArray[Any]) -> str:
 
 
 def _read(path: Path) -> Labels | None:
-    """The labels in ``path``; None if it is absent or damaged. ValueError if it is not ours."""
+    """Read the labels in ``path``; None if absent or damaged, ValueError for another file."""
     try:
         labels = Labels.load(path)
     except FileNotFoundError:

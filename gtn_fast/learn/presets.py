@@ -54,7 +54,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
-    """The preset of that name (or the given one) with some fields replaced.
+    """Return the preset of that name (or the given one) with some fields replaced.
 
     ValueError or TypeError for an unknown name or field (naming the valid ones) or a value
     that makes no network.

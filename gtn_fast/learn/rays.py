@@ -24,7 +24,7 @@ from gtn_fast.learn.presets import MAX_RAYS
 
 
 def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
-    """The points v (n, 2) turned onto the nearest of ``rays`` directions, float64 (n, 2).
+    """Return the points v (n, 2) turned onto the nearest of ``rays`` directions, float64 (n, 2).
 
     Norms are kept, rounded to float32. All points of a ray are exact multiples of one
     another, which is what makes their directions, and so their cosines, equal to the last
@@ -49,7 +49,7 @@ def on_rays(v: Any, rays: int) -> NDArray[np.float64]:
 def label_on_rays(
     X: Any, Y: Any, rays: int, *, groups: Any = None, threads: int | None = None
 ) -> Labels:
-    """Algorithm 1 on X (n_x, 2) and Y (n_y, 2) with directions rounded to ``rays`` of them.
+    """Label X (n_x, 2) and Y (n_y, 2) by Algorithm 1, directions rounded to ``rays`` of them.
 
     The points should be centred: rays start at the origin. ``groups``, ``threads`` and the
     errors are those of ``gtn_fast.label``; ``labels.y`` holds the turned y's, so take your

@@ -35,7 +35,7 @@ def inception_score(
     batch_size: int = 256,
     progress: Any = None,
 ) -> float:
-    """Inception Score: exp of the mean divergence of p(class | image) from p(class).
+    """Return the Inception Score: exp of the mean divergence of p(class | image) from p(class).
 
     From 1 (the network says the same of every image) to the number of classes (it is sure
     of each image and all classes are as frequent). The images are split by ``seed`` into
@@ -73,7 +73,7 @@ def fid(
     batch_size: int = 256,
     progress: Any = None,
 ) -> float:
-    """Fréchet distance between Gaussians fitted to the features of two sets of images.
+    """Return the Fréchet distance of Gaussians fitted to the features of two sets of images.
 
     |m - m'|² + tr(C + C' - 2 (C C')^½); 0 for a set and itself. With no more images than
     features a covariance has not full rank and the distance comes out too large: that is
@@ -100,7 +100,7 @@ def image_scores(
     batch_size: int = 256,
     progress: Any = None,
 ) -> dict[str, float]:
-    """Table 1's four numbers: IS, recon_IS, FID, recon_FID.
+    """Return table 1's four numbers: IS, recon_IS, FID, recon_FID.
 
     IS and recon_IS are the Inception Scores of the generated and of the autoencoder's
     reconstructed images, FID and recon_FID their distances from the real ones. Options and
@@ -129,7 +129,7 @@ def _fids(
     batch_size: int,
     progress: Any,
 ) -> dict[str, float]:
-    """FID of every other set from the real images, whose features are computed once."""
+    """Return the FID of every set to the real images, whose features are computed once."""
     real = check_images(real, "real", at_least=2)
     checked = {name: check_images(images, name, at_least=2) for name, images in others.items()}
     for name, images in checked.items():
@@ -164,7 +164,7 @@ def _warn_of_few(metric: Any, sets: dict[str, Any]) -> None:
 
 
 def _distance(metric: Any) -> float:
-    """The metric's value; by another road where torchmetrics' eigenvalues do not converge."""
+    """Return the metric's value, by other means where torchmetrics' eigenvalues fail."""
     try:
         return float(metric.compute())
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

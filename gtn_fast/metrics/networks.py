@@ -26,10 +26,10 @@ class FeatureNetwork(Protocol):
     """What the scores need of a network; uint8 images (b, c, h, w) go in."""
 
     def features(self, images: Tensor, /) -> Tensor:
-        """(b, f): what FID compares."""
+        """Return what FID compares: (b, f)."""
 
     def forward(self, images: Tensor, /) -> Tensor:
-        """(b, classes): the logits that the Inception Score reads."""
+        """Return the logits that the Inception Score reads: (b, classes)."""
 
 
 class _AsModule(nn.Module):
@@ -61,7 +61,7 @@ class _Logits(_AsModule):
 
 
 def distance_metric(network: FeatureNetwork | None, images: Any, device: torch.device) -> Any:
-    """An empty FID metric that keeps the real side at reset."""
+    """Return an empty FID metric that keeps the real side at reset."""
     module = _torchmetrics("fid")
     options = {"normalize": False, "reset_real_features": False}  # images are bytes
     if network is None:
@@ -74,7 +74,7 @@ def distance_metric(network: FeatureNetwork | None, images: Any, device: torch.d
 
 
 def score_metric(network: FeatureNetwork | None, splits: int, images: Any) -> Any:
-    """An empty Inception Score metric."""
+    """Return an empty Inception Score metric."""
     module = _torchmetrics("inception")
     if network is None:
         _check_channels(images)
@@ -114,7 +114,7 @@ def _inception() -> Iterator[None]:
 
 @contextmanager
 def evaluating(network: Any) -> Iterator[torch.device]:
-    """Evaluation mode and no gradients, for a while; gives the device of the network."""
+    """Evaluate without gradients inside; yields the device of the network."""
     device = torch.device("cpu")
     for name in ("features", "forward"):
         if network is not None and not callable(getattr(network, name, None)):
@@ -145,7 +145,7 @@ def batches(
     title: str,
     progress: Any,
 ) -> Iterator[Tensor]:
-    """The images as uint8 tensors on the device; of three channels where Inception looks."""
+    """Yield the images as uint8 tensors on the device, with three channels for Inception."""
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
     with progress_bar(len(images), title, "images", progress) as bar:
         for start in range(0, len(images), batch_size):
@@ -156,7 +156,7 @@ def batches(
 
 
 def check_images(value: Any, name: str, at_least: int = 1) -> Any:
-    """The images as they came; TypeError or ValueError unless uint8 (n, c, h, w)."""
+    """Return the images as they came; TypeError or ValueError unless uint8 (n, c, h, w)."""
     images = value if isinstance(value, Tensor) else np.asanyarray(value)
     shape = tuple(images.shape)
     if images.dtype not in (torch.uint8, np.uint8):

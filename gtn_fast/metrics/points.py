@@ -22,7 +22,7 @@ _DIRECT_DIMENSIONS = 8  # up to here differences cost no more than a matrix prod
 
 
 def energy_distance(a: Any, b: Any, *, max_n: int | None = 10_000, seed: int = 0) -> float:
-    """Energy distance: the square root of 2 E|a - b| - E|a - a'| - E|b - b'|, Euclidean norms.
+    """Return the energy distance, sqrt(2 E|a - b| - E|a - a'| - E|b - b'|), Euclidean norms.
 
     Zero if and only if the distributions agree; for d = 1 what ``scipy.stats.energy_distance``
     gives (means over all pairs, a row with itself included). A sample of more than ``max_n``
@@ -40,7 +40,7 @@ def energy_distance(a: Any, b: Any, *, max_n: int | None = 10_000, seed: int = 0
 
 
 def sliced_wasserstein(a: Any, b: Any, *, projections: int = 128, seed: int = 0) -> float:
-    """Sliced 2-Wasserstein distance: the root mean square over random directions of W2.
+    """Return the sliced 2-Wasserstein distance: the root mean square of W2 over directions.
 
     W2 of the projected samples is exact, whatever their sizes. Two samples that differ by
     a shift s have distance |s| / sqrt(d), up to the choice of directions.
@@ -61,19 +61,19 @@ def sliced_wasserstein(a: Any, b: Any, *, projections: int = 128, seed: int = 0)
 
 
 def ks_uniform(values: Any, low: float, high: float) -> float:
-    """Kolmogorov-Smirnov distance of ``values`` (n,) to the uniform distribution on [low, high]."""
+    """Return the Kolmogorov-Smirnov distance of ``values`` (n,) to the uniform on [low, high]."""
     from scipy.stats import kstest
 
     points = _rows(values, "values")
     if points.shape[1] != 1:
-        raise ValueError(f"values must be one number a row, got {points.shape[1]} columns")
+        raise ValueError(f"values must be one number per row, got {points.shape[1]} columns")
     if not low < high:
         raise ValueError(f"need low < high, got {low} and {high}")
     return float(kstest(points[:, 0], "uniform", (low, high - low), method="asymp").statistic)
 
 
 def share_inside(points: Any, *boxes: tuple[Any, Any], widen: float = 0.0) -> float:
-    """Share of the points inside at least one box; each is (low, high), numbers or (d,).
+    """Return the share of points in one of the boxes, each (low, high) of numbers or (d,).
 
     ``widen`` = 0.01 makes every side of every box 1 % longer, half of it at either end.
     Borders belong to the box.
@@ -102,7 +102,7 @@ def nearest_copies(
     max_reference: int | None = 10_000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """The copy check: whether samples lie closer to training points than honest points do.
+    """Check for copies: whether samples lie closer to training points than honest points do.
 
     Honest are points that were not trained on: ``held_out``, if given, or else each
     training point, seen from the others. ``quantile`` of them are nearer to the data than
@@ -141,7 +141,7 @@ def nearest_copies(
 
 
 def nearest(points: Any, data: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distance of each point to its nearest row of ``data``, and that row: both (n,).
+    """Return each point's distance to its nearest row of ``data``, and that row: both (n,).
 
     FAISS finds the row (exhaustively, in float32) where it is installed, scikit-learn
     otherwise; the distance to it is float64.
@@ -152,7 +152,7 @@ def nearest(points: Any, data: Any) -> tuple[NDArray[np.float64], NDArray[np.int
 
 
 def _to_the_others(data: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Distance of each of these rows to the nearest other row; 0 if it occurs twice."""
+    """Return the distance of each row to the nearest other row; 0 for rows that occur twice."""
     if len(data) < 2:
         raise ValueError("data has one row; need two, or held_out=")
     two = _neighbours(data[rows], data, 2)
@@ -162,7 +162,7 @@ def _to_the_others(data: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.fl
 
 
 def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """The ``count`` nearest rows of data for every point, nearest first: int64 (n, count)."""
+    """Return the ``count`` rows of data nearest to every point, in order: int64 (n, count)."""
     centre = data.mean(axis=0, dtype=np.float64)  # |p - x|² expanded in float32 cancels less
     p = (points - centre).astype(np.float32)
     x = (data - centre).astype(np.float32)
@@ -181,7 +181,7 @@ def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray
 def _row_distance(
     points: NDArray[Any], data: NDArray[Any], index: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """|points[i] - data[index[i]]| in float64, (n,)."""
+    """Return |points[i] - data[index[i]]| in float64, (n,)."""
     distance = np.empty(len(points))
     step = max(1, _CHUNK // points.shape[1])
     for start in range(0, len(points), step):
@@ -192,7 +192,7 @@ def _row_distance(
 
 
 def _mean_distance(u: torch.Tensor, v: torch.Tensor) -> float:
-    """Mean of |u_i - v_j| over all pairs, float64, a block of rows at a time."""
+    """Return the mean of |u_i - v_j| over all pairs, float64, a block of rows at a time."""
     mode = (
         "donot_use_mm_for_euclid_dist"
         if u.shape[1] <= _DIRECT_DIMENSIONS
@@ -208,7 +208,7 @@ def _mean_distance(u: torch.Tensor, v: torch.Tensor) -> float:
 def _quantile_steps(
     n: int, m: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Where the quantile functions of n and of m sorted values jump.
+    """Return where the quantile functions of n and of m sorted values jump.
 
     Both are constant on each step: its width (they sum to 1) and the two ranks there.
     """
@@ -222,14 +222,14 @@ def _subsample(rows: NDArray[Any], max_n: int | None, seed: int) -> NDArray[np.f
 
 
 def _choose(n: int, most: int | None, name: str, seed: int) -> NDArray[np.int64]:
-    """All of n row numbers, or ``most`` of them, ascending."""
+    """Return all of n row numbers, or ``most`` of them, ascending."""
     if most is None or check_integer(most, name, 1, MAX_ROWS) >= n:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both as matrices; ValueError unless they have one number of columns."""
+    """Return both as matrices; ValueError unless they have the same number of columns."""
     first, second = _rows(a, names[0]), _rows(b, names[1])
     if first.shape[1] != second.shape[1]:
         raise ValueError(
@@ -240,7 +240,7 @@ def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[
 
 
 def _rows(value: Any, name: str) -> NDArray[Any]:
-    """A finite matrix (n, d), float32 or float64, of an array or tensor of any rank."""
+    """Return a finite matrix (n, d), float32 or float64, of an array or tensor of any rank."""
     if is_tensor(value):
         value = value.detach().cpu()
         value = value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()

@@ -1,7 +1,7 @@
-"""How fast this machine is beside the one of constants.py: for predictions alone.
+"""How fast this machine is, compared with the machine of constants.py: for predictions alone.
 
-Measured once a process for every strategy and dimension, in less than a tenth of a second:
-the screening kernel by itself, all else by a small match of the strategy.
+Measured once per process for every strategy and dimension, in less than a tenth of a second:
+the screening kernel by itself, everything else by a small match of the strategy.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import numpy as np
 from gtn_fast.backends import native
 from gtn_fast.planning import constants as t
 
-# Rows of X and of Y in a trial: milliseconds, and little of a screen's is in its pairs.
+# Rows of X and of Y in a trial: few, so that it takes milliseconds and a screen spends little of
+# them on pairs (the kernel is timed by itself).
 TRIAL_ROWS = {"ray": 10_000, "circle": 10_000, "tree": 4000, "screen": 1000}
 _TRIALS = 3
 _TRIALS_S = 0.03  # no further trial after this
 _VECTOR = 8  # coordinates that the kernels take at once
-_WIDEST = 1024  # where the tables end; from there on both machines' times grow like d
+_WIDEST = 1024  # where the tables end; from there on times grow like d on every machine
 
 
 class Speeds(NamedTuple):
@@ -41,22 +42,22 @@ def same(strategy: str, d: int) -> Speeds:  # noqa: ARG001 - as speeds()
 
 @lru_cache(maxsize=64)
 def speeds(strategy: str, d: int) -> Speeds:
-    """Measure what ``strategy`` does for a living; as fast as the table where it cannot."""
+    """Measure the speeds of ``strategy`` on this machine; SAME where it cannot run."""
     if strategy not in TRIAL_ROWS or not native.available():
         return SAME
     d = min(d, _WIDEST)
     rest = by_dimension(t.TRIAL_S[strategy], d) / trial(strategy, d)
     if strategy != "screen":
         return Speeds(1.0, rest)
-    # At whole vectors: what is left over of one costs now this, now twice as much, by
-    # where it lies in memory.
+    # At whole vectors: what a partial vector takes varies by a factor of two with its place in
+    # memory.
     whole = -(-d // _VECTOR) * _VECTOR
     rate = float(native.module().screening_rate(whole))
     return Speeds(rate * by_dimension(t.KERNEL_S_PER_PAIR, whole), rest)
 
 
 def trial(strategy: str, d: int) -> float:
-    """Seconds of a small match on one thread, the best of a few."""
+    """Time a small match on one thread: the best of a few, in seconds."""
     n = TRIAL_ROWS[strategy]
     x, y = np.random.default_rng(0).standard_normal((2, n, d), dtype=np.float32)
     best, stop = math.inf, time.perf_counter() + _TRIALS_S

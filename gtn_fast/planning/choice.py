@@ -27,7 +27,8 @@ def choose(
 ) -> tuple[str, str]:
     """Return the strategy of ``auto`` and the reason. Always an exact one.
 
-    ``machine``: the speeds of this one for a strategy and d; by default the table's.
+    ``machine``: gives the speeds of this machine for a strategy and d; by default those of the
+    table's machine.
     """
     if d == 1:
         return "ray", "d = 1: two queues in norm order"

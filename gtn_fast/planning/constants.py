@@ -110,7 +110,7 @@ CALL_S = 0.000745
 # Speed-up of t threads: t ** THREAD_EXPONENT.
 THREAD_EXPONENT = 0.871
 
-# Bytes beyond the inputs and the results (28 a row of Y): (per row of X, per row of
+# Bytes beyond the inputs and the results (28 per row of Y): (per row of X, per row of
 # Y, per value of X, per value of Y). From growths of the peak resident set.
 BYTES = {
     "ray": (32.0, 32.0, 0.0, 0.0),

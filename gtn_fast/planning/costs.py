@@ -11,10 +11,10 @@ from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import SAME, Speeds, by_dimension, speeds
 from gtn_fast.planning.look import ISOTROPIC, Spread
 
-# Predicted seconds from which this machine's speeds are measured: a match should not wait
-# for them longer than it takes; who asks for a plan may, and gives a smaller number.
+# A match measures this machine's speeds if it is predicted to take so many seconds: the
+# measuring should not take longer than the match. ``plan`` measures from fewer seconds on.
 MATCH_CALIBRATES_FROM_S = 0.5
-_FRAME_ROWS = 4096  # of X that a thread of the screen packs at once
+_FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once
 
 
 def seconds_of(
@@ -59,8 +59,8 @@ def seconds_here(
 ) -> float:
     """Predict wall seconds on this machine, whose speeds are measured if the job is long enough.
 
-    ``calibrate_from``: seconds predicted for the table's machine from which that is done;
-    ``math.inf``: never.
+    ``calibrate_from``: they are measured if the job is predicted to take so many seconds on the
+    table's machine; ``math.inf``: never.
     """
     seconds = seconds_of(strategy, n_x, n_y, d, threads, spread)
     if seconds < calibrate_from or strategy not in t.TRIAL_S:
@@ -82,7 +82,7 @@ def bytes_of(strategy: str, n_x: int, n_y: int, d: int, threads: int, *, codes: 
     work = n_x * x_row + n_y * y_row + results
     if codes:
         work += n_x * d * x_value + n_y * d * y_value
-    if strategy == "screen":  # a thread at most a frame, and no more frames than there are
+    if strategy == "screen":  # one frame per thread, and no more frames than X fills
         work += min(threads, n_x / _FRAME_ROWS) * d * t.SCREEN_BYTES_PER_DIMENSION
     # Small problems do not fill the other buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))

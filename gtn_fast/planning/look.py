@@ -18,8 +18,9 @@ _SAMPLE_ROWS = 160
 class Spread:
     """How unevenly the directions of X fill the space; 1 each for isotropic data.
 
-    ``crowding``: d over their effective dimension, large where they crowd into a cone
-    or a subspace; ``decay``: the same about their mean, large for a decaying spectrum.
+    ``crowding``: d over the effective dimension of the directions, large where they crowd into
+    a cone or a subspace; ``decay``: the same after subtracting their mean, large for a decaying
+    spectrum.
     """
 
     crowding: float
@@ -30,7 +31,7 @@ ISOTROPIC = Spread(1.0, 1.0)
 
 
 def look(X: Any) -> Spread:
-    """Look at a sample of directions: how few dimensions they fill.
+    """Measure how few dimensions the directions of X fill, on a sample.
 
     At most 160 rows, evenly spaced, are read.
     """
@@ -61,8 +62,8 @@ def effective_dimension(values: NDArray[np.float64]) -> float:
     total = float(lengths.sum())
     if n < 2 or total < 1e-24 * n:  # nothing but rounding
         return float(d)
-    # Off the diagonal of the Gram matrix only: its diagonal would count the sample's size.
-    # Not by BLAS: its threads would spin beside the engine's for some milliseconds.
+    # The diagonal of the Gram matrix is left out: it would make the result depend on the size
+    # of the sample. No BLAS: its threads would spin beside the engine's for some milliseconds.
     gram = np.einsum("ik,jk->ij", values, values)
     between = float((gram * gram).sum() - (lengths * lengths).sum()) * n / (n - 1)
     return float(min(max(total * total / max(between, total * total / d), 1.0), d))

@@ -114,7 +114,7 @@ def _room(folder: Path, limit: str, usage: str) -> int | None:
         used = int((folder / usage).read_text())
     except (OSError, ValueError):
         return None
-    # File pages that the kernel drops on demand are not in the way.
+    # Inactive file pages count as free: the kernel drops them when memory is asked for.
     try:
         for line in (folder / "memory.stat").read_text().splitlines():
             key, _, value = line.partition(" ")

@@ -14,6 +14,7 @@ from typing import Any
 from gtn_fast.backends import registry
 from gtn_fast.backends.methods import check_method
 from gtn_fast.backends.selection import pick_device
+from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
 from gtn_fast.inputs.arrays import MAX_ROWS, describe
 from gtn_fast.inputs.device import CPU, Device, check_device
@@ -31,7 +32,7 @@ from gtn_fast.planning.look import ISOTROPIC, look
 from gtn_fast.planning.memory import parse_size, size_text
 
 _PLAN_CALIBRATES_FROM_S = 0.01
-# Pairs times dimension from which a look at the data (milliseconds) is nothing.
+# n_x * n_y * d from which a look at the data (milliseconds) costs little beside the job.
 _LOOK_FROM_VALUES = 10**9
 
 
@@ -40,7 +41,7 @@ class Plan:
     """A strategy and its predicted cost.
 
     ``seconds``: wall time; ``bytes``: memory beyond X and Y; ``why``: the reason for
-    the choice in words; ``scratch_bytes``: of that what goes to a file, for want of memory.
+    the choice in words; ``scratch_bytes``: what goes to a scratch file instead of memory.
     """
 
     strategy: str
@@ -65,6 +66,7 @@ class Plan:
         return text
 
 
+@in_default_environment
 def plan(
     X: Any,
     n_y: int | None = None,
@@ -142,8 +144,8 @@ def make_plan(
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
 
-    ``calibrate_from``: seconds predicted for the table's machine from which this one's
-    speeds are measured; ``math.inf``: never.
+    ``calibrate_from``: the speeds of this machine are measured if the job is predicted to take
+    so many seconds on the table's machine; ``math.inf``: never.
     """
     if not device.is_cpu:
         return _on_device(n_x, n_y, d, method, threads, device)
@@ -154,7 +156,7 @@ def make_plan(
     if method != "auto":
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
-    if strategy not in t.BYTES:  # no formula here: its backend knows
+    if strategy not in t.BYTES:  # costs.py has no formula: the backend predicts
         seconds, needed = backend.load().predict(n_x, n_y, d, threads)
         return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
     at = (n_x, n_y, d, threads, spread)
@@ -169,8 +171,9 @@ def make_plan(
 def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     """Return a plan that needs at most ``memory`` bytes beyond X and Y.
 
-    With the screen as strategy (unless another is ``forced``), its codes in a scratch file
-    if need be. MemoryError, with the numbers, if there is none.
+    If the plan needs more, the screen takes its place (unless another strategy is ``forced``),
+    with its codes in a scratch file if they do not fit. MemoryError, with the numbers, if that
+    needs too much as well.
     """
     if plan.bytes <= memory:
         return plan
@@ -201,7 +204,7 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
 
 
 def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: Device) -> Plan:
-    """Plan for a GPU: its backend has one strategy, and its own prediction."""
+    """Plan for a GPU, by the prediction of its backend."""
     strategy, why = ("screen", f"on {device}") if method == "auto" else (method, "asked for")
     backend = registry.find(strategy, device.kind)
     seconds, needed = backend.load().predict(n_x, n_y, d, threads)

@@ -28,7 +28,7 @@ _LARGE = 200_000  # bytes of a PNG from which a palette of 256 colours takes its
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes ``figure`` as PNG, whole or not at all.
+    """Write ``figure`` as PNG, whole or not at all.
 
     A large one is reduced to a palette of 256 colours: photographs and clouds of points
     shrink to a third, and the eye sees no difference.
@@ -53,14 +53,14 @@ def _with_palette(drawn: io.BytesIO) -> io.BytesIO:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that many inches, that no global state knows of."""
+    """Make an empty figure of that many inches, of which no global state knows."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def bare(axes: Axes) -> None:
-    """Takes the box off the axes: two spines and the ticks stay."""
+    """Take the box off the axes: two spines and the ticks stay."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=INK, labelsize=9)

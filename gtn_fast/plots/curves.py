@@ -23,7 +23,7 @@ def loss_curves(
     metric: str = "metric",
     loss: str = "mean squared error",
 ) -> Figure:
-    """Training and validation loss by epoch, and the metric, if there is one, beside them.
+    """Draw training and validation loss by epoch, and the metric, if there is one.
 
     ``rows``: what training.History keeps of every epoch: epoch, loss and, where they
     were computed, val_loss and metric. ``best_epoch``: the one whose weights were kept.
@@ -73,7 +73,7 @@ def lines_by_x(
     *,
     log_x: bool = False,
 ) -> Figure:
-    """One line a series, (name, x, y); the ticks are the x's that were measured."""
+    """Draw one line per series, (name, x, y); the ticks are the x's that were measured."""
     figure = new_figure(7.6, 4.8)
     axes = figure.subplots(1, 1)
     for place, (name, x, y) in enumerate(series):
@@ -98,7 +98,7 @@ def lines_by_x(
 
 
 def _roomy(y: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float]:
-    """Limits from zero where the values are not far from it, with air above."""
+    """Return limits from zero where the values are not far from it, with air above."""
     y = y[np.isfinite(y)]
     low, high = (float(y.min()), float(y.max())) if len(y) else (0.0, 1.0)
     span = high - low or abs(high) or 1.0
@@ -109,7 +109,7 @@ def _roomy(y: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float,
 def bars(
     groups: Sequence[tuple[str, float]], ylabel: str, title: str = "", highlight: str | None = None
 ) -> Figure:
-    """One bar for each (name, value), its number above it; ``highlight``: the name that counts."""
+    """Draw a bar for each (name, value), its number above it, the name ``highlight`` in colour."""
     figure = new_figure(max(4.6, 1.35 * len(groups) + 1.4), 4.4)
     axes = figure.subplots(1, 1)
     for place, (name, value) in enumerate(groups):

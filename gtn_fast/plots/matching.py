@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def colors_of(y: Array) -> Array:
-    """A colour for every row of ``y`` (n, 2): hue by angle, brightness by rank of the norm."""
+    """Return a colour for every row of ``y`` (n, 2): hue by angle, brightness by rank of norm."""
     from matplotlib.colors import hsv_to_rgb
 
     hue = (np.arctan2(y[:, 1], y[:, 0]) / (2 * np.pi)) % 1.0
@@ -33,7 +33,7 @@ def colors_of(y: Array) -> Array:
 def matching_by_color(
     y: Array, title: str, matchings: Sequence[tuple[str, Array, Array]]
 ) -> Figure:
-    """The source sample (left) and data beside it, each x in the colour of its y.
+    """Draw the source sample (left) and data beside it, each x in the colour of its y.
 
     ``y`` (n_y, 2); ``matchings``: (title, x (n_x, 2), x_index (n_y,)). Every point
     counts: a pixel shows the mean colour of the points in it.
@@ -81,7 +81,7 @@ def _mean_color(
 
 
 def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any = None) -> Figure:
-    """A few pairs in the plane, numbered in the order of choice and joined by lines.
+    """Draw a few pairs in the plane, numbered in the order of choice and joined by lines.
 
     ``line``: (x, y, x_index, order) of points on one line (d = 1), drawn below as
     in the paper's figure 10.
@@ -150,7 +150,7 @@ def _legend(axes: Axes) -> None:
 
 
 def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure:
-    """Cosine of the pairs against the turn of their y: the mean and the middle half.
+    """Draw the cosine of the pairs against the turn of their y: the mean and the middle half.
 
     ``runs``: (name, cosines in the order of choice) pairs.
     """
@@ -174,7 +174,7 @@ def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure
 
 
 def digit_strip(images: Array, rows: Sequence[tuple[str, Array]]) -> Figure:
-    """Strips of images; each row of the figure is (caption, row numbers into ``images``)."""
+    """Draw strips of images; each row of the figure is (caption, row numbers into ``images``)."""
     columns = len(rows[0][1])
     height, width = images.shape[1:]
     figure = new_figure(12, 0.72 * len(rows))

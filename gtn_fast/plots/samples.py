@@ -26,14 +26,14 @@ _SHOWN = 0.998  # of the points lie inside a panel, the far outliers at its rim
 
 
 def image_grid(images: Array, columns: int | None = None, title: str = "") -> Figure:
-    """All ``images`` in reading order, ``columns`` in a row (default: nearly a square)."""
+    """Draw all ``images`` in reading order, ``columns`` per row (default: nearly a square)."""
     return labelled_grids([(title, images)], columns)
 
 
 def labelled_grids(
     panels: Sequence[tuple[str, Array]], columns: int | None = None, title: str = ""
 ) -> Figure:
-    """Grids side by side, each below its name: real, reconstructed, generated, ...
+    """Draw grids side by side, each below its name: real, reconstructed, generated, ...
 
     ``panels``: (name, images) pairs. ``columns`` of each grid (default: nearly a square).
     More than four panels go on in a second row.
@@ -61,7 +61,7 @@ def labelled_grids(
 def interpolation_rows(
     rows: Sequence[Array], title: str = "", captions: Sequence[str] | None = None
 ) -> Figure:
-    """One row of images for every interpolation, from its start (left) to its end (right).
+    """Draw one row of images per interpolation, from its start (left) to its end (right).
 
     ``rows``: uint8 (steps, c, h, w), the same number of steps in each (figure 8 of the
     paper shows 20). ``captions``: a short text above each row.
@@ -84,7 +84,7 @@ def interpolation_rows(
 
 
 def tile(images: Array, columns: int | None = None) -> Array:
-    """One uint8 picture (height, width, 3) of all ``images``, with white gaps.
+    """Return one uint8 picture (height, width, 3) of all ``images``, with white gaps.
 
     Raises ValueError unless they are uint8 (n, c, h, w) with c = 1 or 3 and n > 0.
     """
@@ -108,7 +108,7 @@ def tile(images: Array, columns: int | None = None) -> Array:
 
 
 def _inches(pixels: int) -> float:
-    """A width that shows each pixel as a whole number of dots, between 6 and 12 inches."""
+    """Return a width, 6 to 12 inches, that shows each pixel as a whole number of dots."""
     zoom = max(1, int(1500 // pixels))
     return float(np.clip(zoom * pixels / DPI, 6, 12))
 
@@ -133,7 +133,7 @@ def scatter_by_norm(
     data: Array | None = None,
     title: str = "",
 ) -> Figure:
-    """The source sample (left) and what became of it, each point in the colour of its y.
+    """Draw the source sample (left) and what became of it, each point in the colour of its y.
 
     As in figure 3 of the paper. ``source`` (n, d): the y's; ``samples`` (n, k): the x
     generated from each; ``data`` (m, k), optional: real points in a third panel, as in
@@ -183,7 +183,7 @@ def training_snapshots(
     data: Array | None = None,
     title: str = "",
 ) -> Figure:
-    """Samples at several moments of the training, in one frame (figure 12 of the paper).
+    """Draw samples at several moments of the training, in one frame (figure 12 of the paper).
 
     ``snapshots``: (name, points (n, 1 or 2)), ``source`` (n, d): their y's, for the
     colour; ``data`` (m, same columns): real points, the last panel.
@@ -213,7 +213,7 @@ def training_snapshots(
 
 
 def interpolation_paths(paths: Sequence[Array], samples: Array, title: str = "") -> Figure:
-    """Paths (steps, d), from a circle to a square, through ``samples`` (n, d): no images.
+    """Draw paths (steps, d), from a circle to a square, through ``samples`` (n, d).
 
     d = 1: the value by step; d = 2: the plane; above: the first two principal components.
     """
@@ -240,7 +240,7 @@ def interpolation_paths(paths: Sequence[Array], samples: Array, title: str = "")
 
 
 def _points(axes: Axes, points: Array, color: Array | None, limits: Any, size: float = 6.0) -> Any:
-    """Points of the plane, or of a line under their density; returns what was drawn."""
+    """Draw points of the plane, or of a line under their density; return what was drawn."""
     low, high = (None, None) if limits is None else limits
     style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
     if color is None:
@@ -260,7 +260,7 @@ def _points(axes: Axes, points: Array, color: Array | None, limits: Any, size: f
 
 
 def _same_frame(panels: Sequence[Axes], clouds: Sequence[Array]) -> None:
-    """One square frame around nearly all points of all clouds, equal scales."""
+    """Set one square frame around nearly all points of all clouds, with equal scales."""
     every = np.concatenate([cloud[_some(len(cloud))] for cloud in clouds])
     low, high = np.quantile(every, ((1 - _SHOWN) / 2, (1 + _SHOWN) / 2), axis=0)
     centre, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * 1.08
@@ -272,14 +272,14 @@ def _same_frame(panels: Sequence[Axes], clouds: Sequence[Array]) -> None:
 
 
 def _under_density(values: Array) -> tuple[Array, Array]:
-    """Each value at a height between 0 and the density there, evenly spread."""
+    """Return each value with a height between 0 and the density there, evenly spread."""
     counts, edges = np.histogram(values, bins=min(30, max(5, len(values) // 40)))
     own = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(counts) - 1)
     return values, counts[own] / counts.max() * np.random.default_rng(0).random(len(values))
 
 
 def _plane(samples: Array, data: Array | None) -> tuple[Array, Array | None]:
-    """Both in the first two principal components of the data, if they have more."""
+    """Return both in the first two principal components of the data, if they have more."""
     data = None if data is None else np.asarray(data)
     if samples.shape[1] <= 2:
         return samples, data
@@ -291,5 +291,5 @@ def _plane(samples: Array, data: Array | None) -> tuple[Array, Array | None]:
 
 
 def _some(n: int, most: int = _MAX_POINTS) -> Array:
-    """At most ``most`` row numbers, evenly spread over ``n`` rows in random order."""
+    """Return at most ``most`` row numbers, evenly spread over ``n`` rows in random order."""
     return np.random.default_rng(0).permutation(n)[:most]

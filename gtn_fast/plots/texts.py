@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def ratio_text(ratio: float) -> str:
-    """A ratio for people: 2.3x, 3,080x."""
+    """Write a ratio for people: 2.3x, 3,080x."""
     return f"{ratio:,.0f}x" if ratio >= 20 else f"{ratio:.1f}x"
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds for people: 12.3 ms, 4.56 s, 7.8 min, 9.1 h."""
+    """Write seconds for people: 12.3 ms, 4.56 s, 7.8 min, 9.1 h."""
     if seconds < 1:
         return f"{seconds * 1e3:.1f} ms"
     if seconds < 120:

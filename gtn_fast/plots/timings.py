@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bench_chart(rows: Sequence[Any], caption: str) -> Figure:
-    """Seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
+    """Draw the seconds of gtn_fast and its peers (bench.Row), on a logarithmic axis."""
     names = {
         "gtn_fast": "gtn_fast (exact matching)",
         "scipy": "SciPy cKDTree (with replacement)",

@@ -2,9 +2,9 @@
 
 Every strategy, instruction set and backend answers to this file with ``==``.
 It uses NumPy's float64 ``+ - * /`` and ``sqrt`` alone, one operation at a time
-in a written-out order, so that C++ compiled without contraction gives the same
-bits. The contracts it fixes are those of csrc/include/gtn_fast/direction.h
-(arithmetic) and order.h (who chooses first).
+in a written-out order, in the default floating-point environment (environment.py), so that
+C++ compiled without contraction gives the same bits. The contracts it fixes are those of
+csrc/include/gtn_fast/direction.h (arithmetic) and order.h (who chooses first).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast.environment import DefaultEnvironment, in_default_environment
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -22,6 +24,7 @@ Progress = Callable[[int, int], None]
 LANES = 8
 
 
+@in_default_environment
 def ordered_dot(a: Float64, b: Float64) -> Float64:
     """Return dot products over the last axis, summed in the one fixed order.
 
@@ -39,6 +42,7 @@ def ordered_dot(a: Float64, b: Float64) -> Float64:
     return np.asarray(t[..., 0] + t[..., 1])
 
 
+@in_default_environment
 def directions_and_norms(a: NDArray[Any]) -> tuple[Float64, Float64]:
     """Return unit directions (n, d) and norms (n,) of the rows of ``a``, in float64.
 
@@ -54,6 +58,7 @@ def directions_and_norms(a: NDArray[Any]) -> tuple[Float64, Float64]:
         return direction, m * inner
 
 
+@in_default_environment
 def norm_order(norms: Float64) -> Int64:
     """Order rows by norm ascending, equal norms by row number: int64 (n,), rank -> row."""
     return np.argsort(norms, kind="stable").astype(np.int64)
@@ -69,6 +74,13 @@ def match(
     ``cosine`` (n_y,) float64 in Y's row order, and ``order`` (n_y,) int64, the rows
     of Y as they chose. O(n_x * n_y * d).
     """
+    with DefaultEnvironment() as environment:
+        return _match(x, y, environment.calling_back(progress))
+
+
+def _match(
+    x: NDArray[Any], y: NDArray[Any], progress: Progress | None
+) -> tuple[Int64, Float64, Int64]:
     x_direction, x_norm = directions_and_norms(x)
     y_direction, y_norm = directions_and_norms(y)
     x_by_norm = norm_order(x_norm)
@@ -89,6 +101,7 @@ def match(
     return x_index, cosine, order
 
 
+@in_default_environment
 def rank(x: NDArray[Any], y: NDArray[Any]) -> tuple[Int64, Float64, Int64]:
     """Label 1-D data as the paper's section 2.1 does: a y gets the x of its quantile.
 

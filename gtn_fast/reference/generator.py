@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast.environment import in_default_environment
+
 Float64 = NDArray[np.float64]
 UInt64 = NDArray[np.uint64]
 
@@ -126,6 +128,7 @@ def _horner(coefficients: tuple[float, ...], r: Float64) -> Float64:
     return value
 
 
+@in_default_environment
 def log_fixed(t: Float64) -> Float64:
     """Return the natural logarithm of positive normal float64 values from + - * / alone.
 
@@ -145,6 +148,7 @@ def log_fixed(t: Float64) -> Float64:
     return np.asarray(exponent * _LN2 + (f + f) * _horner(odd, f * f))
 
 
+@in_default_environment
 def words_to_normal(words: UInt64) -> Float64:
     """Return standard normal numbers from 64-bit words, by inversion: float64, same shape.
 
@@ -175,6 +179,7 @@ def words_to_normal(words: UInt64) -> Float64:
     return np.where(size <= 0.425, centre, np.where(q < 0.0, -magnitude, magnitude))
 
 
+@in_default_environment
 def normal(seed: int, first_row: int, rows: int, cols: int) -> NDArray[np.float32]:
     """Return rows first_row, ... of the N(0, I) sample of ``seed``: float32 (rows, cols).
 

@@ -4,10 +4,11 @@ Pairs of the answer can be left out on both sides and the rest stays the same (t
 is the unique stable matching), so any set of final pairs will do as a state, whatever
 strategy, thread count or number of processes found them or goes on from them.
 
-A file is a line that names the format, a line of JSON (versions, fingerprint of data and
-parameters, number of pairs, checksum) and three arrays: rows of Y and of X (int64) and
-cosines (float64), in the order in which they were settled. It is written under a temporary
-name and renamed: a crash or a full disk leaves the one before.
+A file is a line that names the format, a line of JSON (the version that wrote it, for
+people, the fingerprint of data and parameters, the number of pairs, a checksum) and three
+arrays: rows of Y and of X (int64) and cosines (float64), in the order in which they were
+settled. It is written under a temporary name and renamed: a crash or a full disk leaves the
+one before.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
 
 
 def no_pairs() -> Pairs:
-    """No pairs."""
+    """Return no pairs."""
     return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
@@ -160,7 +161,7 @@ class Checkpoint:
         return fresh
 
     def pairs(self) -> Pairs:
-        """Everything settled so far, saved or not."""
+        """Return everything settled so far, saved or not."""
         with self._lock:
             self._parts = [joined(self._parts)]
             return self._parts[0]
@@ -231,15 +232,10 @@ def load_checkpoint(path: Path, digest: str) -> Pairs:
     """Read the pairs of a checkpoint of the run with this fingerprint.
 
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
-    another version or of another run; OSError as ``open``.
+    another format or of another run; OSError as ``open``.
     """
     with path.open("rb") as file:
         header = _header(path, file)
-        if header["version"] != __version__:
-            raise ValueError(
-                f"{path} is a checkpoint of gtn_fast {header['version']}, this is {__version__};"
-                " remove it to start anew"
-            )
         if header["fingerprint"] != digest:
             raise ValueError(
                 f"{path} is a checkpoint of other data or parameters; remove it to start anew"
@@ -254,7 +250,10 @@ def load_checkpoint(path: Path, digest: str) -> Pairs:
 
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError(f"{path} is no checkpoint of gtn_fast, or of another format")
+        raise ValueError(
+            f"{path} is no checkpoint of gtn_fast, or of another format than"
+            f" {_MAGIC.decode().strip()!r}; remove it to start anew"
+        )
     try:
         header = json.loads(file.readline(_LONGEST_HEADER))
         types = {"version": str, "fingerprint": str, "rows": int, "checksum": int}

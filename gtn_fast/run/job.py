@@ -130,7 +130,7 @@ class Job:
 
     @classmethod
     def _of(cls, given: Arguments, x: Described, y: Described | None, method: str) -> Job:
-        """What every labeling has."""
+        """Check what every labeling has."""
         check_progress(given.progress)
         return cls(
             x=x,
@@ -162,7 +162,7 @@ class Job:
 
 
 def _described_shard(X: Any) -> Described:
-    """Like ``describe``, but a shard may have no rows."""
+    """Describe a shard as ``describe`` would, but it may have no rows."""
     shape = tuple(getattr(X, "shape", ()))
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
         return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)

@@ -83,7 +83,7 @@ def _read_x(job: Job, schedule: Schedule) -> Any:
 
 
 def _read_y(job: Job, schedule: Schedule, times: Times) -> Any:
-    """Y as it was given (which is preparation), or drawn."""
+    """Return Y as it was given (which is preparation), or drawn."""
     if job.y is not None:
         y: Any = (hold_or_convert if schedule.leaves_tensors else convert)(job.y)
         times.end("prepare")

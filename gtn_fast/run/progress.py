@@ -59,7 +59,7 @@ class Bar:
         self._done = 0
 
     def update(self, n: int = 1) -> None:
-        """``n`` more of the total are done."""
+        """Count ``n`` more of the total as done."""
         self._done += n
         if self._shown is not None:
             self._shown.update(n)
@@ -80,7 +80,7 @@ def progress_bar(
     progress: Any = None,
     expected_seconds: float | None = None,
 ) -> Iterator[Bar]:
-    """A Bar for ``total`` pieces, shown by the rules of ``progress_reporter``.
+    """Yield a Bar for ``total`` pieces, shown by the rules of ``progress_reporter``.
 
     With progress=None and no expected time, the bar appears once two seconds have passed
     (on a terminal only). A callable gets (done, total) at each update. TypeError for any

@@ -23,7 +23,7 @@ class Times:
         self.seconds = {"prepare": 0.0, "draw_y": 0.0, "match": 0.0}
 
     def end(self, phase: str) -> None:
-        """All since the last call was this phase."""
+        """Count all time since the last call as this phase."""
         now = time.perf_counter()
         self.seconds[phase] += now - self._last
         self._last = now

@@ -90,7 +90,7 @@ def label(given: Arguments) -> Labels:
 
 
 def _checked(given: Arguments) -> tuple[Job, dict[str, Any]]:
-    """The job as far as this rank can check it alone, and what the others must know of it."""
+    """Return the job as far as this rank can check it, and what the others must know of it."""
     job = Job.of_shard(given)
     return job, {
         "rows": job.x.rows,
@@ -111,7 +111,7 @@ def _cpus() -> str:
 
 
 def _agreed_job(job: Job, given: Arguments, shapes: Sequence[dict[str, Any]]) -> Job:
-    """The job with the sizes of the whole, and this rank's part of CPUs that ranks share."""
+    """Return the job with the sizes of the whole and this rank's part of shared CPUs."""
     n_x, n_y = _agreed(shapes)
     threads = job.threads
     if given.threads is None:
@@ -146,7 +146,7 @@ def _read(
 def _resumed(
     ranks: Ranks, job: Job, x: NDArray[Any], y: NDArray[Any] | None, first: int
 ) -> tuple[Checkpoint | None, Pairs | None]:
-    """Rank 0's checkpoint and what it has settled; None and None without one."""
+    """Return rank 0's checkpoint and what it has settled; None and None without one."""
     if job.keep is None:
         return None, None
     of_y = job.seed if y is None else checksum(y)
@@ -221,7 +221,7 @@ def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
 
 
 def _digest(y: NDArray[Any]) -> str:
-    """A hash of values and dtype, whatever the layout in memory."""
+    """Return a hash of values and dtype, whatever the layout in memory."""
     digest = hashlib.blake2b(y.dtype.name.encode(), digest_size=16)
     for start in range(0, len(y), _HASH_ROWS):
         digest.update(y[start : start + _HASH_ROWS].tobytes())

@@ -54,7 +54,7 @@ class Row:
 
 
 def authors_loop(x: Array, y: Array, steps: int, threads: int | None = None) -> tuple[float, Array]:
-    """The first ``steps`` choices of the authors' loop, in float32.
+    """Make the first ``steps`` choices of the authors' loop, in float32.
 
     ``x`` (n_x, d) and ``y`` (n_y, d), already sorted by norm. Returns the seconds
     spent and the positions in ``x`` that were chosen. With torch, on ``threads``
@@ -71,35 +71,26 @@ def authors_loop(x: Array, y: Array, steps: int, threads: int | None = None) -> 
 
 
 def loop_threads(x: Array, y: Array) -> int:
-    """The number of torch's threads that suits the loop on these sets best: 1 or all.
+    """Return the number of torch's threads that suits the loop on these sets best: 1 or all.
 
     Many threads pay on large sets only; on small ones, or on a busy machine, they
     wait for each other: the worse of two trials tells.
     """
     import torch
 
-    before = torch.get_num_threads()
     probe = min(10, len(x), len(y))
-    try:
-        trials = []
-        for threads in sorted({1, before}):
-            torch.set_num_threads(threads)
-            trials.append((max(_steps_torch(x, y, probe)[0] for _ in range(2)), threads))
-        return min(trials)[1]
-    finally:
-        torch.set_num_threads(before)
+    trials = []
+    for threads in sorted({1, torch.get_num_threads()}):
+        took = (_loop_torch(x, y, probe, threads)[0] for _ in range(2))
+        trials.append((max(took), threads))
+    return min(trials)[1]
 
 
 def _loop_torch(x: Array, y: Array, steps: int, threads: int | None) -> tuple[float, list[int]]:
-    import torch
+    from gtn_fast.learn.training.guards import torch_threads
 
-    before = torch.get_num_threads()
-    threads = threads or loop_threads(x, y)
-    try:
-        torch.set_num_threads(threads)
+    with torch_threads(threads or loop_threads(x, y)):
         return _steps_torch(x, y, steps)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _steps_torch(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
@@ -128,7 +119,7 @@ def _loop_numpy(x: Array, y: Array, steps: int) -> tuple[float, list[int]]:
 
 
 def authors_loop_seconds(x: Array, y: Array, budget: float | None = None) -> float:
-    """Seconds the whole loop would take, extrapolated from slices of it.
+    """Extrapolate the seconds of the whole loop from slices of it.
 
     A step costs time linear in the x's that remain, so steps are timed at five
     sizes and integrated. ``budget``: seconds that the timing itself may take.
@@ -155,7 +146,7 @@ def authors_loop_seconds(x: Array, y: Array, budget: float | None = None) -> flo
 
 
 def faiss_flat(unit_x: Array, unit_y: Array, threads: int) -> tuple[float, Array]:
-    """FAISS IndexFlatIP: build, then k = 1 for every y. Returns (seconds, rows of x).
+    """Build FAISS's IndexFlatIP, then search k = 1 for every y; return (seconds, rows of x).
 
     ``unit_x``, ``unit_y``: unit vectors, float32, contiguous; making them is not charged.
     """
@@ -172,7 +163,7 @@ def faiss_flat(unit_x: Array, unit_y: Array, threads: int) -> tuple[float, Array
 def kdtree(
     unit_x: Array, unit_y: Array, threads: int, **options: Any
 ) -> tuple[float, float, Array]:
-    """SciPy cKDTree: build, then k = 1 for every y. Returns (seconds, seconds, rows of x).
+    """Build SciPy's cKDTree, then query k = 1 for every y; (seconds, seconds, rows of x).
 
     The seconds are those of the build (one thread, SciPy has no other) and of the
     queries. ``options`` go to the tree's constructor.
@@ -187,7 +178,7 @@ def kdtree(
 
 
 def unit(a: Array, dtype: Any) -> Array:
-    """The rows of ``a`` scaled to length 1 (zero rows stay), in float64, as ``dtype``."""
+    """Return the rows of ``a`` scaled to length 1 (zero rows stay), in float64, as ``dtype``."""
     a = np.asarray(a, dtype=np.float64)
     lengths = np.linalg.norm(a, axis=1, keepdims=True)
     return np.ascontiguousarray(a / np.where(lengths == 0, 1, lengths), dtype=dtype)
@@ -210,7 +201,7 @@ def _kdtree_seconds(x: Array, y: Array, threads: int) -> float | None:
 
 
 def run(quick: bool = False, threads: int | None = None, say: Say = print) -> list[Row]:
-    """Measures every workload; ``say`` gets a line as each is done.
+    """Measure every workload; ``say`` gets a line as each is done.
 
     Repetitions of gtn_fast and its peers are interleaved, the median counts.
     Raises gtn_fast.WrongMatching rather than report the time of a wrong answer.
@@ -253,7 +244,7 @@ def _median(times: list[float | None]) -> float | None:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table; ratios are peer / gtn_fast."""
+    """Return the rows as a Markdown table; ratios are peer / gtn_fast."""
     lines = [
         "| workload | strategy | gtn_fast | authors' loop (extrapolated) | FAISS flat | cKDTree |",
         "|---|---|---:|---:|---:|---:|",
@@ -271,7 +262,7 @@ def table(rows: list[Row]) -> str:
 
 
 def machine() -> str:
-    """One line on what the times were measured on."""
+    """Return one line on what the times were measured on."""
     versions = [f"gtn_fast {gtn_fast.__version__}", f"numpy {np.__version__}"]
     for name in ("torch", "faiss", "scipy"):
         if importlib.util.find_spec(name):
@@ -283,7 +274,7 @@ def machine() -> str:
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it."""
+    """Return the processor's name as the system gives it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
             for line in lines:
@@ -295,7 +286,7 @@ def cpu_name() -> str:
 
 
 def openblas_note() -> str | None:
-    """A warning where the environment holds OpenBLAS, and so FAISS, to another CPU's code."""
+    """Return a warning where the environment holds OpenBLAS (and FAISS) to another CPU's code."""
     forced = os.environ.get("OPENBLAS_CORETYPE")
     if forced is None:
         return None

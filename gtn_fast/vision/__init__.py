@@ -2,6 +2,7 @@
 
     autoencoder.py  the autoencoder of appendix F
     vae.py          a variational one, as a baseline
+    base.py         what both share: layers, training, files
     codecs.py       any pair of functions that encode and decode
     classifier.py   a small classifier: features for scores
     pipeline.py     images -> autoencoder -> latents -> GTN -> new images

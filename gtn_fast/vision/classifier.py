@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.groups import integers
+from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
-from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, seeded, to_unit
+from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, to_unit
 
 __all__ = ["FEATURES", "Classifier", "accuracy", "train_classifier"]
 
@@ -47,11 +49,11 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 (b, c, h, w) -> (b, 128)."""
+        """Map uint8 (b, c, h, w) to features (b, 128)."""
         return cast(Tensor, self.body(to_unit(images)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (b, c, h, w) -> logits (b, classes)."""
+        """Map uint8 (b, c, h, w) to logits (b, classes)."""
         return cast(Tensor, self.head(self.features(images)))
 
     def save(self, path: PathLike) -> None:
@@ -61,7 +63,7 @@ class Classifier(nn.Module):
 
     @classmethod
     def load(cls, path: PathLike, device: torch.device | str | None = None) -> Classifier:
-        """The classifier that ``save`` wrote, in eval mode. FileError for anything else."""
+        """Load the classifier that ``save`` wrote, in eval mode; FileError for anything else."""
         tensors, meta = load_tensors(path, _KIND)
         try:
             model = cls(int(meta["channels"]), int(meta["side"]), int(meta["classes"]))
@@ -96,7 +98,9 @@ def train_classifier(
     if val is not None:
         shown = as_square_images(val[0], "val[0]", data)
         held_out = (shown, _targets(val[1], len(shown), "val[1]", classes))
-    model = seeded(lambda: Classifier(data.shape[1], data.shape[2], classes), seed)
+    model = seeded(
+        lambda: Classifier(data.shape[1], data.shape[2], classes), derive(seed, "weights")
+    )
 
     def loss(model: nn.Module, batch: Tensor, wanted: Tensor) -> Tensor:
         return nn.functional.cross_entropy(model(batch), wanted)
@@ -118,7 +122,7 @@ def train_classifier(
 
 @torch.no_grad()
 def accuracy(model: Classifier, images: Any, labels: Any, batch_size: int = 512) -> float:
-    """The share of uint8 images whose class ``model`` (in eval mode) names."""
+    """Return the share of uint8 images whose class ``model`` (in eval mode) names."""
     checked = as_images(images)
     targets = _targets(labels, len(checked), "labels")
     where = device_of(model)
@@ -127,7 +131,7 @@ def accuracy(model: Classifier, images: Any, labels: Any, batch_size: int = 512)
 
 
 def _targets(labels: Any, n: int, name: str, classes: int | None = None) -> Tensor:
-    """int64 (n,) of 0 <= label < classes. TypeError or ValueError (naming the first bad row)."""
+    """Return labels below ``classes`` as int64 (n,); TypeError, ValueError at the first bad row."""
     found = integers(labels, name)
     if found.shape != (n,):
         raise ValueError(f"{name} must be one for each of {n} images, got shape {found.shape}")

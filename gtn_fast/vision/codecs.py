@@ -29,17 +29,17 @@ class Codec(Protocol):
     """Two callables between images and latents, whatever is behind them."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """uint8 (b, c, h, w) -> float (b, d)."""
+        """Map uint8 (b, c, h, w) to float (b, d)."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """float32 (b, d) -> uint8 (b, c, h, w)."""
+        """Map float32 (b, d) to uint8 (b, c, h, w)."""
 
 
 class HasCodec(Protocol):
     """An Autoencoder or a VAE."""
 
     def codec(self) -> Codec:
-        """The model as a Codec."""
+        """Return the model as a Codec."""
 
 
 AnyCodec: TypeAlias = Codec | HasCodec
@@ -54,7 +54,7 @@ class _Callables:
 def callables_codec(
     encode: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor]
 ) -> Codec:
-    """A Codec of two functions of your own, as Codec describes them."""
+    """Make a Codec of two functions of your own, as Codec describes them."""
     for name, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
             raise TypeError(f"{name} must be callable, got {type(function).__name__}")
@@ -62,7 +62,7 @@ def callables_codec(
 
 
 def network_codec(model: Any) -> Codec:
-    """The Codec of a network with ``encode`` and ``decode`` on [-1, 1], on its device."""
+    """Make the Codec of a network with ``encode`` and ``decode`` on [-1, 1], on its device."""
 
     def encode(images: Tensor) -> Tensor:
         latents: Tensor = model.encode(to_unit(images.to(device_of(model))))
@@ -75,7 +75,7 @@ def network_codec(model: Any) -> Codec:
 
 
 def as_codec(codec: Any) -> Codec:
-    """A Codec, from one or from a model that has one. TypeError for anything else."""
+    """Return a Codec, given one or a model that has one; TypeError for anything else."""
     if hasattr(codec, "codec"):
         codec = codec.codec()
     if not (callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None))):
@@ -94,7 +94,7 @@ def encode_images(
     out: PathLike | None = None,
     progress: Any = None,
 ) -> NDArray[np.float32]:
-    """The latents of uint8 images (n, c, h, w): float32 (n, d), rows in order.
+    """Encode uint8 images (n, c, h, w): latents, float32 (n, d), rows in order.
 
     With ``out`` they go to that .npy batch by batch (temporary name, then renamed) and
     come back as its memory map. ValueError if the codec gives another shape or NaN
@@ -115,7 +115,7 @@ def encode_images(
 
 @torch.no_grad()
 def decode_latents(codec: AnyCodec, z: Any, batch_size: int = 512) -> NDArray[np.uint8]:
-    """The images of latents (n, d): uint8 (n, c, h, w). ValueError for another shape or NaN."""
+    """Decode latents (n, d): images, uint8 (n, c, h, w); ValueError for another shape or NaN."""
     latents = torch.as_tensor(z).to(torch.float32)
     if latents.ndim != 2 or not len(latents):
         raise ValueError(f"latents must have shape (n, d), n > 0, got {tuple(latents.shape)}")

@@ -153,7 +153,7 @@ def fit_images(
 
 
 def generate(fitted: Fitted, n: int, seed: int = 0) -> NDArray[np.uint8]:
-    """New images, uint8 (n, c, h, w): decoder(ĥ(y)) for y from the source (algorithm 2)."""
+    """Generate images, uint8 (n, c, h, w): decoder(ĥ(y)) for y from the source (algorithm 2)."""
     return decode_latents(fitted.codec, fitted.gtn.sample(n, seed))
 
 
@@ -166,7 +166,7 @@ def _autoencoder(
     device: Any,
     progress: Any,
 ) -> tuple[Autoencoder, History | None]:
-    """The autoencoder of these images and settings: the one in ``folder``, or trained now."""
+    """Return the autoencoder of these images and settings: that in ``folder``, or train it."""
     if folder is None:
         return train_autoencoder(data, d, val=val, device=device, progress=progress, **settings)
     file = folder / AUTOENCODER
@@ -206,7 +206,7 @@ def _folder(out: PathLike) -> Path:
 
 
 def _checkpoint(folder: Path | None, name: str, known: Any) -> Path | None:
-    """Named by what the run is made from: that of other settings is not in the way."""
+    """Return the checkpoint's path, named by data and settings: another run has another."""
     if folder is None:
         return None
     text = json.dumps(known, sort_keys=True, default=str)
@@ -220,7 +220,7 @@ def _remove(checkpoint: Path | None) -> None:
 
 
 def _fingerprint(array: NDArray[Any]) -> str:
-    """Of shape, dtype and every byte."""
+    """Digest shape, dtype and every byte."""
     digest = hashlib.sha256(f"{array.shape} {array.dtype}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

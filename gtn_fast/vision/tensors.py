@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.learn.training.seeds import derive
-
-M = TypeVar("M", bound=nn.Module)
-
 
 def as_images(images: Any, name: str = "images") -> Tensor:
-    """``images`` (tensor or array) as a uint8 tensor (n, c, h, w), not copied where it need not be.
+    """Return ``images`` (tensor or array) as a uint8 tensor (n, c, h, w), copied only if needed.
 
     TypeError for another container or dtype, ValueError for another shape.
     """
@@ -36,7 +32,7 @@ def as_images(images: Any, name: str = "images") -> Tensor:
 
 
 def as_square_images(images: Any, name: str = "images", like: Tensor | None = None) -> Tensor:
-    """As ``as_images``; ValueError also unless square, or unlike ``like`` in channels or side."""
+    """Do as ``as_images``; ValueError also unless square and like ``like`` in channels and side."""
     checked = as_images(images, name)
     height, width = checked.shape[2:]
     if height != width:
@@ -53,31 +49,21 @@ def as_square_images(images: Any, name: str = "images", like: Tensor | None = No
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [-1, 1]."""
+    """Map uint8 to float32 in [-1, 1]."""
     return images.to(torch.float32).mul_(1 / 127.5).sub_(1)
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Floats in [-1, 1] -> uint8, rounded; what is outside is clipped."""
+    """Map floats in [-1, 1] to uint8, rounded; what is outside is clipped."""
     return images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def seeded(build: Callable[[], M], seed: int) -> M:
-    """``build()`` with initial weights that depend on ``seed`` alone.
-
-    torch's global generator is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "weights"))
-        return build()
-
-
 def device_of(module: nn.Module) -> torch.device:
-    """Where the weights are."""
+    """Return the device of the weights."""
     return next(module.parameters()).device
 
 
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
-    """``rows`` in pieces of ``size``, in order."""
+    """Yield ``rows`` in pieces of ``size``, in order."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -2,90 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.learn.training.store import PathLike
-from gtn_fast.vision.autoencoder import (
-    at_mean_colour,
-    load_model,
-    mirror,
-    precision,
-    save_model,
-    trunk,
-)
-from gtn_fast.vision.codecs import Codec, network_codec
-from gtn_fast.vision.tensors import as_square_images, batches, device_of, seeded, to_bytes, to_unit
+from gtn_fast.vision.base import ImageModel, mirror, train_model, trunk
+from gtn_fast.vision.tensors import batches, device_of, to_bytes
 
 __all__ = ["VAE", "train_vae"]
 
-_KIND = "VAE"
 
-
-class VAE(nn.Module):
+class VAE(ImageModel):
     """Kingma and Welling's VAE with appendix F's layers (table 1's kind of comparison).
 
     ``VAE(channels, side, d)``; two linear heads instead of one: mean and log variance.
     ValueError unless the side is divisible by 4 and at least 8.
     """
 
+    kind = "VAE"
+
     def __init__(self, channels: int, side: int, d: int) -> None:
-        super().__init__()
-        self.channels, self.side, self.d = channels, side, check_integer(d, "d", 1, 1 << 24)
+        super().__init__(channels, side, d)
         self.trunk, features = trunk(channels, side)
         self.mu = nn.Linear(features, d)
         self.logvar = nn.Linear(features, d)
         self.decoder = mirror(channels, side, d)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, c, side, side) in [-1, 1] -> mean and log variance of z, (b, d) each."""
+        """Map (b, c, side, side) in [-1, 1] to mean and log variance of z, (b, d) each."""
         features = self.trunk(x)
         return self.mu(features), self.logvar(features)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(b, c, side, side) in [-1, 1] -> (b, d): the mean."""
+        """Map (b, c, side, side) in [-1, 1] to the mean of z, (b, d)."""
         return self.posterior(x)[0]
 
-    def decode(self, z: Tensor) -> Tensor:
-        """(b, d) -> (b, c, side, side) in [-1, 1]."""
-        return cast(Tensor, self.decoder(z))
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction from one z drawn with torch's generator, mean, log variance."""
+        """Return the reconstruction from a z drawn with torch's generator, mean, log variance."""
         mu, logvar = self.posterior(x)
         z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
         return self.decode(z), mu, logvar
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """New images from z ~ N(0, I): uint8 (n, c, side, side) on the CPU."""
+        """Generate images from z ~ N(0, I): uint8 (n, c, side, side) on the CPU."""
         generator = torch.Generator().manual_seed(derive(seed, "vae sample"))
         z = torch.randn(check_integer(n, "n", 1, 1 << 40), self.d, generator=generator)
         where = device_of(self)
         return torch.cat([to_bytes(self.decode(part.to(where))).cpu() for part in batches(z, 512)])
 
-    def codec(self) -> Codec:
-        """The model as a Codec: uint8 images in, uint8 images out."""
-        return network_codec(self)
-
-    def save(self, path: PathLike, meta: Mapping[str, Any] | None = None) -> None:
-        """Write weights and shape to a .safetensors file; ``meta`` (JSON-able) is kept beside."""
-        save_model(self, path, _KIND, meta)
-
-    @classmethod
-    def load(cls, path: PathLike, device: torch.device | str | None = None) -> VAE:
-        """The model that ``save`` wrote, in eval mode. FileError for anything else."""
-        return cast(VAE, load_model(cls, path, _KIND, device)[0])
-
 
 def vae_loss(x: Tensor, shown: Tensor, mu: Tensor, logvar: Tensor, beta: float) -> Tensor:
-    """Squared error summed over an image + beta * KL(q(z|x) || N(0, I)); mean over images."""
+    """Return the mean over images of squared error + beta * KL(q(z|x) || N(0, I))."""
     error = (shown - x).square().sum()
     divergence = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum()
     return (error + beta * divergence) / len(x)
@@ -109,29 +81,20 @@ def train_vae(
 
     TypeError or ValueError for images of another kind or shape, or beta below 0.
     """
-    data = as_square_images(images)
     if not 0 <= beta < float("inf"):
         raise ValueError(f"beta must be a finite number, 0 or more, got {beta}")
-    model = seeded(lambda: VAE(data.shape[1], data.shape[2], d), seed)
-    at_mean_colour(model.decoder, data)
-
-    def loss(model: nn.Module, batch: Tensor) -> Tensor:
-        x = to_unit(batch)
-        with precision(batch.device, bfloat16):
-            shown, mu, logvar = model(x)
-        return vae_loss(x, shown.float(), mu.float(), logvar.float(), beta)
-
-    history = train(
-        model,
-        loss,
-        (data,),
-        val=None if val is None else (as_square_images(val, "val", data),),
+    return train_model(
+        VAE,
+        lambda x, shown, mu, logvar: vae_loss(x, shown, mu, logvar, beta),
+        images,
+        d,
+        val=val,
+        bfloat16=bfloat16,
+        seed=seed,
+        identity={"beta": beta},
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
         weight_decay=weight_decay,
-        seed=seed,
-        identity={"bfloat16": bfloat16, "beta": beta},
         **{"title": "VAE", **training},
     )
-    return model, history

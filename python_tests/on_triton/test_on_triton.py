@@ -8,6 +8,7 @@ import cases
 import numpy as np
 import pytest
 import torch
+from environments import WITH_TORCH, inside, rows_of_all_sizes
 
 import gtn_fast
 from gtn_fast.backends import registry
@@ -22,7 +23,7 @@ from gtn_fast.backends.triton import (
     memory,
     session,
 )
-from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.rows import StoredRows
 from gtn_fast.inputs.arrays import convert, describe, hold_or_convert, uncopied
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.reference import match
@@ -169,7 +170,7 @@ def test_maxima_and_survivors_are_those_of_the_scores(rng, d, group):
     looks[0, 3] = False  # whoever does not look finds nothing
     capacity = 12
     slots = launch.Slots.empty(256, capacity, DEVICE)
-    pairs = launch.Pairs.of(device(looks))
+    pairs = launch.GroupRows.of(device(looks))
     launch.survivors(y, x, device(offset), device(threshold), pairs, slots, 1000, group, d)
     wanted = value >= threshold[:, None]
     wanted[3, :group] = False
@@ -186,7 +187,7 @@ def test_maxima_and_survivors_are_those_of_the_scores(rng, d, group):
 def test_rows_that_look_nowhere_find_nothing():
     y, x = (torch.ones((256, 16), dtype=torch.float16, device=DEVICE) for _ in range(2))
     slots = launch.Slots.empty(256, 4, DEVICE)
-    pairs = launch.Pairs.of(torch.zeros((2, 256), dtype=torch.bool, device=DEVICE))
+    pairs = launch.GroupRows.of(torch.zeros((2, 256), dtype=torch.bool, device=DEVICE))
     zeros = torch.zeros(256, device=DEVICE)
     launch.survivors(y, x, zeros, zeros, pairs, slots, 0, 128, 5)
     assert not slots.count.any()
@@ -387,7 +388,7 @@ def test_panels_are_neither_read_too_early_nor_filled_too_early(native, monkeypa
 def test_classes_are_rows_of_one_direction(monkeypatch):
     monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 6)
     x = np.array([[1.0, 2], [2, 4], [0, 0], [-0.0, 0], [3, 6], [-1, -2], [0, 5], [-0.0, 7]])
-    of = classes.find(Rows(x, DEVICE))
+    of = classes.find(StoredRows(x, DEVICE))
     assert len({of[0], of[1], of[4]}) == 1
     assert of[2] == of[3]
     assert of[6] == of[7]
@@ -398,7 +399,7 @@ def test_rows_that_only_share_a_hash_stay_apart(monkeypatch):
     monkeypatch.setattr(classes, "_hashes", lambda of: torch.zeros(len(of), dtype=torch.int64))
     monkeypatch.setattr("gtn_fast.backends.triton.rows._CHUNK_VALUES", 4)
     x = np.array([[1.0, 2], [2, 4], [5, 1]])
-    of = classes.find(Rows(x, DEVICE))
+    of = classes.find(StoredRows(x, DEVICE))
     assert of[0] == of[1] != of[2]
 
 
@@ -491,6 +492,16 @@ def test_what_is_left_for_the_engine():
     assert triton_backend.rows_for_the_engine(10**7, 10**5, 100, 2) == 0  # it would look at all x's
 
 
+@pytest.mark.parametrize("name", WITH_TORCH)
+def test_any_floating_point_environment_of_the_caller(native, name):
+    """Interpreted, everything is computed on this thread."""
+    x, y = (rows_of_all_sizes(200, 5, seed) for seed in (1, 2))
+    expected, cosine, _ = match(x, y)
+    labels = inside(name, lambda: gtn_fast.label(x, y, device="cuda", block=64, threads=2))
+    assert (labels.x_index == expected).all()
+    assert (labels.cosine == cosine.astype(np.float32)).all()
+
+
 def test_label_on_the_device(native):
     x, y = cases.make("clustered", 150, 120, 6)
     labels = gtn_fast.label(x, y, device="cuda", threads=2)
@@ -556,7 +567,7 @@ def test_rows_from_a_tensor_are_those_of_the_array(native, rng, monkeypatch, dty
     array = rng.integers(-2, 3, (30, 4)).astype(dtype)  # many norms are equal
     array[[4, 9]] = 0
     some = np.array([7, 0, 29])
-    for each in (Rows(held(array), DEVICE), Rows(array, DEVICE)):
+    for each in (StoredRows(held(array), DEVICE), StoredRows(array, DEVICE)):
         for _ in range(2):
             assert (each(some).cpu().numpy() == array[some]).all()
             assert (each(device(some)).cpu().numpy() == array[some]).all()

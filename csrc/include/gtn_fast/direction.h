@@ -1,4 +1,4 @@
-// The arithmetic of the problem, defined to the last bit (design section 1).
+// The arithmetic of the problem, defined to the last bit.
 //
 //   m = max |x_i|,  u = x / m,  n = sqrt(u . u),  direction = u / n,  norm = m * n
 //

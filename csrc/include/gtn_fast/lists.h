@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "gtn_fast/matrix.h"
+#include "gtn_fast/order.h"
 
 namespace gtn {
 
@@ -23,18 +25,25 @@ struct ListsView {
 void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_row,
                     const ListsView& lists, double* cosine, Team& team);
 
-// From where on a list may lack x's that were free when it was made: it holds all that are
-// better than (cosine, rank), rank being that of a norm order (ties go to the smaller).
+// The order in which a y prefers x's: by cosine, ties to the smaller rank in the norm order.
+inline bool better(double cosine_a, uint32_t rank_a, double cosine_b, uint32_t rank_b) {
+  return cosine_a > cosine_b || (cosine_a == cosine_b && rank_a < rank_b);
+}
+
+// A list is complete down to its level: every x that was free when the list was made and that
+// the level admits is in it. The default admits all.
 struct ListLevel {
-  double cosine;
-  uint32_t rank;
+  double cosine = -std::numeric_limits<double>::infinity();
+  uint32_t rank = kNoRank;
+
+  bool admits(double c, uint32_t r) const { return c > cosine || (c == cosine && r <= rank); }
 };
 
-// Lists i = begin..n-1 choose in order, each the best of its candidates that is not `taken`
-// (by cosine, then by x_rank), if it is within the list's level. Stops before the first list
-// that has none such ("dry"): returns its place (n if there is none). Choices before it are
-// in chosen[] and marked in taken[]. `dry` gets its place and, looking ahead, those of others
-// that would probably be dry too, for all to be searched again together.
+// Lists begin..n-1 choose in order, each the best of its candidates that is not `taken`, if the
+// list's level admits it. Stops before the first list that has none such ("dry"): returns its
+// place (n if there is none). Choices before it are in chosen[] and marked in taken[]. `dry`
+// gets its place and, looking ahead, those of others that are probably dry too, for all to be
+// searched again together.
 int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
                       const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
                       double* chosen_cosine, std::vector<int64_t>& dry);

@@ -10,6 +10,8 @@ namespace gtn {
 
 class Team;
 
+constexpr uint32_t kNoRank = 0xFFFFFFFF;  // no row has it
+
 // rank -> row, of `rows`. A stable parallel radix sort on the norms' bit patterns
 // (non-negative doubles order like unsigned integers). At most 2^32 - 2 rows.
 std::vector<uint32_t> norm_order(const std::vector<RowScale>& scales, const Rows& rows, Team& team);

@@ -53,7 +53,8 @@ class Team {
   }
 
   // Runs body(thread) once on every thread, thread = 0..size()-1; the caller is
-  // thread 0. Returns when all are done. The first exception is rethrown.
+  // thread 0. Returns when all are done. The first exception is rethrown. Bodies run in the
+  // default floating-point environment (environment.h), the caller's too.
   void run(const std::function<void(int)>& body);
 
   // body(begin, end, thread) over [0, n) in chunks of at most `grain`, handed

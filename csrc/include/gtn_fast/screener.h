@@ -30,8 +30,6 @@ class Screener {
            int threads, Control* control);
   ~Screener();
 
-  int64_t free() const;
-
   // For each row of y its best free x's, best first, `wanted` at least if so many are free and
   // reach the floor (see learn), as far as there is room. A list holds every free x of the shard
   // whose (cosine, rank) is at least as good as its level: a higher cosine, or an equal one and a

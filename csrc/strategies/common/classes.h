@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "gtn_fast/match.h"
+#include "gtn_fast/order.h"
 
 namespace gtn {
 
 class Team;
-
-constexpr uint32_t kNoRank = 0xFFFFFFFF;
 
 struct DirectionClasses {
   // Classes are numbered by their first ranks: class c's first head has rank

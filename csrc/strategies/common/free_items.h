@@ -1,4 +1,4 @@
-// What is still to be had: one head (smallest free rank) a direction class.
+// What can still be chosen: of each direction class its head, the member of smallest free rank.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace gtn {
 
-// An item is a class of DirectionClasses. Taking an item takes its head.
+// An item is a class of DirectionClasses. To take an item is to take its head.
 class FreeItems {
  public:
   explicit FreeItems(const DirectionClasses& classes) : classes_(classes), head_(classes.first) {}
@@ -32,5 +32,10 @@ class FreeItems {
   const DirectionClasses& classes_;
   std::vector<uint32_t> head_;
 };
+
+// A row of X that has the item's direction.
+inline uint32_t x_row(const Problem& problem, const FreeItems& items, uint32_t item) {
+  return problem.x_by_norm[items.any_rank(item)];
+}
 
 }  // namespace gtn

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "kernels/kernels.h"
 #include "strategies/screen/layout.h"
@@ -16,12 +15,13 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr int kTile = 384;                  // y's a thread searches at once
-constexpr int64_t kFlood = 90;              // survivors a y that are worth a closer look
-constexpr int kFloods = 4;                  // blocks in a row
-constexpr double kCompactShare = 0.05;      // of the columns dead
-constexpr double kNeighbourRelayout = 0.5;  // of the columns laid out: tighter frames
-constexpr double kEvenRelayout = 0.2;       // larger ones
+// Y's that a thread searches for at once, at most, but for the rounding to the kernel's width.
+constexpr int kTile = 384;
+constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
+// Free x's, as a share of those last laid out, at which a new layout pays: frames of neighbours
+// become tighter, even ones as large as they were.
+constexpr double kNeighbourRelayout = 0.5;
+constexpr double kEvenRelayout = 0.2;
 
 }  // namespace
 
@@ -33,8 +33,8 @@ ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team,
       out_of_core_(out_of_core),
       store_(problem, items, kernels(), scratch),
       items_free_(items.count()) {
-  for (int t = 0; t < team.size(); ++t)
-    searches_.emplace_back(problem, items, store_, kernels(), team, out_of_core);
+  const SearchInputs inputs{problem, items, store_, kernels(), team, out_of_core};
+  for (int t = 0; t < team.size(); ++t) searches_.emplace_back(inputs);
 }
 
 void ScreenBlocks::refresh() {
@@ -57,9 +57,9 @@ void ScreenBlocks::refresh() {
   seconds_pack_ += seconds_since(start);
 }
 
-void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool anywhere) {
+void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again) {
   const auto start = Clock::now();
-  const Floor floor = anywhere ? Floor{} : floor_;
+  const Floor* const floor = again ? nullptr : &floor_rule_.floor();
   const int64_t n = static_cast<int64_t>(lists.y_rank.size());
   // As many equal tiles for every thread, of a multiple of the kernel's width.
   const int64_t share = (n + team_.size() - 1) / team_.size();
@@ -75,39 +75,17 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool anywh
 }
 
 bool ScreenBlocks::set_floor(const BlockLists& lists, const std::vector<double>& level) {
-  heights_.clear();
-  for (size_t i = 0; i < level.size(); ++i) {
-    const double height = (level[i] - lists.mean[i]) / lists.unit[i];
-    // A list that never rose above the floor asks for a lower one.
-    heights_.push_back(height > floor_.height + 1e-9 ? height : floor_.height - spread_);
-  }
-  const auto tenth = heights_.begin() + static_cast<int64_t>(heights_.size() / 10);
-  std::nth_element(heights_.begin(), tenth, heights_.end());
-  const double low = *tenth;
-  const auto middle = heights_.begin() + static_cast<int64_t>(heights_.size() / 2);
-  std::nth_element(heights_.begin(), middle, heights_.end());
-  spread_ = std::max(0.0, *middle - low) + 1e-12;
-  floor_.height = low - 0.5 * spread_;
-  if (!std::isfinite(floor_.height)) floor_ = Floor{};
-  return sample_if_flooded(static_cast<int64_t>(level.size()));
+  return floor_rule_.learn(lists.scale, level, counters().survivors, !store_.neighbours());
 }
 
-// One height for all y's is cheapest where all see X alike; where they do not,
-// each y's deviation from its mean is measured first.
-bool ScreenBlocks::sample_if_flooded(int64_t n) {
-  int64_t survivors = 0;
-  for (const ScreenSearch& s : searches_) survivors += s.counters.survivors;
-  const bool flooded = survivors - survivors_before_ > kFlood * n;
-  floods_ = flooded ? floods_ + 1 : 0;
-  survivors_before_ = survivors;
-  if (floods_ != kFloods || floor_.sampled || store_.neighbours()) return false;
-  floor_ = Floor{-1e9, true};
-  return true;
+ScreenCounters ScreenBlocks::counters() const {
+  ScreenCounters total;
+  for (const ScreenSearch& s : searches_) total += s.counters();
+  return total;
 }
 
 void ScreenBlocks::report_counters(Report& report) const {
-  ScreenCounters total;
-  for (const ScreenSearch& s : searches_) total += s.counters;
+  const ScreenCounters total = counters();
   report.add("pairs_screened", static_cast<double>(total.screened));
   report.add("pairs_skipped", static_cast<double>(total.skipped));
   report.add("survivors", static_cast<double>(total.survivors));

@@ -5,19 +5,18 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
 #include "gtn_fast/match.h"
 #include "strategies/common/free_items.h"
+#include "strategies/screen/block_lists.h"
+#include "strategies/screen/floor.h"
 #include "strategies/screen/search.h"
 #include "strategies/screen/store.h"
 
 namespace gtn {
-
-constexpr int kScreenPilot = 256;     // y's of the first block
-constexpr int kScreenListLength = 4;  // candidates wanted a y
-constexpr int kScreenLongestList = 160;
 
 class ScreenBlocks {
  public:
@@ -26,24 +25,23 @@ class ScreenBlocks {
   ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core = false,
                const std::string& scratch = "");
 
-  // Closes gaps when enough columns are dead; lays out anew when few are left. Before a block,
-  // while items are free.
+  // Closes gaps when enough columns are dead; lays the free x's out anew when few are left. To be
+  // called before a block, while items are free.
   void refresh();
 
-  // Room for what the bounds cannot tell apart from the wanted ones.
+  // Places per list: room for candidates that the bounds cannot tell from the wanted ones.
   static int places(int wanted) { return 4 * wanted + 16; }
 
-  // Lists for the y's of lists.y_rank (after lists.reset(places(wanted), ...)), `certain`
-  // candidates of each evaluated and in certain order. They start at the floor, or `anywhere`.
-  void search(BlockLists& lists, int wanted, int certain, bool anywhere);
-  // Evaluates what list i holds in reserve; for the team's thread of that number.
+  // Makes lists for the y's of lists.y_rank, after lists.reset(places(wanted), ...); `certain`
+  // candidates of each are evaluated and in certain order. Lists start at the floor, but not
+  // when their y's are searched for `again`.
+  void search(BlockLists& lists, int wanted, int certain, bool again);
+  // Evaluates what list i holds in reserve. To be called on that thread of the team.
   void deepen(BlockLists& lists, size_t i, int thread) {
     searches_[static_cast<size_t>(thread)].deepen_list(lists, i);
   }
 
-  // Where the next block's lists may start: most y's find enough above it, and few pairs
-  // below it need a second look. `level` is where the lists of this block end, by y. True if
-  // the next block is a first one of its kind and should be small.
+  // Chooses the next block's floor: see FloorRule::learn(). True if that block should be small.
   bool set_floor(const BlockLists& lists, const std::vector<double>& level);
 
   // The item's last member was taken.
@@ -60,23 +58,19 @@ class ScreenBlocks {
   double seconds_search() const { return seconds_search_; }
 
  private:
-  bool sample_if_flooded(int64_t n);
+  ScreenCounters counters() const;
 
   const Problem& problem_;
   FreeItems& items_;
   Team& team_;
   const bool out_of_core_;
   ScreenStore store_;
-  std::vector<ScreenSearch> searches_;
+  std::deque<ScreenSearch> searches_;  // one per thread
   int64_t items_free_;
   int64_t laid_out_ = 0;
   bool neighbours_ = false;
 
-  Floor floor_;
-  double spread_ = 0.0;
-  std::vector<double> heights_;
-  int64_t survivors_before_ = 0;
-  int floods_ = 0;
+  FloorRule floor_rule_;
 
   int64_t packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
   double seconds_pack_ = 0.0, seconds_search_ = 0.0;

@@ -10,17 +10,19 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kEvenFrame = 4096;      // columns a frame where X is spread evenly
+constexpr int64_t kEvenFrame = 4096;      // columns per frame where X is spread evenly
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
-constexpr int64_t kNarrowFrame = 2048;    // where they cannot be told apart
-constexpr int64_t kSample = 2048;         // x's the decision looks at
+constexpr int64_t kNarrowFrame = 2048;    // where neighbours are too near for codes
+constexpr int64_t kSample = 2048;         // x's from which neighbours_pay() decides
 constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.1;  // variance left inside frames that makes it worth it
 constexpr size_t kRun = 64;              // rows read together from an X in files
-constexpr int64_t kAxisSample = 96;      // x's the direction of a cut is taken from
+constexpr int64_t kAxisSample = 96;      // x's from which the direction of a cut is taken
 
 constexpr int kBins = 128;
-constexpr int64_t kSmallestShare = 64;  // of a set that a cut may part off
+// A cut leaves each side at least 1 / kSmallestShare of the set, and kSmallestSide x's if the
+// set has three times as many.
+constexpr int64_t kSmallestShare = 64;
 constexpr int64_t kSmallestSide = 96;
 
 struct Projected {
@@ -28,7 +30,7 @@ struct Projected {
   uint32_t item;
 };
 
-// Cuts sets of directions across their longest axis. One a thread.
+// Cuts sets of directions across their longest axis. Each thread has its own.
 class Cutter {
  public:
   Cutter(const Problem& problem, const FreeItems& items)
@@ -42,7 +44,7 @@ class Cutter {
         row_(d_) {}
 
   void direction(uint32_t item, double* out) const {
-    const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+    const uint32_t row = x_row(problem_, items_, item);
     row_direction(problem_.x, row, problem_.x_scale[row], out);
   }
 
@@ -170,7 +172,7 @@ class Cutter {
   const FreeItems& items_;
   const size_t d_;
   std::vector<double> sample_, mean_, axis_, next_, row_;
-  double farthest_ = 0.0;  // of the axis' sample from its mean
+  double farthest_ = 0.0;  // distance from the mean in the sample of the axis
 };
 
 // Whether frames of neighbours would be much narrower than the whole, so that most
@@ -211,8 +213,8 @@ bool neighbours_pay(const std::vector<Projected>& points, Cutter& cutter) {
 
 using Range = std::pair<int64_t, int64_t>;
 
-// Items that only their exact cosines can tell apart: in order of their norms, so that
-// the first frame of a cluster has the heads that win its ties.
+// Makes frames of items that only exact cosines can tell apart. The items go in order of their
+// norms, so that the first frame of a cluster has the heads that win its ties.
 void slice(Projected* data, const Range& range, std::vector<Range>& done) {
   std::sort(data + range.first, data + range.second,
             [](const Projected& a, const Projected& b) { return a.item < b.item; });
@@ -287,7 +289,7 @@ void spread_out(std::vector<Projected>& points, size_t run) {
 }
 
 void sort_by_row(std::vector<Projected>& points, const Problem& problem, const FreeItems& items) {
-  const auto row = [&](const Projected& p) { return problem.x_by_norm[items.any_rank(p.item)]; };
+  const auto row = [&](const Projected& p) { return x_row(problem, items, p.item); };
   std::sort(points.begin(), points.end(),
             [&](const Projected& a, const Projected& b) { return row(a) < row(b); });
 }

@@ -10,8 +10,8 @@ namespace gtn {
 class Pages {
  public:
   Pages() = default;
-  // `bytes` of memory, not initialised; or, with a folder, of a file in it that has no name
-  // and goes with the process. Throws std::bad_alloc, std::runtime_error.
+  // `bytes` of memory, not initialised. If a folder is given: of a file in it, which has no name
+  // and is gone when the process ends. Throws std::bad_alloc, std::runtime_error.
   Pages(size_t bytes, const std::string& folder);
   ~Pages();
   Pages(Pages&& other) noexcept;

@@ -57,8 +57,8 @@ void Rotation::apply(double* v, double* scratch) const {
 }
 
 double Rotation::error() const {
-  // log2(block) additions and one product a round, each relative eps of a norm
-  // that the orthogonal step keeps; sqrt(block) rounds the scale itself.
+  // Per round: log2(block) additions and one product, each with a relative error of eps of a norm
+  // that the orthogonal step keeps; and the rounding of the scale 1 / sqrt(block).
   const double levels = blocks_.empty() ? 0.0 : std::log2(static_cast<double>(blocks_[0])) + 4.0;
   return 4.0 * levels * 0x1p-53;
 }

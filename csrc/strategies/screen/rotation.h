@@ -1,6 +1,6 @@
 // A fixed orthogonal transform that spreads a vector's energy over all of its
 // coordinates: two rounds of random signs, Hadamard blocks and a permutation.
-// Codes with one scale a frame then waste no bits on a few large coordinates.
+// Codes with one scale per frame then waste no bits on a few large coordinates.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace gtn {
 class Rotation {
  public:
   Rotation(int64_t d, const Kernels& kernels);
-  // In place; scratch has room for d values. Norms and dot products change by
-  // rounding only: at most error() relative to the norms.
+  // In place; scratch has room for d values. Norms and dot products change by rounding only, at
+  // most by error() times the norms.
   void apply(double* v, double* scratch) const;
   double error() const;
 

@@ -41,7 +41,7 @@ class RowExact final : public Exact {
   uint32_t head(uint32_t item) const override { return items_.head(item); }
 
  private:
-  uint32_t row_of(uint32_t item) const { return problem_.x_by_norm[items_.any_rank(item)]; }
+  uint32_t row_of(uint32_t item) const { return x_row(problem_, items_, item); }
 
   const Problem& problem_;
   const FreeItems& items_;

@@ -22,6 +22,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "gtn_fast/environment.h"
 #include "gtn_fast/order.h"
 #include "gtn_fast/screener.h"
 #include "strategies/common/classes.h"
@@ -47,10 +48,7 @@ class Screener::Impl {
       local_rank_[row] = static_cast<uint32_t>(rank_.size());
       rank_.push_back(rank[row]);
     }
-    free_ = static_cast<int64_t>(rank_.size());
   }
-
-  int64_t free() const { return free_; }
 
   void search(const MatrixView& y, int wanted, bool again, const ShardLists& out) {
     const size_t n = static_cast<size_t>(y.rows);
@@ -88,7 +86,6 @@ class Screener::Impl {
       if (items_.head(item) != rank)
         throw std::invalid_argument("screener: a row was taken twice, or before an equal one");
       items_.take(item);
-      --free_;
       if (!items_.free(item)) blocks_.kill(item);
     }
   }
@@ -115,7 +112,7 @@ class Screener::Impl {
   void write(const BlockLists& lists, size_t i, const ShardLists& out) const {
     const Candidate* list = lists.list(i);
     const ListState& state = lists.state[i];
-    Level level = state.level;
+    ListLevel level = state.level;
     uint32_t* const row = out.row + static_cast<int64_t>(i) * out.places;
     double* const cosine = out.cosine + static_cast<int64_t>(i) * out.places;
     int64_t written = 0;
@@ -179,20 +176,22 @@ class Screener::Impl {
   const int64_t first_row_;
   std::vector<uint32_t> rank_;        // by rank in the shard: rank in X
   std::vector<uint32_t> local_rank_;  // by row of the shard; kNoRank: takes no part
-  int64_t free_ = 0;
   BlockLists lists_, again_;
   std::vector<double> level_;
 };
 
 Screener::Screener(const MatrixView& x, const Rows& rows, const uint32_t* rank, int64_t first_row,
-                   int threads, Control* control)
-    : impl_(std::make_unique<Impl>(x, rows, rank, first_row, threads, control)) {}
-Screener::~Screener() = default;
-int64_t Screener::free() const { return impl_->free(); }
-void Screener::search(const MatrixView& y, int wanted, bool again, const ShardLists& out) {
-  impl_->search(y, wanted, again, out);
+                   int threads, Control* control) {
+  in_default_environment(
+      [&] { impl_ = std::make_unique<Impl>(x, rows, rank, first_row, threads, control); });
 }
-void Screener::learn(const double* level, int64_t n) { impl_->learn(level, n); }
+Screener::~Screener() = default;
+void Screener::search(const MatrixView& y, int wanted, bool again, const ShardLists& out) {
+  in_default_environment([&] { impl_->search(y, wanted, again, out); });
+}
+void Screener::learn(const double* level, int64_t n) {
+  in_default_environment([&] { impl_->learn(level, n); });
+}
 void Screener::take(const uint32_t* rows, int64_t n) { impl_->take(rows, n); }
 Report Screener::report() const { return impl_->report(); }
 

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace gtn {
 namespace {
 
-constexpr size_t kMoreEntries = 1;    // between two looks at the threshold, at least
-constexpr size_t kMostEntries = 320;  // that bounds alone may leave
+constexpr size_t kMoreEntries = 1;    // at least so many are added before the next shrink()
+constexpr size_t kMostEntries = 320;  // if bounds leave more, the entries are evaluated
 
 // Complete for all cosines greater than this one.
-Level above(double cosine) {
+ListLevel above(double cosine) {
   return {std::nextafter(cosine, std::numeric_limits<double>::infinity()), kNoRank};
 }
 
@@ -45,7 +46,7 @@ void Shortlist::reset(int wanted, double floor) {
   entries_.clear();
   wanted_ = static_cast<size_t>(wanted);
   full_ = kMoreEntries;
-  level_ = Level{floor, kNoRank};
+  level_ = ListLevel{floor, kNoRank};
 }
 
 // The rank-th best lower bound: that many items are at least as good.
@@ -55,7 +56,7 @@ void Shortlist::raise_threshold(size_t rank) {
   for (const Entry& e : entries_) lowers_.push_back(e.lower);
   const auto kth = lowers_.begin() + static_cast<int64_t>(rank) - 1;
   std::nth_element(lowers_.begin(), kth, lowers_.end(), std::greater<>());
-  if (*kth > level_.cosine) level_ = Level{*kth, kNoRank};
+  if (*kth > level_.cosine) level_ = ListLevel{*kth, kNoRank};
   const double bar = level_.cosine;
   std::erase_if(entries_, [bar](const Entry& e) { return e.upper < bar; });
 }
@@ -84,7 +85,7 @@ void Shortlist::keep_best(size_t n) {
   std::nth_element(entries_.begin(), entries_.begin() + static_cast<int64_t>(n) - 1, entries_.end(),
                    order);
   entries_.resize(n);
-  level_ = Level{entries_.back().upper, entries_.back().head};
+  level_ = ListLevel{entries_.back().upper, entries_.back().head};
 }
 
 void Shortlist::shrink(Exact& exact, double seen) {

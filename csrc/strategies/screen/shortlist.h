@@ -1,33 +1,18 @@
-// The best candidates of one y, gathered while its panels are screened.
+// The best candidates of one y, gathered while frames are screened.
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <vector>
 
-#include "strategies/common/classes.h"
+#include "gtn_fast/lists.h"
 
 namespace gtn {
 
-// An item and its exact cosine or, where a list has not evaluated it yet, an
-// upper bound of it.
+// An item and its cosine: exact, or an upper bound if the list has not evaluated it yet.
 struct Candidate {
   double cosine;
   uint32_t item;
 };
-
-// A list is complete down to its level: every item that was free when the list was
-// made and whose (cosine, head rank) is at least as good as the level is in it.
-struct Level {
-  double cosine = -std::numeric_limits<double>::infinity();
-  uint32_t rank = kNoRank;
-
-  bool admits(double c, uint32_t r) const { return c > cosine || (c == cosine && r <= rank); }
-};
-
-inline bool better(double cosine_a, uint32_t rank_a, double cosine_b, uint32_t rank_b) {
-  return cosine_a > cosine_b || (cosine_a == cosine_b && rank_a < rank_b);
-}
 
 // Exact values on demand.
 class Exact {
@@ -44,15 +29,15 @@ class Exact {
 struct ListState {
   int32_t exact = 0;
   int32_t total = 0;
-  Level level;
-  Level deep_level;
+  ListLevel level;
+  ListLevel deep_level;
 };
 
 // Evaluates the rest of a list and sorts it.
 void deepen(Exact& exact, Candidate* list, ListState& state);
 
-// Collects items by certified bounds lower <= cosine <= upper, keeps few, and
-// knows from which upper bound on an item still matters.
+// Collects items by certified bounds lower <= cosine <= upper, keeps few of them, and knows
+// which upper bound an item needs to matter.
 class Shortlist {
  public:
   // Keeps about the `wanted` best (if that many reach `floor`).
@@ -60,12 +45,12 @@ class Shortlist {
 
   // Items with upper < threshold() cannot belong to the list.
   double threshold() const { return level_.cosine; }
-  const Level& level() const { return level_; }
+  const ListLevel& level() const { return level_; }
   bool full() const { return entries_.size() >= full_; }
   void add(double upper, double lower, uint32_t item) {
     entries_.push_back({upper, lower, item, kNoRank});
   }
-  // Adds an exact value; of use where all of a cluster is evaluated.
+  // Adds an exact value, if the level admits it.
   void add_exact(double cosine, uint32_t item, uint32_t head) {
     if (level_.admits(cosine, head)) entries_.push_back({cosine, cosine, item, head});
   }
@@ -99,7 +84,7 @@ class Shortlist {
   std::vector<Entry> entries_;
   std::vector<double> lowers_;
   size_t wanted_ = 0, full_ = 0;
-  Level level_;
+  ListLevel level_;
 };
 
 }  // namespace gtn

@@ -13,11 +13,11 @@ namespace {
 
 constexpr double kEps = 0x1p-53;
 
-// A frame whose radius is near the rounding of the directions themselves cannot
-// be told apart by codes: it is evaluated exactly.
+// A frame is narrow if its radius is at most so many times the slack of all bounds: with what
+// rounding does to directions, codes could not tell its columns apart.
 constexpr double kNarrow = 64.0;
 
-constexpr size_t kMeanSample = 1024;  // columns that the one centre of all is the mean of
+constexpr size_t kMeanSample = 1024;  // columns whose mean is the centre of all frames
 
 }  // namespace
 
@@ -133,7 +133,7 @@ void ScreenStore::store_frame(const Frame& frame, double* row) {
       bar_exact(column);
       continue;
     }
-    const uint32_t x = problem_.x_by_norm[items_.any_rank(item_at(column))];
+    const uint32_t x = x_row(problem_, items_, item_at(column));
     row_direction(problem_.x, x, problem_.x_scale[x], row);
     for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = row[k];
   }
@@ -155,8 +155,8 @@ void ScreenStore::note_heads(const Frame& frame) {
 
 double ScreenStore::narrow() const { return kNarrow * slack_; }
 
-// Among neighbours small heads come first: where cosines tie, a list's level soon is
-// at a head that the groups further on cannot have.
+// In a narrow frame small heads come first. Where cosines tie, the level of a list soon is at a
+// head that is smaller than all in the groups further on: those are passed over.
 void ScreenStore::sort_by_head(uint32_t* items, size_t n) const {
   std::sort(items, items + n,
             [&](uint32_t a, uint32_t b) { return items_.head(a) < items_.head(b); });
@@ -173,7 +173,7 @@ void ScreenStore::find_mean(const std::vector<uint32_t>& packed) {
 }
 
 void ScreenStore::rotated_direction(uint32_t item, double* v, double* scratch) const {
-  const uint32_t row = problem_.x_by_norm[items_.any_rank(item)];
+  const uint32_t row = x_row(problem_, items_, item);
   row_direction(problem_.x, row, problem_.x_scale[row], v);
   rotation_.apply(v, scratch);
 }
@@ -187,8 +187,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
   double* center = centers_.data() + static_cast<size_t>(frame.center) * d;
   for (size_t i = 0; i < n; ++i) {
-    if (i + 4 < n)
-      __builtin_prefetch(&problem_.x_scale[problem_.x_by_norm[items_.any_rank(items[i + 4])]]);
+    if (i + 4 < n) __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
     double* v = scratch.v.data() + i * d;
     rotated_direction(items[i], v, scratch.rotated.data());
     if (!one_center_)

@@ -1,8 +1,8 @@
 // The free x's, quantised and packed for screening.
 //
-// Frames cut the packed columns into runs that share a centre and a scale: a
-// column is rotated direction - centre = scale * codes + residual. The smaller a frame's
-// radius, the tighter its bounds; where X is spread evenly one centre serves all.
+// A frame is a run of packed columns with a centre and a scale in common. Of each column it
+// keeps codes: rotated direction - centre = scale * codes + residual. The smaller the radius of
+// a frame, the tighter its bounds. Where X is spread evenly one centre serves all frames.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace gtn {
 
 struct Frame {
   int64_t first_group = 0;
-  int32_t center = 0;     // which one
-  int32_t columns = 0;    // used; the rest of the last group can never hit
-  double scale = 0.0;     // 0: narrow, see ScreenStore::exact_group
+  int32_t center = 0;     // number of its centre
+  int32_t columns = 0;    // in use; the rest of the last group can never hit
+  double scale = 0.0;     // 0: a narrow frame, without codes
   double radius = 0.0;    // >= |direction - centre| of every column
   double residual = 0.0;  // >= |direction - centre - scale * codes|
   int32_t groups() const { return (columns + kGroup - 1) / kGroup; }
@@ -37,16 +37,16 @@ struct Layout {
 
 class ScreenStore {
  public:
-  // Codes and directions go to a file in the folder `scratch`, if it is not empty.
+  // Codes and directions go to a file in the folder `scratch`; to memory if that is empty.
   ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
               std::string scratch = "");
 
-  // Packs the free ones of layout.items, frame by frame.
+  // Packs those of layout.items that are free, frame by frame.
   void pack(const Layout& layout, Team& team);
   // Closes the gaps that killed columns left; frames keep centre and scale.
   void compact(Team& team);
 
-  // What codes are made of: the direction, rotated.
+  // Codes are made of rotated directions.
   const Rotation& rotation() const { return rotation_; }
   int64_t dims() const { return d_; }
   int32_t steps() const { return steps_; }
@@ -64,16 +64,16 @@ class ScreenStore {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
             steps_};
   }
-  // Directions (not rotated) of a narrow frame's group, [dimension][column]: clusters
-  // near the resolution of double, which codes cannot tell apart. A dead column holds
-  // a NaN, which reaches no threshold.
+  // Directions (not rotated) of a group of a narrow frame, [dimension][column]. The columns are
+  // so near each other that codes cannot tell them apart. A dead column holds a NaN, which
+  // reaches no threshold.
   const double* exact_group(int64_t group) const { return exact_begin(group); }
-  // Heads only grow while a group stays as it is, so none of its heads is smaller.
+  // No head in the group is smaller: heads only grow while the group stays as it is.
   uint32_t least_head(int64_t group) const { return least_head_[static_cast<size_t>(group)]; }
   // Frames of a smaller radius are narrow.
   double narrow() const;
   uint32_t item_at(int64_t column) const { return item_at_[static_cast<size_t>(column)]; }
-  // The item will not be hit again.
+  // The item's last member was taken: its column will not be hit again.
   void kill(uint32_t item) {
     const int64_t column = column_of_[item];
     bias_[static_cast<size_t>(column)] = kDeadBias;

@@ -10,6 +10,7 @@
 
 #include "engine/radix.h"
 #include "kernels/levels.h"
+#include "strategies/common/turns.h"
 #include "strategies/tree/index.h"
 
 namespace gtn {
@@ -20,6 +21,18 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+// A y's hits for turns.h: slots by their heads.
+struct HitList {
+  static constexpr bool kBestFirst = true;
+  const TreeHit* hits;
+  int64_t n;
+  const TreeIndex& index;
+
+  int64_t size() const { return n; }
+  double cosine(int64_t c) const { return hits[c].cosine; }
+  uint32_t rank(int64_t c) const { return index.head(hits[c].slot); }
+};
 
 class TreeMatch {
  public:
@@ -219,23 +232,19 @@ class TreeMatch {
     out_.cosine[static_cast<size_t>(turn)] = chosen.cosine;
   }
 
-  // The best of the list by present heads; false unless it is certainly the best
-  // of all. What is not on the list was, when searched, behind the list's last
-  // entry, and a head's rank only grows.
+  // The best of the list by present heads; false unless it is certainly the best of all. What
+  // is not on the list was, when searched, behind the list's last entry, and a head's rank only
+  // grows: that entry is the list's level.
   bool from_list(int64_t i, TreeHit& chosen) {
     const List& list = lists_[static_cast<size_t>(i)];
     const TreeHit* hits = hits_.data() + i * list_;
-    for (int k = 0; k < list.count; ++k) {
-      const uint32_t rank = index_->head(hits[k].slot);
-      if (rank == kNoRank) continue;
-      if (chosen.rank != kNoRank && hits[k].cosine < chosen.cosine) break;
-      if (chosen.rank != kNoRank) ++ties_;
-      if (rank < chosen.rank) chosen = {hits[k].cosine, rank, hits[k].slot};
-    }
-    if (list.complete) return true;
-    if (chosen.rank == kNoRank) return false;
-    const TreeHit& last = hits[list.count - 1];
-    return chosen.cosine > last.cosine || chosen.rank <= last.rank;
+    ListLevel level;
+    if (!list.complete) level = {hits[list.count - 1].cosine, hits[list.count - 1].rank};
+    const Choice choice = best_free(HitList{hits, list.count, *index_}, level);
+    ties_ += choice.tie;
+    if (choice.dry()) return list.complete;
+    chosen = {choice.cosine, choice.rank, hits[choice.place].slot};
+    return true;
   }
 
   TreeHit search_again(int64_t i) {

@@ -235,4 +235,29 @@ TEST_CASE("kernels: the same bits as plain loops") {
   });
 }
 
+// Terms whose roundings all go one way: the error comes near its bound, so no smaller one holds.
+TEST_CASE("kernels: float_dot needs its bound") {
+  on_every_level([](const SimdLevel& level) {
+    const auto share = [&](const std::vector<float>& y, const std::vector<float>& row) {
+      const int64_t d = static_cast<int64_t>(y.size());
+      double real = 0.0, size = 0.0;  // products of floats are exact in double
+      for (size_t i = 0; i < y.size(); ++i) {
+        real += static_cast<double>(y[i]) * row[i];
+        size += std::fabs(static_cast<double>(y[i]) * row[i]);
+      }
+      const double off = std::fabs(level.kernels->float_dot(y.data(), row.data(), d) - real);
+      return off / (float_dot_error(d) * size);
+    };
+    // (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24: the last bit falls just between two floats.
+    const std::vector<float> product(kFloatLanes, 1.0F + 0x1p-12F);
+    CHECK(share(product, product) > 0.95);
+    CHECK(share(product, product) <= 1.0);
+    // In every lane 1, then a little more than half of its last bit, again and again.
+    std::vector<float> ones(64 * kFloatLanes, 1.0F), small(64 * kFloatLanes, 0x1.0002p-24F);
+    std::fill_n(small.begin(), kFloatLanes, 1.0F);
+    CHECK(share(ones, small) > 0.95);
+    CHECK(share(ones, small) <= 1.0);
+  });
+}
+
 }  // namespace gtn::test

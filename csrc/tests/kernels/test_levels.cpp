@@ -32,8 +32,9 @@ std::vector<const SimdLevel*> chain(const SimdLevel& level) {
   std::vector<const SimdLevel*> out{&level};
   while (out.back()->fallback != nullptr) {
     const SimdLevel* next = find_level(out.back()->fallback);
-    REQUIRE_MESSAGE(next != nullptr, out.back()->name, " falls back to ", out.back()->fallback);
-    REQUIRE_MESSAGE(next > out.back(), out.back()->name, ": its fallback stands before it");
+    REQUIRE_MESSAGE(next != nullptr, name_of(*out.back()), " falls back to ",
+                    std::string(out.back()->fallback));
+    REQUIRE_MESSAGE(next > out.back(), name_of(*out.back()), ": its fallback stands before it");
     out.push_back(next);
   }
   return out;
@@ -58,7 +59,7 @@ TEST_CASE("levels: the table is consistent") {
   std::string here, lacking;
   std::set<std::string> names;
   for (const SimdLevel& level : simd_compiled()) {
-    INFO("level ", level.name);
+    INFO("level ", name_of(level));
     CHECK(names.insert(level.name).second);
     CHECK(level.kernels != nullptr);
     CHECK(level.search != nullptr);
@@ -75,7 +76,7 @@ TEST_CASE("levels: the table is consistent") {
 TEST_CASE("levels: a level is forced, or refused by name") {
   const LevelKept kept;
   for (const SimdLevel& level : simd_compiled()) {
-    INFO("level ", level.name);
+    INFO("level ", name_of(level));
     if (is_usable(level)) {
       simd_force(level.name);
       CHECK(&simd_active() == &level);
@@ -107,7 +108,7 @@ TEST_CASE("levels: the CPU has what the system's own list says") {
       listed = words(line.substr(line.find(':') + 1));
   REQUIRE(!listed.empty());
   for (const SimdLevel& level : simd_compiled()) {
-    INFO("level ", level.name);
+    INFO("level ", name_of(level));
     bool all = true;
     for (const SimdLevel* each : chain(level)) {
       for (const std::string& flag : words(each->cpu_flags)) {

@@ -55,7 +55,7 @@ class Shards {
     const size_t all = k * screeners_.size();
     Merged merged{std::vector<int64_t>(n * all), std::vector<double>(n * all),
                   std::vector<double>(n, -std::numeric_limits<double>::infinity()),
-                  std::vector<ListLevel>(n, {-std::numeric_limits<double>::infinity(), ~0u})};
+                  std::vector<ListLevel>(n)};
     for (size_t s = 0; s < screeners_.size(); ++s) {
       std::vector<uint32_t> row(n * k), level_rank(n);
       std::vector<double> cosine(n * k), level(n), deep(n);

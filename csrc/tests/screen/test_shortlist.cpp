@@ -49,7 +49,7 @@ struct ListCase {
 
 // Every item a level admits stands in front, exact and in the total order.
 void check_complete(const TableExact& table, const std::vector<uint32_t>& sorted,
-                    const std::vector<Candidate>& list, int32_t exact, const Level& level,
+                    const std::vector<Candidate>& list, int32_t exact, const ListLevel& level,
                     const std::string& what) {
   size_t admitted = 0;
   while (admitted < sorted.size() &&

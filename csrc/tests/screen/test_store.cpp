@@ -50,8 +50,7 @@ TEST_CASE("rotation: within its error, the same bits on every level") {
           CHECK_MESSAGE(off <= rotation.error() * norms, "d=", d, ": off by ", off / norms,
                         ", allowed ", rotation.error());
         }
-      if (!rotated_before.empty())
-        CHECK_MESSAGE(rotated == rotated_before, level.name, " rotates otherwise");
+      if (!rotated_before.empty()) CHECK_MESSAGE(rotated == rotated_before, "rotates otherwise");
       rotated_before = rotated;
       // A lone axis is spread over its block: no coordinate keeps it all.
       if (d >= 16) {

@@ -1,7 +1,6 @@
 """The screen over shards of X in several processes, of one machine or many (torch.distributed).
 
-ranks.py   what the processes tell each other
-shards.py  the matching
+This file is the backend for the registry; the matching itself is in shards.py.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ def instructions() -> str:
 def predict(n_x: int, n_y: int, d: int, threads: int, ranks: int = 1) -> tuple[float, int]:
     """Return seconds and bytes beyond X and Y of one of that many equal ranks.
 
-    The pairs are shared; preparing y's and resolving blocks is not. See docs/scaling.md.
+    The ranks share the pairs, but each prepares all y's and resolves all blocks: the whole
+    model is in docs/several-processes.md.
     """
     own_x = -(-n_x // ranks)
     own = bytes_of("screen", own_x, min(n_y, own_x), d, threads)

@@ -37,22 +37,22 @@ class Pulse:
 
     @staticmethod
     def first_sign(store: Any, rank: int) -> None:
-        """So that nobody has to wait for one."""
+        """Leave the first sign of ``rank``, so that a look at the store never waits for one."""
         store.set(_key(rank), "0")
 
     def silent(self) -> list[int]:
-        """The ranks of which nothing was heard for too long; all if the store is silent."""
+        """Return the ranks not heard of for too long; all of them if the store is silent."""
         oldest = time.monotonic() - _SILENCE_S
         if self._looked < oldest:
             return self._others
         return [rank for rank, at in self._heard.items() if at < oldest]
 
     def someone_gave_up(self) -> bool:
-        """Tell whether another rank has."""
+        """Tell whether another rank gave up."""
         return _GAVE_UP in self._signs.values()
 
     def give_up(self) -> list[int] | None:
-        """Tell the others, and wait a little for them to do the same; return who does not.
+        """Tell the others that this rank gives up; return those that do not follow in two seconds.
 
         None if the store does not answer.
         """
@@ -69,7 +69,7 @@ class Pulse:
         return [rank for rank in self._others if self._signs.get(rank) != _GAVE_UP]
 
     def end(self, *, gave_up: bool) -> None:
-        """No more signs, but the last: ``gave_up`` if others may wait for this rank."""
+        """End the thread with a last sign; ``gave_up``: others may still wait for this rank."""
         self._own_gave_up |= gave_up
         self._ended = True
         self._wake.set()

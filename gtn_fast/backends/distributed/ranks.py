@@ -142,7 +142,7 @@ class _TorchRanks(Ranks):
             self._give_up(error)
 
     def _meet(self) -> None:
-        """Until all ranks have come."""
+        """Wait until all ranks have come."""
         Pulse.first_sign(self._store, self.rank)
         self._store.set(f"here {self.rank}", "1")
         start, pause = time.monotonic(), _SHORTEST_PAUSE_S
@@ -181,7 +181,7 @@ class _TorchRanks(Ranks):
         return received.view(part.dtype).reshape(self.size, *part.shape)
 
     def _wait(self, work: Any) -> None:
-        """Until it is done. torch's own wait() would keep Ctrl-C out."""
+        """Wait until ``work`` is done; torch's own wait() would keep Ctrl-C out."""
         pause, look = _SHORTEST_PAUSE_S, time.monotonic() + _LOOK_S
         while not work.is_completed():
             now = time.monotonic()
@@ -213,7 +213,7 @@ class _TorchRanks(Ranks):
 
 @contextmanager
 def joined(group: Any) -> Iterator[Ranks]:
-    """The ranks of a torch process group, for the time of one matching; None: this one alone.
+    """Yield the ranks of a torch process group for one matching; None: this process alone.
 
     All of the group have to come. TypeError if ``group`` is no process group that this
     process belongs to; ImportError if torch cannot be had.
@@ -240,9 +240,9 @@ def _named(ranks: list[int]) -> str:
 
 
 def _store_of(distributed: ModuleType, group: Any) -> Any:
-    """A place for notes of one meeting, that still works when its connections do not.
+    """Return a store for one meeting of the group, which outlives the group's connections.
 
-    Its name is that of the group and how often it met: all ranks count alike.
+    Its prefix is the group's name and the number of the meeting: all ranks count alike.
     """
     global_store = distributed.distributed_c10d._get_default_store()
     met = _MEETINGS.get(group, 0)

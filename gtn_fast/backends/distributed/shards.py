@@ -2,13 +2,14 @@
 
 For each block of y's every rank screens its own shard (``_native.Screener``) and returns short
 lists of exact candidates, complete down to a level; one all-gather brings them together. An x
-that is at least as good as the highest of the levels is so for its own shard's too, so it is
-in its list: the union is complete down to the highest level. Every rank then resolves the same
-lists by the same rules (``lists.blocks``), so nobody has to be told who took what. When so
-few are left that rounds cost more than they save, all ranks gather the rest and each ends alone.
+that reaches the highest of the levels also reaches the level of its own shard, so the shard's
+list holds it: the union of the lists is complete down to the highest level. Every rank then
+resolves the same lists by the same rules (``lists.blocks``), so no rank has to tell another
+which x was taken. When so few y's are left that more rounds would take longer, all ranks gather
+the free x's and each matches the rest alone.
 
-Memory of a rank beyond its rows of X: 5 bytes a row of all X (order and who is taken; 40 while
-the order is made), about 28 a row of Y for turns and results, the packed shard, one block.
+Memory of a rank beyond its rows of X: 5 bytes per row of all X (order and who is taken; 40 while
+the order is made), about 28 per row of Y for turns and results, the packed shard, one block.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from gtn_fast.planning.memory import available_bytes
 Rows = NDArray[Any] | RowMatrix  # rows of Y, which no rank need hold
 
 _NONE = np.uint32(0xFFFFFFFF)
-# Candidates a y that a rank looks for. With one each the highest level would leave one of
-# all lists; with two it leaves two or three, which is what a block needs.
+# Candidates that a rank looks for, per y. With one from each rank the highest of the levels
+# would leave one of the merged list; with two it leaves two or three, what a block needs.
 _WANTED_ALONE, _WANTED = 3, 2
-# What a block costs beyond screening, and a gathered byte; both only decide when to stop
-# taking turns in rounds, never the answer.
+# Seconds per block beside screening, and per gathered byte. They decide when the rounds stop,
+# never the answer.
 _ROUND_S = 6e-4
 _BYTE_S = 2e-9
-_MEMORY_SHARE = 4  # the rest may take a quarter of the memory available
+_MEMORY_SHARE = 4  # the gathered rest may take a quarter of the memory available
 
 
 class Shard(NamedTuple):
@@ -102,7 +103,7 @@ class _Message:
     """The lists of one rank for n y's in one buffer, as it travels.
 
     ``cosine`` (n, k), ``level`` and ``deep_level`` (n,) float64; ``rows`` (n, k) and
-    ``level_rank`` (n,) uint32: 12 k + 20 bytes a y. A new one says that nothing is free.
+    ``level_rank`` (n,) uint32: 12 k + 20 bytes per y. A new message says that nothing is free.
     """
 
     def __init__(self, n: int, k: int, buffer: NDArray[np.uint8] | None = None) -> None:
@@ -122,9 +123,9 @@ class _Message:
 
 
 def _merged(parts: list[_Message]) -> tuple[Lists, NDArray[np.float64]]:
-    """The union of the ranks' lists, complete down to the highest of their levels.
+    """Return the union of the ranks' lists, complete down to the highest of their levels.
 
-    Of levels of one cosine the one of smaller rank is higher: it promises less.
+    Of two levels of one cosine, the one of smaller rank is higher: its list promises less.
     """
     n, k = parts[0].rows.shape
     rows = np.empty((n, len(parts), k), np.int64)
@@ -159,15 +160,15 @@ def match_shards(
     """Match every row of Y with a row of X; every rank returns the same, for all of Y.
 
     ``block`` and ``list_length`` must agree on all ranks, ``threads`` need not. ``start``
-    holds pairs of the answer that are known, from a run that did not end, with any number of
-    ranks: they are not looked for again. ``settled`` gets those that became final since the
-    last call, on every rank the same ones, in the order of choice.
+    holds pairs of the answer from a run that did not end, on any number of ranks: they are kept
+    as they are. ``settled`` gets the pairs that became final since its last call, in the order
+    of choice, the same pairs on every rank.
 
     Raises LostRank if another rank is gone, and what ``settled`` and ``progress`` raise.
     """
     began = time.monotonic()
-    x_order, x_rank = _x_order(ranks, shard, threads)
-    turns, zero_rows = _turns(ranks, y, threads)
+    x_order, x_rank = _norm_order(ranks, shard, threads)
+    turns, zero_rows = _order_of_choice(ranks, y, threads)
     order = turns
     state = Assignment(shard.n_x, len(y))
     if start is not None:
@@ -176,10 +177,10 @@ def match_shards(
         state.before = len(start.y_rows)
         turns = turns[state.x_index[turns] < 0]
     ordered = time.monotonic()
-    handed = _Handed(turns, state, len(y), settled, progress)
+    announcer = _Announcer(turns, state, len(y), settled, progress)
     _match_zero_rows(turns, zero_rows, x_order, state)
     del x_order
-    handed.over()
+    announcer.announce()
     stop = len(turns)
     if not block:
         stop -= _left_for_the_end(ranks, shard, len(turns) - state.done, state, threads)
@@ -188,7 +189,7 @@ def match_shards(
         source = _Shards(ranks, shard, x_rank, state.taken, y, threads)
         count = choose_in_blocks(
             source, x_rank, turns, state, stop=stop, block=block, list_length=list_length,
-            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=handed.over,
+            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=announcer.announce,
         )  # fmt: skip
         count["seconds_search"] = source.seconds_search
         if source.screener is not None:
@@ -198,7 +199,7 @@ def match_shards(
     in_rounds = time.monotonic()
     left = len(turns) - state.done
     if left:
-        _end_alone(ranks, shard, y, state, handed, threads)
+        _end_alone(ranks, shard, y, state, announcer, threads)
     report = {
         "ranks": float(ranks.size),
         **count,
@@ -213,8 +214,8 @@ def match_shards(
     return Matched(state.x_index, state.cosine, order, report)
 
 
-class _Handed:
-    """Hands over the pairs that became final, and says how far the matching is."""
+class _Announcer:
+    """Calls ``settled`` with the pairs that became final, and ``progress`` with their number."""
 
     def __init__(
         self,
@@ -226,35 +227,35 @@ class _Handed:
     ) -> None:
         self._turns, self._state, self._total = turns, state, total
         self._settled, self._progress = settled, progress
-        self._done = 0
+        self._announced = 0
 
     @property
-    def left(self) -> NDArray[np.int64]:
+    def rows_left(self) -> NDArray[np.int64]:
         """The rows of Y whose turn is to come."""
         return self._turns[self._state.done :]
 
-    def over(self, _done: int = 0, _total: int = 0) -> None:
-        """Hand over all up to ``state.done``."""
-        rows = self._turns[self._done : self._state.done]
-        self._done = self._state.done
+    def announce(self, _done: int = 0, _total: int = 0) -> None:
+        """Announce what became final since the last call; takes what ``progress`` would."""
+        rows = self._turns[self._announced : self._state.done]
+        self._announced = self._state.done
         if self._settled is not None and len(rows):
             self._settled(rows, self._state.x_index[rows], self._state.cosine[rows])
-        self.show(0, 0)
+        self.show_progress(0, 0)
 
-    def show(self, more: int, _total: int) -> None:
-        """Say that ``more`` are done than ``state.done``."""
+    def show_progress(self, more: int, _total: int) -> None:
+        """Say that ``more`` y's are matched than ``state.done``."""
         if self._progress is not None:
             self._progress(self._state.before + self._state.done + more, self._total)
 
-    def translated(self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]) -> HandOver | None:
-        """The callback for pairs whose rows are counted in these."""
+    def renumbered(self, x_rows: NDArray[np.int64], y_rows: NDArray[np.int64]) -> HandOver | None:
+        """Return ``settled`` for pairs (i, j) that mean the rows y_rows[i] and x_rows[j]."""
         if self._settled is None:
             return None
         call = self._settled
         return lambda y, x, cosine: call(y_rows[y], x_rows[x], cosine)
 
 
-def _x_order(
+def _norm_order(
     ranks: Ranks, shard: Shard, threads: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Return all rows of X by norm, and every row's place in that order."""
@@ -264,7 +265,9 @@ def _x_order(
     return order, ranks_of(order)
 
 
-def _turns(ranks: Ranks, y: Rows, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _order_of_choice(
+    ranks: Ranks, y: Rows, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of Y in the order in which they choose, and which of them are zero."""
     engine = native.module()
     first, end = (len(y) * (ranks.rank + i) // ranks.size for i in (0, 1))
@@ -282,7 +285,7 @@ def _match_zero_rows(
     x_order: NDArray[np.uint32],
     state: Assignment,
 ) -> None:
-    """Zero y's that choose before all others tie with every x: they take the smallest ranks."""
+    """Match the zero y's that choose before all others: they tie, and take the smallest ranks."""
     if not len(zero_rows):
         return
     other = np.flatnonzero(~np.isin(turns[: len(zero_rows)], zero_rows))
@@ -296,7 +299,7 @@ def _match_zero_rows(
 def _left_for_the_end(
     ranks: Ranks, shard: Shard, left: int, state: Assignment, threads: int
 ) -> int:
-    """How many of the y's that are left each rank had better match alone; agreed by all."""
+    """Return how many of the last y's each rank had better match alone; all ranks agree."""
     spare = shard.n_x - state.before - state.done - left  # x's that nobody will take
     d = shard.x.shape[1]
     room = available_bytes()
@@ -309,7 +312,7 @@ def _left_for_the_end(
 
 
 def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: float) -> bool:
-    """Whether gathering n_x rows and ending alone is faster than rounds, and they fit."""
+    """Tell whether gathering n_x rows and ending alone fits into memory and beats more rounds."""
     alone_s, alone_bytes = quickest(n_x, n_y, d, threads)
     gathered = 8.0 * n_x * d
     if size > 1 and 2 * gathered + alone_bytes > room / _MEMORY_SHARE:
@@ -324,7 +327,7 @@ def _end_alone(
     shard: Shard,
     y: Rows,
     state: Assignment,
-    handed: _Handed,
+    announcer: _Announcer,
     threads: int,
 ) -> None:
     """Gather the free rows of X and match the y's that are left, on every rank alike."""
@@ -333,15 +336,15 @@ def _end_alone(
     x = shard.x if len(own) == len(shard.x) else shard.x[own]
     x = ranks.concatenate(x.astype(np.float64 if wide else np.float32, copy=False))
     x_rows = np.flatnonzero(state.taken == 0)
-    y_rows = np.sort(handed.left)  # equal norms choose by row
+    y_rows = np.sort(announcer.rows_left)  # equal norms choose by row
     strategy, _ = choose(len(x), len(y_rows), x.shape[1], threads)
     x_index, cosine, _, _ = native.module().match(
         x,
         y[y_rows],
         strategy=strategy,
         threads=threads,
-        progress=handed.show,
-        settled=handed.translated(x_rows, y_rows),
+        progress=announcer.show_progress,
+        settled=announcer.renumbered(x_rows, y_rows),
     )
     state.x_index[y_rows], state.cosine[y_rows] = x_rows[x_index], cosine
     state.taken[state.x_index[y_rows]] = 1

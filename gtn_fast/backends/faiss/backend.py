@@ -1,13 +1,12 @@
 """FAISS: approximate, asked for by name. Every y is matched and no x twice, but choices may err.
 
-A y's candidates come from an index over the free x's (index.py), are evaluated
-exactly and chosen among in order (lists/blocks.py): what is approximate is only which x's get
-into a list. The exact engine serves whom the index is no use to: the last stretch, where
-it is cheaper (cost.py), and data of which lists keep running dry.
+The candidates of a y come from an index over the free x's (index.py). Their cosines are exact,
+and the y's choose among them in order (lists/blocks.py): only which x's get into a list is
+approximate. The exact engine serves the last y's, where it is cheaper (cost.py), and all y's
+that are left when lists keep running dry.
 
-Promised: the same input, options and threads, on the same version of FAISS and the same
-instruction set, give the same answer. Not promised: that another number of threads,
-version or machine does.
+The same input, options and threads give the same answer on the same version of FAISS and the
+same instruction set. Another number of threads, version or machine may give another.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from gtn_fast.check.quality import cosine_ratio
 from gtn_fast.inputs.matrices import for_engine
 
 _PILOT = 256  # y's that stand for all of a stretch
-_FIRST_STEP = 1024  # y's after which it is first asked how it goes
-_DRY_SHARE = 0.3  # of a step's lists: more, and the data are not for an index
+_FIRST_STEP = 1024  # y's after which the dry lists are first counted
+_DRY_SHARE = 0.3  # of a step's lists; if more run dry, an index does not suit the data
 _BRUTE_PASSES = 16  # over all free x's, for one index
 _BRUTE_K = 32
 
@@ -127,14 +126,14 @@ def match_by(
     exact_below: int | None,
 ) -> Matched:
     """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
-    with faiss_index.threads(faiss_index.module(), threads):
+    with faiss_index.faiss_threads(faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below, make_index)
         run.serve_zeros()
         if progress is not None:
-            progress(run.settled.done, len(y))
+            progress(run.state.done, len(y))
         run.serve_indexed(min_cosine_ratio, block, list_length, progress)
     run.serve_exactly(progress)
-    return Matched(run.settled.x_index, run.settled.cosine, run.turns, run.count)
+    return Matched(run.state.x_index, run.state.cosine, run.turns, run.count)
 
 
 class _GiveUpError(Exception):
@@ -159,7 +158,7 @@ class _Run:
         self.x_by_norm = self._engine.norm_order(for_engine(x), threads=threads)
         self.x_rank = ranks_of(self.x_by_norm)
         self.turns = self._engine.norm_order(for_engine(y), threads=threads).astype(np.int64)
-        self.settled = Assignment(len(x), len(y))
+        self.state = Assignment(len(x), len(y))
         self.index = make_index(x, y, settings.kind)
         self.count = dict.fromkeys(_COUNTERS, 0.0)
         self._brute_passes = 0
@@ -169,15 +168,15 @@ class _Run:
     @property
     def free(self) -> int:
         """How many x's are free."""
-        return len(self.x) - self.settled.done
+        return len(self.x) - self.state.done
 
     @property
     def left(self) -> int:
         """How many y's have not chosen."""
-        return len(self.y) - self.settled.done
+        return len(self.y) - self.state.done
 
     def serve_zeros(self) -> None:
-        """Zero y's, who come first, tie with every x: each takes the first that is free."""
+        """Match the zero y's, which choose first: they tie, so each takes the first free x."""
         zeros = 0
         for start in range(0, len(self.turns), 4096):
             nonzero = (self.y[self.turns[start : start + 4096]] != 0).any(axis=1)
@@ -185,9 +184,9 @@ class _Run:
             if nonzero.any():
                 break
         x_rows = self.x_by_norm[:zeros].astype(np.int64)
-        self.settled.x_index[self.turns[:zeros]] = x_rows
-        self.settled.taken[x_rows] = 1
-        self.settled.done = zeros
+        self.state.x_index[self.turns[:zeros]] = x_rows
+        self.state.taken[x_rows] = 1
+        self.state.done = zeros
         self.index.take(x_rows)
         self.count["zero_rows"] += zeros
 
@@ -205,14 +204,18 @@ class _Run:
                     return
                 until = max(self.free // faiss_cost.REBUILD, (self.exact_below or 0) - 1)
                 while self.left and self.free > until and not self._exact_is_cheaper(until):
-                    stop = self.settled.done + min(step, self.left, self.free - until)
+                    stop = self.state.done + min(step, self.left, self.free - until)
                     self._serve(stop, block, list_length, progress)
                     step = max(_FIRST_STEP, min(4 * step, self.free // 8))
         except _GiveUpError:
             self.count["gave_up"] = 1.0
 
     def _exact_is_cheaper(self, until: int | None) -> bool:
-        """Tell whether the exact engine does the rest sooner than an index: this one, a new one."""
+        """Tell whether the exact engine serves the rest sooner than an index.
+
+        ``until``: than the index that is there, used until so many x's are free; None: than a
+        new index.
+        """
         if self.exact_below is not None:
             return self.free < max(self.exact_below, faiss_index.SMALLEST)
         if self.free < faiss_index.SMALLEST:
@@ -232,13 +235,13 @@ class _Run:
 
     def _serve(self, stop: int, block: int, list_length: int, progress: Progress | None) -> None:
         """Let the y's before position ``stop`` choose; raises _GiveUpError if lists stay dry."""
-        first = self.settled.done
+        first = self.state.done
         try:
             counters = choose_in_blocks(
                 self,
                 self.x_rank,
                 self.turns,
-                self.settled,
+                self.state,
                 stop=stop,
                 block=block,
                 list_length=list_length,
@@ -247,8 +250,8 @@ class _Run:
             )
         except _GiveUpError:
             # The block it happened in is taken back: only whole blocks are settled.
-            self.settled.taken[:] = 0
-            self.settled.taken[self.settled.x_index[self.turns[: self.settled.done]]] = 1
+            self.state.taken[:] = 0
+            self.state.taken[self.state.x_index[self.turns[: self.state.done]]] = 1
             raise
         for name, value in counters.items():
             self.count[name] += value
@@ -282,8 +285,8 @@ class _Run:
         raise ValueError(self._out_of_reach(ratio, reached, met=s is not None))
 
     def _pilot_rows(self) -> NDArray[np.int64]:
-        """Some y's of those that this index will serve, evenly over their turns."""
-        upcoming = self.turns[self.settled.done :][: self.free - self.free // faiss_cost.REBUILD]
+        """Return some of the y's that this index will serve, evenly spread over their turns."""
+        upcoming = self.turns[self.state.done :][: self.free - self.free // faiss_cost.REBUILD]
         at = np.linspace(0, len(upcoming) - 1, min(_PILOT, len(upcoming))).astype(np.int64)
         return np.asarray(upcoming[at])
 
@@ -305,7 +308,7 @@ class _Run:
     # ------------------------------------------------------------------ lists.blocks.Source
 
     def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
-        """Candidates from the index; those whose list ran dry look wider, then everywhere."""
+        """Return candidates from the index; ``again``: from more lists, then from all free x's."""
         s = self.settings
         nprobe, k = s.nprobe, wanted
         if again:
@@ -345,7 +348,7 @@ class _Run:
         return out
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
-        """These rows of X are no longer free."""
+        """Take note that these rows of X are not free any more."""
         self.index.take(x_rows)
 
     # ------------------------------------------------------------------ the exact engine
@@ -354,6 +357,6 @@ class _Run:
         """Let the engine do the rest: its answer from here on is Algorithm 1's."""
         start = time.perf_counter()
         self.count["exact_rows"] += match_rest(
-            self.x, self.y, self.turns, self.settled, threads=self.threads, progress=progress
+            self.x, self.y, self.turns, self.state, threads=self.threads, progress=progress
         )
         self.count["exact_s"] += time.perf_counter() - start

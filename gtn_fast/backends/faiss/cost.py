@@ -17,19 +17,21 @@ from gtn_fast.inputs.arguments import available_cpus
 from gtn_fast.planning import constants as t
 from gtn_fast.planning.choice import quickest
 
-# For each, (seconds, seconds a column): a y with a centroid, a point in training with one.
+# (seconds, seconds per column) of comparing with one centroid: a y; an x in training.
 CENTROID_S = (4.2e-9, 5.0e-12)
 ASSIGN_S = (5.0e-10, 1.9e-11)
-# A code that is scanned, a candidate evaluated exactly (its x is far away in memory).
+# The same for scanning one code, and for evaluating one candidate exactly (its x is far away
+# in memory).
 SCAN_S = {
     "ivf-pq": (1.6e-9, 1.05e-11),
     "ivf-flat": (4.5e-9, 1.9e-10),
     "ivf-sq8": (5.0e-9, 8.0e-11),
 }
 CANDIDATE_S = (1.2e-7, 2.3e-9)
-# A row of Y whatever is searched, a list that is probed.
+# Seconds per row of Y, whatever is searched; per list that is probed.
 ROW_S, PROBE_S = 4.0e-6, 5.0e-8
-# Codes fitted, once for an index; a value of X read, normalised and coded.
+# Fitting the codes, once per index (seconds, seconds per column); reading, normalising and
+# coding one value of X.
 FIT_S = (5.0e-2, 3.7e-3)
 ENCODE_S = 2.0e-8
 

@@ -1,8 +1,8 @@
-"""Method "faiss" with the index on a GPU (faiss-gpu). As backend.py, but for what is missing there.
+"""Method "faiss" with the index on a GPU (faiss-gpu). As backend.py, around what is missing there.
 
-FAISS's indexes on a GPU know no selector and remove nothing. More neighbours are asked for
-than are wanted, what is taken is dropped from the answer, and the lists are filled anew when
-an eighth of what they hold is taken.
+FAISS's indexes on a GPU know no selector and remove nothing. So a search asks for more neighbours
+than are wanted and drops those that are taken, and the lists are filled anew when an eighth of
+their x's are taken.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.backends.options import checked
 from gtn_fast.inputs.device import CUDA, Device
 
-KINDS = ("ivf-flat", "ivf-sq8")
+GPU_KINDS = ("ivf-flat", "ivf-sq8")
 EXACT_BELOW = 32768  # free x's that are left to the engine on the host by default
 _MOST = 2048  # neighbours, and lists, that a search on a GPU takes
 _REFILL = 8  # lists are filled anew when one in so many of their x's is taken
 _SLICE = 16384  # y's of a search: Ctrl-C is heard in between
 _REMEDY = "pip install 'gtn-fast[faiss-gpu]' in place of faiss-cpu, or take device='cpu'"
-# Of one H200 (docs/choosing.md): seconds a row and list on each side, a row, an index.
+# Seconds on one H200 (docs/approximate.md): per row and list; per row of X or Y;
+# per index.
 _ASSIGN_S, _ROW_S, _BUILD_S = 3e-11, 6e-6, 0.3
 
 
@@ -47,11 +48,11 @@ def instructions() -> str:
 
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
-    """As for the CPU; ValueError also for a kind of index that FAISS has on the CPU alone."""
+    """Check options as for the CPU; ValueError also for a kind of index that no GPU has."""
     plain = checked(FaissOptions, options)
-    if plain.get("index", KINDS[0]) not in KINDS:
+    if plain.get("index", GPU_KINDS[0]) not in GPU_KINDS:
         raise ValueError(
-            f"index {plain['index']!r} is for device 'cpu'; on a GPU: {', '.join(KINDS)}"
+            f"index {plain['index']!r} is for device 'cpu'; on a GPU: {', '.join(GPU_KINDS)}"
         )
     return plain
 
@@ -59,7 +60,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict (seconds, bytes of host memory beyond X and Y) with quality="balanced"."""
     del d, threads
-    lists = faiss_index.settings({}, KINDS[0]).lists(n_x, n_x)
+    lists = faiss_index.settings({}, GPU_KINDS[0]).lists(n_x, n_x)
     # Indexes over n_x, n_x / 2, ... are filled some ten times in all: _REFILL.
     seconds = _BUILD_S + _ASSIGN_S * lists * (10 * n_x + n_y) + _ROW_S * (n_x + n_y)
     return seconds, 40 * n_x + 32 * n_y + 2**28
@@ -91,7 +92,7 @@ def match(
         make_index,
         x,
         y,
-        faiss_index.settings(options, KINDS[0]),
+        faiss_index.settings(options, GPU_KINDS[0]),
         threads=threads,
         block=block,
         list_length=list_length,

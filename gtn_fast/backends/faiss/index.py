@@ -1,8 +1,8 @@
 """An index of FAISS over the free x's: built, searched, emptied; and the knobs it has.
 
-Inverted lists over unit directions in float32, by inner product. What is taken stays in
-the index until the next ``compact`` (a pass over the ids, milliseconds) and is passed over
-by a bitmap in the meantime; the centroids are trained again when half are gone.
+Inverted lists over unit directions in float32, by inner product. An x that is taken stays in
+the index until the next ``compact`` (a pass over the ids, milliseconds); until then a bitmap
+hides it from searches. The centroids are trained again when half of the x's are gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gtn_fast.backends.faiss.options import KINDS, MOST_REFINED, QUALITIES
 from gtn_fast.packages import load_package
 
 SMALLEST = 64  # free x's below which there is no index: PQ trains on 16 points at least
-TRAIN_ROWS = 40  # for a centroid
+TRAIN_ROWS = 40  # per centroid
 TRAIN_ROUNDS = 8
 ENCODER_ROWS = 16384  # that the codes are fitted to
 LARGEST_PQ = 256  # parts that a code has at most
@@ -45,7 +45,7 @@ class Settings:
         return int(max(1, min(wanted, free // 8)))
 
     def stronger(self, nlist: int) -> Settings | None:
-        """Twice the lists, and more candidates; None where there is nothing left to raise."""
+        """Return settings of twice the lists, more candidates; None if both are at their limit."""
         if self.nprobe >= nlist and self.refine >= MOST_REFINED:
             return None
         refine = min(MOST_REFINED, self.refine + (self.refine + 1) // 2)
@@ -73,7 +73,7 @@ def module() -> Any:
 
 
 def parts_of(d: int) -> tuple[int, int]:
-    """Return (parts of a PQ code, columns that it needs): two columns a part, four bits each."""
+    """Return (parts of a PQ code, columns that it needs): two columns per part, four bits each."""
     columns = max(2, -(-d // LARGEST_PQ))
     parts = -(-d // columns)
     return parts, parts * columns
@@ -107,7 +107,7 @@ class FreeIndex:
         self.nlist = 0
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
-        """These rows are no longer free. None of them twice."""
+        """Take note that these rows are not free any more; no row may come twice."""
         self.free[x_rows] = False
         mask = ~np.left_shift(1, x_rows & 7).astype(np.uint8)
         np.bitwise_and.at(self._bits, x_rows >> 3, mask)
@@ -122,7 +122,7 @@ class FreeIndex:
         index = self._empty(nlist, self._centroids(sample, nlist))
         if self._kind == "ivf-pq":
             index.pq.cp.min_points_per_centroid = 1
-        with threads(self._faiss, 1):  # many small steps: a team would wait for itself
+        with faiss_threads(self._faiss, 1):  # many small steps: a team would wait for itself
             index.train(sample[:: -(-len(sample) // ENCODER_ROWS)])
         index, self.nlist = self._placed(index), nlist
         self._fill(index, free)
@@ -212,7 +212,7 @@ class FreeIndex:
 
 
 @contextmanager
-def threads(faiss: Any, count: int) -> Iterator[None]:
+def faiss_threads(faiss: Any, count: int) -> Iterator[None]:
     """Let FAISS use so many threads; its setting comes back afterwards."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
@@ -223,6 +223,6 @@ def threads(faiss: Any, count: int) -> Iterator[None]:
 
 
 def slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-    """Cut into pieces of ``size``."""
+    """Yield ``rows`` in pieces of ``size``."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

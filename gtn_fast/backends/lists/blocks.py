@@ -1,9 +1,11 @@
 """Blocks of y's with short lists, for backends that find their candidates outside the engine.
 
-The scheme of csrc/strategies/screen.cpp: a ``Source`` (an index, a GPU, other processes)
-gives each y of a block a short list of x's that are still free; then the y's choose in
-order, each the best of its list that is left; a y whose list ran dry gets a new one. With
-lists that are complete down to their levels the answer is that of the sequential loop.
+The scheme of csrc/strategies/screen/blocks.cpp: a ``Source`` (an index, a GPU, other processes)
+gives each y of a block a short list of x's that are free when the block begins. Then the y's
+choose in order, each the best x of its list that is still free. A y whose list ran dry (none of
+its free x's reaches the list's level) gets a new list. With lists that are complete down to
+their levels the answer is that of the sequential loop. Who takes what, and how large
+a block is, the engine says: the same code as for its own lists.
 """
 
 from __future__ import annotations
@@ -18,9 +20,6 @@ from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Progress
 
 NO_RANK = np.uint32(0xFFFFFFFF)
-_SMALLEST_BLOCK = 32
-_LARGEST_BLOCK = 32768
-_LONGEST_LIST = 160
 
 
 class Lists(NamedTuple):
@@ -43,7 +42,7 @@ class Source(Protocol):
     """What finds candidates among the free x's."""
 
     def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
-        """Lists for these rows of Y, at least ``wanted`` candidates each if so many are free.
+        """Return lists for these rows of Y, of ``wanted`` candidates or more if so many are free.
 
         ``again``: these y's had a list that ran dry; the first of them must get one with a
         choice in it.
@@ -51,14 +50,14 @@ class Source(Protocol):
         ...
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
-        """These rows of X are no longer free; called once a block."""
+        """Take note that these rows of X are not free any more; a block may call several times."""
         ...
 
 
 class Assignment:
-    """What is chosen so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 before).
+    """The choices so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 for no choice yet).
 
-    ``done``: how many of the turns are over; ``before``: pairs that were settled without one.
+    ``done``: how many turns are over; ``before``: pairs that were known before the first turn.
     """
 
     def __init__(self, n_x: int, n_y: int) -> None:
@@ -70,7 +69,7 @@ class Assignment:
 
 
 def ranks_of(order: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return every row's place in an order (rank -> row) of all rows."""
+    """Return the rank of every row, from ``order``, which has the row of every rank."""
     rank = np.empty(len(order), np.uint32)
     rank[order] = np.arange(len(order), dtype=np.uint32)
     return rank
@@ -80,7 +79,7 @@ def choose_in_blocks(
     source: Source,
     x_rank: NDArray[np.uint32],
     turns: NDArray[np.int64],
-    settled: Assignment,
+    state: Assignment,
     *,
     stop: int | None = None,
     block: int = 0,
@@ -89,7 +88,7 @@ def choose_in_blocks(
     progress: Progress | None = None,
     hand_over: HandOver | None = None,
 ) -> dict[str, float]:
-    """Let rows of Y choose, in the order ``turns``, from position ``settled.done`` on.
+    """Let rows of Y choose, in the order ``turns``, from position ``state.done`` on.
 
     ``x_rank`` (n_x,): every x's place in norm order; ties go to the smaller. Ends before
     position ``stop`` (all by default). ``hand_over`` gets the pairs of every block. Returns
@@ -97,27 +96,19 @@ def choose_in_blocks(
     """
     engine = native.module()
     stop = len(turns) if stop is None else stop
-    wanted = min(list_length, _LONGEST_LIST) if list_length else wanted
-    size = block or 256
+    policy = engine.BlockPolicy(block=block, list_length=list_length, wanted=wanted)
     count = {"blocks": 0.0, "lists_dry": 0.0, "searched_again": 0.0, "candidates": 0.0}
-    while settled.done < stop:
-        rows = turns[settled.done : min(stop, settled.done + size)]
-        dry = _match_block(engine, source, x_rank, rows, settled, wanted, count)
-        settled.done += len(rows)
+    while state.done < stop:
+        rows = turns[state.done : min(stop, state.done + policy.size)]
+        dry = _match_block(engine, source, x_rank, rows, state, policy.wanted, count)
+        state.done += len(rows)
         count["blocks"] += 1
         if hand_over is not None:
-            hand_over(rows, settled.x_index[rows], settled.cosine[rows])
+            hand_over(rows, state.x_index[rows], state.cosine[rows])
         if progress is not None:
-            progress(settled.done, len(turns))
-        if not block:
-            free = len(settled.taken) - settled.before - settled.done
-            if dry * 10 > len(rows):
-                wanted = wanted if list_length else min(_LONGEST_LIST, 2 * wanted)
-                size = size // 2
-            elif dry * 50 < len(rows):
-                size *= 4
-            size = min(size, max(free // 32, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-            size = max(size, _SMALLEST_BLOCK)
+            progress(state.done, len(turns))
+        free = len(state.taken) - state.before - state.done
+        policy.served(len(rows), dry, free)
     return count
 
 
@@ -126,11 +117,11 @@ def _match_block(
     source: Source,
     x_rank: NDArray[np.uint32],
     rows: NDArray[np.int64],
-    settled: Assignment,
+    state: Assignment,
     wanted: int,
     count: dict[str, float],
 ) -> int:
-    """Let these rows choose; return how many had to be searched for again."""
+    """Let these rows choose; return how many of them needed another search."""
     lists = source.search(rows, wanted, again=False)
     count["candidates"] += float((lists.x_rows >= 0).sum())
     chosen = np.full(len(rows), -1, np.int64)
@@ -143,7 +134,7 @@ def _match_block(
             lists.level_cosine,
             lists.level_rank,
             x_rank,
-            settled.taken,
+            state.taken,
             begin,
             chosen,
             cosine,
@@ -155,16 +146,17 @@ def _match_block(
             count["lists_dry"] += len(dry)
             count["searched_again"] += len(dry)
             found = source.search(rows[dry], wanted, again=True)
-            if not (found.cosine[0] >= found.level_cosine[0]).any():
+            admitted = found.cosine[0] >= found.level_cosine[0]
+            if not (admitted & (found.x_rows[0] >= 0)).any():
                 raise RuntimeError("a search found nothing")  # a wrong bound
             lists = _replaced(lists, dry, found)
-    settled.x_index[rows] = chosen
-    settled.cosine[rows] = cosine
+    state.x_index[rows] = chosen
+    state.cosine[rows] = cosine
     return searched
 
 
 def _replaced(lists: Lists, at: NDArray[np.int64], found: Lists) -> Lists:
-    """Put new lists in the places ``at``; all get as many places as the longest."""
+    """Return ``lists`` with those at ``at`` replaced, all as wide as the widest."""
     k = max(lists.x_rows.shape[1], found.x_rows.shape[1])
     x_rows, cosine = _widened(lists, k)
     x_rows[at], cosine[at] = _widened(found, k)

@@ -19,20 +19,20 @@ def match_rest(
     x: NDArray[Any] | RowMatrix,
     y: NDArray[Any] | RowMatrix,
     turns: NDArray[np.int64],
-    settled: Assignment,
+    state: Assignment,
     *,
     threads: int,
     progress: Progress | None = None,
     hand_over: HandOver | None = None,
 ) -> int:
-    """Let the y's from position ``settled.done`` of ``turns`` on choose among the free x's.
+    """Let the y's from position ``state.done`` of ``turns`` on choose, as Algorithm 1 does.
 
-    As Algorithm 1 does, whatever was settled before. Returns how many they were.
+    They choose among the x's that are free. Returns how many y's they were.
     """
-    done, total = settled.done, len(turns)
+    done, total = state.done, len(turns)
     if done == total:
         return 0
-    x_rows = np.flatnonzero(settled.taken == 0).astype(np.int64)
+    x_rows = np.flatnonzero(state.taken == 0).astype(np.int64)
     y_rows = np.sort(turns[done:])
     strategy = choose(len(x_rows), len(y_rows), x.shape[1], threads)[0]
     call = None
@@ -42,7 +42,7 @@ def match_rest(
         def call(count: int, _part: int) -> None:
             tell(done + count, total)
 
-    # What is on a device comes from there without the rows that are settled.
+    # From a device only the rows that take part are fetched.
     x_held, y_held = isinstance(x, Held), isinstance(y, Held)
     found = native.match(
         x[x_rows] if x_held else for_engine(x),
@@ -55,10 +55,10 @@ def match_rest(
     )
     own = slice(None) if y_held else y_rows
     x_index = found.x_index[own]
-    settled.x_index[y_rows] = x_rows[x_index] if x_held else x_index
-    settled.cosine[y_rows] = found.cosine[own]
-    settled.done = total
+    state.x_index[y_rows] = x_rows[x_index] if x_held else x_index
+    state.cosine[y_rows] = found.cosine[own]
+    state.done = total
     if hand_over is not None:
         rows = turns[done:]
-        hand_over(rows, settled.x_index[rows], settled.cosine[rows])
+        hand_over(rows, state.x_index[rows], state.cosine[rows])
     return len(y_rows)

@@ -30,7 +30,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Short and unique."""
+        """A short and unique name."""
         shown = "-".join(f"{key}{value}" for key, value in self.constants.items())
         floats = "-".join(t for n, t in self.types.items() if n in ("x_ptr", "y_ptr"))
         return f"{self.kernel}-{floats}-{shown}"
@@ -38,7 +38,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What came of it."""
+    """A compiled variant: what it takes on a GPU, and its PTX."""
 
     variant: Variant
     capability: int
@@ -49,7 +49,7 @@ class Compiled:
 
 
 def screening() -> Iterator[Variant]:
-    """Every configuration of the two screening kernels that ``launch`` can choose."""
+    """Yield every variant of the two screening kernels that ``launch`` can choose."""
     pointers = {"y_ptr": "*fp16", "x_ptr": "*fp16", "offset_ptr": "*fp32"}
     found = {
         "threshold_ptr": "*fp32",
@@ -78,7 +78,7 @@ def screening() -> Iterator[Variant]:
 
 
 def deciding() -> Iterator[Variant]:
-    """The float64 kernels, for rows stored in either type."""
+    """Yield the float64 kernels, for rows stored in either type."""
     options = dict(launch.EXACT_OPTIONS)
     for x in ("*fp32", "*fp64"):
         scales = {"x_ptr": x, "max_ptr": "*fp64", "inner_ptr": "*fp64"}
@@ -105,7 +105,7 @@ def deciding() -> Iterator[Variant]:
 
 
 def compile_variant(variant: Variant, capability: int) -> Compiled:
-    """Compile for ``capability``, a key of ``ARCHITECTURES``."""
+    """Compile a variant for ``capability``, a key of ``ARCHITECTURES``."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -116,7 +116,7 @@ def compile_variant(variant: Variant, capability: int) -> Compiled:
     if set(kinds) != set(names):
         raise ValueError(f"{variant.kernel} takes {names}, not {sorted(kinds)}")
     signature = {name: kinds[name] for name in names}
-    # What the launcher's specialisation finds: torch's buffers and padded strides.
+    # The launcher specialises on what is a multiple of 16: torch's buffers, padded strides.
     aligned = [i for i, n in enumerate(names) if signature[n].startswith("*") or n == "stride"]
     if variant.kernel in ("row_scales", "exact_cosines"):
         aligned = [i for i in aligned if names[i] != "stride"]
@@ -133,7 +133,7 @@ def compile_variant(variant: Variant, capability: int) -> Compiled:
 
 
 def _assemble(ptx: str, capability: int, options: dict[str, Any]) -> tuple[int, int]:
-    """Registers a thread and bytes spilled, as ptxas reports them."""
+    """Return registers per thread and bytes spilled, as ptxas reports them."""
     from triton.backends.nvidia.compiler import get_ptxas
 
     found = get_ptxas(capability)

@@ -26,11 +26,11 @@ from gtn_fast.planning.choice import quickest
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
-# The model of docs/gpu.md, of an H200 with 16 cores: a call, a y, a value of it; a score, a
-# coordinate of one where the y's of a tile stay on chip, and where they do not.
+# The model of docs/gpu.md, seconds on an H200 with 16 cores: per call, per y, per value of a y;
+# per score, per coordinate of a score where a tile's y's stay on chip, and where they do not.
 _CALL_S, _ROW_S, _VALUE_S = 0.1, 5.5e-7, 1.1e-9
 _SCORE_S, _RESIDENT_S, _STREAMED_S = 1.1e-13, 2.6e-15, 3.7e-15
-_BLOCK_S = 1e-3  # of a small block: launches, and waiting for their results
+_BLOCK_S = 1e-3  # per small block: launches, and waiting for their results
 _FEWEST_FOR_THE_ENGINE = 2048
 
 
@@ -81,16 +81,16 @@ def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
 
 
 def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
-    """How many of the last y's the engine on the host serves sooner than the device.
+    """Return how many of the last y's the engine on the host serves sooner than the device.
 
-    Late blocks are small, and each costs the device its launches. At most half of all, and
-    none if they are few, so that what is asked of the device is done on it.
+    Late blocks are small, and each costs the device its launches. At most half of all y's, and
+    none if there are few: who asks for a device gets it.
     """
     rest = n_y // 2
     while rest >= _FEWEST_FOR_THE_ENGINE:
         free = n_x - n_y + rest
-        # Of a 32nd of what is free, which shrinks to free - rest, and not below 32: the policy of
-        # lists/blocks.py.
+        # A block is a 32nd of the free x's (32 y's at least), whose number falls from free to
+        # free - rest: the policy of lists/blocks.py.
         last = max(1024, free - rest)
         blocks = 32 * math.log(max(free, last) / last) + (32 if free - rest < last else 0)
         on_host, _ = quickest(free, rest, d, threads)

@@ -10,7 +10,7 @@ The kernel computes a score s, about a b (p . z). With
 
 we have |s - a b (p . z)| <= bound(x) + margin(y), where
 
-    bound(x)  = a |r|                            rounded up, one float32 a column
+    bound(x)  = a |r|                            rounded up, one float32 per column
     margin(y) = (|q| + gamma |P|) max |Z| + slack
 
 Accumulation. A product of two fp16 numbers is exact in float32. What is known of the
@@ -28,12 +28,12 @@ Slack. The float64 side has its own rounding, ``cosine_error``: u = 2^-53 times
 which (8 d + 64) u exceeds. Four times that, and 2^-22 of the largest score for the float32
 addition in the kernel and the rounding of thresholds, go into the margin.
 
-What follows, for a row with the k-th largest of all lower values s - bound(x) being v:
+What follows for a row, if v is the k-th largest of its lower values s - bound(x):
     t = v - margin          at least k x's have a b (p . z) >= t, even exactly computed
     s + bound(x) >= v - 2 margin        holds for every x with a b (p . z) >= t
-so that what passes this test holds every x whose exact cosine reaches
+so that the x's that pass this test include every x whose exact cosine reaches
     level = p . c + t / (a b) + 2 cosine_error
-and at least k of them do.
+and at least k x's reach it.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ class Codes:
 
 
 def directions(rows: torch.Tensor) -> torch.Tensor:
-    """Directions (n, d), float64, of rows (n, d): within (2 d + 8) 2^-53 of the engine's."""
+    """Return directions (n, d), float64, of rows (n, d): within (2 d + 8) 2^-53 of the engine's."""
     u = scaled(rows)
     inner = torch.sqrt((u * u).sum(dim=1, keepdim=True))
     return u / torch.where(inner == 0, 1.0, inner)
 
 
 def scaled(rows: torch.Tensor) -> torch.Tensor:
-    """Rows x / max |x_i| (n, d), float64, exactly as the engine has them; zeros stay zero."""
+    """Return x / max |x_i| (n, d), float64, exactly as the engine has it; zeros stay zero."""
     values = rows.to(torch.float64)
     largest = values.abs().amax(dim=1, keepdim=True)
     return values / torch.where(largest == 0, 1.0, largest)
 
 
 def code_scale(sample: torch.Tensor) -> float:
-    """The power of two b that brings z's like these (n, d) into the range of fp16."""
+    """Return the power of two b that brings z's like these (n, d) into the range of fp16."""
     largest = float(sample.abs().max()) if sample.numel() else 0.0
     if largest < 2.0**-60:  # all alike to the last bits: any scale will do
         return 2.0**60
@@ -82,7 +82,7 @@ def code_scale(sample: torch.Tensor) -> float:
 
 
 def encode(values: torch.Tensor, scale: float, padded: int) -> Codes:
-    """Codes of ``scale * values``, (n, d) float64 to (n, padded) fp16, and their residuals."""
+    """Return codes of ``scale * values``, (n, d) float64 to (n, padded) fp16, with residuals."""
     n, d = values.shape
     wanted = values * scale
     codes = torch.zeros((n, padded), dtype=torch.float16, device=values.device)
@@ -96,17 +96,17 @@ def _norm(values: torch.Tensor) -> torch.Tensor:
 
 
 def column_bound(codes: Codes) -> torch.Tensor:
-    """bound(x) of every column, float32 (n,), rounded up."""
+    """Return bound(x) of every column, float32 (n,), rounded up."""
     return (codes.residual * (Y_SCALE * _UP) + _TINY).to(torch.float32)
 
 
 def cosine_error(d: int) -> float:
-    """What float64 rounding can make of a cosine, on both sides together."""
+    """Return the most by which float64 rounding changes a cosine, on both sides together."""
     return (8.0 * d + 64.0) * 2.0**-53
 
 
 def accumulation(padded: int) -> float:
-    """gamma: relative to |P| |Z|, what a sum of ``padded`` products can lose."""
+    """Return gamma: what a sum of ``padded`` products can lose, relative to |P| |Z|."""
     return (padded + 8.0) * 2.0**-22
 
 
@@ -122,7 +122,7 @@ class Scale:
 
 
 def row_margin(y: Codes, x: Scale) -> torch.Tensor:
-    """margin(y) of every row, float64 (n,)."""
+    """Return margin(y) of every row, float64 (n,)."""
     product = y.norm * x.largest_norm
     margin = y.residual * x.largest_norm + accumulation(x.padded) * product
     margin += 4.0 * cosine_error(x.d) * Y_SCALE * x.scale
@@ -130,7 +130,7 @@ def row_margin(y: Codes, x: Scale) -> torch.Tensor:
 
 
 def threshold(kth_lower: torch.Tensor, margin: torch.Tensor) -> torch.Tensor:
-    """What score + bound must reach, float32 rounded down.
+    """Return what score + bound must reach, float32 rounded down.
 
     The least finite number where kth_lower is -inf: every score reaches it, and the -inf
     of a column that is taken does not.
@@ -141,18 +141,18 @@ def threshold(kth_lower: torch.Tensor, margin: torch.Tensor) -> torch.Tensor:
 
 
 def group_threshold(kth_lower: torch.Tensor, margin: torch.Tensor, x: Scale) -> torch.Tensor:
-    """What a group's maximum of score - bound must reach, if it can hold a survivor.
+    """Return what a group's maximum of score - bound must reach for a survivor to be in it.
 
-    Twice the group's largest bound is added to the maximum before it is compared, in float32.
-    The three roundings more than a survivor's own test has, each 2^-24 of at most product +
-    3 largest_bound, are covered by another margin and 2^-20 largest_bound.
+    Twice the group's largest bound is added to the maximum, in float32, before the comparison.
+    That takes three roundings more than the test of a survivor, each of at most 2^-24 (product
+    + 3 largest_bound): another margin and 2^-20 largest_bound cover them.
     """
     return threshold(kth_lower - margin - 2.0**-20 * x.largest_bound, margin)
 
 
 def level(certain: torch.Tensor, centred: torch.Tensor, x: Scale) -> torch.Tensor:
-    """The cosine from which on a list is complete, float64 (n,).
+    """Return the cosine from which on a list is complete, float64 (n,).
 
-    ``certain``: it holds every x with a b (p . z) >= certain; ``centred``: p . c.
+    ``certain``: the list holds every x with a b (p . z) >= certain; ``centred``: p . c.
     """
     return centred + certain / (Y_SCALE * x.scale) + 2.0 * cosine_error(x.d)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gtn_fast.backends.triton import bounds
-from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.rows import StoredRows
 
 _HASH_SEED = 20240611
 
@@ -41,22 +41,22 @@ class Classes:
         return self._count
 
     def heads(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first free row of each of these classes, which must have one."""
+        """Return the first free row of each of these classes, which must have one."""
         if self.single:
             return classes
         found: NDArray[np.int64] = self.members[self.next[classes]]
         return found
 
     def left(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many rows of each are free."""
+        """Return how many rows of each class are free."""
         return self.end[classes] - self.next[classes]
 
     def take(
         self, rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """These rows, first in their classes, are taken.
+        """Take note that these rows, the first free ones of their classes, are taken.
 
-        Returns the classes that are exhausted by that, those that are not, and their new heads.
+        Returns the classes that have no free row now, those that have, and the latter's heads.
         """
         if self.single:
             return rows, rows[:0], rows[:0]
@@ -66,11 +66,11 @@ class Classes:
         return touched[~more], touched[more], self.heads(touched[more])
 
 
-def find(get: Rows) -> NDArray[np.int64] | None:
-    """The class of every row, int64 (n,), or None if no two rows are of one direction.
+def find(get: StoredRows) -> NDArray[np.int64] | None:
+    """Return the class of every row, int64 (n,), or None if no two rows have one direction.
 
-    Rows are put together by a hash of x / max |x_i| and compared value by value before they
-    count as equal; what only shares a hash gets a class of its own.
+    Rows are put together by a hash of x / max |x_i| and then compared value by value; a row
+    that only shares the hash gets a class of its own.
     """
     chunks = get.chunks()
     n, step = chunks[-1].stop, chunks[0].stop
@@ -93,7 +93,7 @@ def find(get: Rows) -> NDArray[np.int64] | None:
 
 
 def _hashes(rows: torch.Tensor) -> torch.Tensor:
-    """64 bits of each row's x / max |x_i|; equal rows have equal hashes."""
+    """Return a 64-bit hash of each row's x / max |x_i|; equal rows have equal hashes."""
     bits = (bounds.scaled(rows) + 0.0).view(torch.int64)  # + 0.0: no -0.0
     random = np.random.default_rng(_HASH_SEED).integers(-(2**62), 2**62, rows.shape[1])
     multiplier = torch.from_numpy(2 * random + 1).to(rows.device)

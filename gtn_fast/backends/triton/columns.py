@@ -1,8 +1,9 @@
 """The packed free x's: codes, offsets, compaction, and panels that come from the host.
 
-A column is a class of x's (classes.py). Columns lie in random order, so that the best for a
-y are spread over the groups whose maxima are taken. One that is exhausted gets offsets of
--inf and is no candidate any more; when an eighth of them are, the rest is moved together.
+A column is a class of x's (classes.py). Columns lie in random order, so that the best columns
+of a y are spread over the groups whose maxima are taken. A column whose rows are all taken is
+exhausted: it gets offsets of -inf and is no candidate any more. When an eighth of the columns
+are exhausted, the others are moved together.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 from gtn_fast.backends.triton import bounds, launch
 from gtn_fast.backends.triton.classes import Classes
 from gtn_fast.backends.triton.memory import Residence
-from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.rows import StoredRows
 
 _ORDER_SEED = 7
 _SAMPLE = 65536  # x's from which centre and scale are taken
-_COMPACT_SHARE = 8  # an eighth gone: 7 % more to look at on average, 8 n copied in all
+_COMPACT_SHARE = 8  # an eighth exhausted: 7 % more columns on average, 8 n columns copied in all
 
 
 class Columns:
@@ -34,7 +35,7 @@ class Columns:
 
     def __init__(
         self,
-        get: Rows,
+        get: StoredRows,
         classes: Classes,
         d: int,
         residence: Residence,
@@ -73,11 +74,11 @@ class Columns:
         return torch.from_numpy(array).to(self.device)
 
     def _number(self) -> None:
-        """Which column a class has, from which class a column is of."""
+        """Set the column of every class from the class of every column."""
         self._column_of[self.class_of] = torch.arange(self.count, device=self.device)
 
     def _buffer(self, cols: int, padded: int) -> torch.Tensor:
-        """Zeroed codes for whole tiles of columns, where the codes live."""
+        """Return zeroed codes for whole tiles of columns, on the device or on the host."""
         size = (_whole_tiles(cols), padded)
         if self.residence.codes_stay:
             return torch.zeros(size, dtype=torch.float16, device=self.device)
@@ -89,7 +90,7 @@ class Columns:
             (_whole_tiles(cols),), -torch.inf, dtype=torch.float32, device=self.device
         )
 
-    def _encode(self, get: Rows, begin: int, end: int) -> None:
+    def _encode(self, get: StoredRows, begin: int, end: int) -> None:
         values = bounds.directions(get(self.head[begin:end])) - self.centre
         made = bounds.encode(values, self.scale.scale, self.scale.padded)
         bound = bounds.column_bound(made)
@@ -110,7 +111,7 @@ class Columns:
         return self.count - self._exhausted
 
     def take(self, rows: NDArray[np.int64]) -> None:
-        """These rows of X are no longer free."""
+        """Take note that these rows of X are not free any more."""
         gone, more, heads = self.classes.take(rows)
         if len(more):
             self.head[self._column_of[self._device(more)]] = self._device(heads)
@@ -124,13 +125,13 @@ class Columns:
             self._compact()
 
     def _compact(self) -> None:
-        """Move what is free to the front, in place; the order stays."""
+        """Move the free columns to the front, in place and in order."""
         keep = (self.low[: self.count] > -torch.inf).nonzero()[:, 0]
         self.count = len(keep)
         self.class_of = self.class_of[keep]
         self.head = self.class_of if self.classes.single else self.head[keep]
         self._number()
-        # A place is read before or while it is written: keep[i] >= i.
+        # keep[i] >= i, so every place is read before it is overwritten.
         step = max(launch.TILE, (1 << 26) // (2 * self.scale.padded))
         source = keep.to(self._codes.device)
         for i in range(0, self.count, step):
@@ -150,7 +151,7 @@ class Columns:
         self.compactions += 1
 
     def _settle(self) -> None:
-        """What is left fits where the panels were: it need not be streamed any more."""
+        """Keep all codes on the device from now on: they fit where the panels were."""
         self._panels.clear()
         self._codes = self._codes.to(self.device)
         self.residence = replace(self.residence, codes_stay=True)

@@ -30,7 +30,7 @@ class Cosines(Protocol):
 
 
 def to_host(tensor: torch.Tensor) -> NDArray[Any]:
-    """The values in host memory; by way of pinned memory, which torch keeps for the next."""
+    """Return the values in host memory, by way of pinned memory, which torch keeps for reuse."""
     if tensor.device.type != "cuda":
         plain: NDArray[Any] = tensor.numpy()
         return plain
@@ -58,7 +58,7 @@ class OnHost:
         return self.evaluate(y_rows, np.ascontiguousarray(to_host(lists)))
 
     def evaluate(self, y_rows: NDArray[np.int64], lists: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The same with lists that are on the host."""
+        """Evaluate lists that are on the host."""
         x, y = self._x, self._y
         if isinstance(x, Held):
             rows, place = np.unique(np.maximum(lists, 0), return_inverse=True)
@@ -87,7 +87,7 @@ class OnDevice:
 
 
 class Checked:
-    """The device's, as long as the first y's get the host's bits of it; else the host's.
+    """Cosines of the device, if the first y's get the bits of the host from it; else of the host.
 
     ``used_host``: whether the host had to take over.
     """

@@ -32,7 +32,7 @@ def _tile_scores(
     BK: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
-    """Scores (BM, BN) of a tile: the whole dimension at once, or BK at a time."""
+    """Return the scores (BM, BN) of a tile: the whole dimension at once, or BK at a time."""
     k = tl.arange(0, BK)
     if RESIDENT:
         x = tl.load(x_cols + k[None, :])
@@ -63,10 +63,10 @@ def group_maxima(
     PER: tl.constexpr,
     RESIDENT: tl.constexpr,
 ):
-    """out[g, row] = max of score + offset over the PER tiles of columns from g * PER on.
+    """Set out[g, row] to the max of score + offset over the PER tiles of columns from g * PER on.
 
-    ``tiles``, of one program, is a multiple of PER. No branches and nothing but the maximum
-    is kept of a tile: this is where the time goes.
+    A program takes ``tiles`` tiles, a multiple of PER. The loop has no branches and keeps
+    nothing of a tile but the maximum: this is where the time goes.
     """
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     y_rows = y_ptr + rows[:, None].to(tl.int64) * stride
@@ -111,9 +111,9 @@ def survivors(
 ):
     """Append (column, value) of every value = score + offset >= its row's threshold.
 
-    Of the columns of group g for the rows row[start[g]] .. row[start[g + 1] - 1] alone. A row
-    has ``capacity`` places. count[row] counts all that passed, kept or not: what is above the
-    capacity says that some were not kept, and how many places they would need.
+    Rows row[start[g]] .. row[start[g + 1] - 1] look into the columns of group g. A row has
+    ``capacity`` places. count[row] counts all columns that passed, also those that found no
+    place: it says how many places the row needs.
     """
     group = tl.program_id(0)
     begin = tl.load(start_ptr + group) + tl.program_id(1) * BM
@@ -152,14 +152,14 @@ def survivors(
 
 @triton.jit
 def _halves(lanes, ROWS: tl.constexpr, HALF: tl.constexpr):
-    """lanes[:, j] + lanes[:, j + HALF], j = 0 .. HALF - 1: one addition each, no reduction."""
+    """Return lanes[:, j] + lanes[:, j + HALF], j < HALF: one addition each, no reduction."""
     low, high = tl.split(tl.permute(tl.reshape(lanes, (ROWS, 2, HALF)), (0, 2, 1)))
     return low + high
 
 
 @triton.jit
 def _lane_sum(lanes, ROWS: tl.constexpr):
-    """Eight lanes to one sum, 8 -> 4 -> 2 -> 1, as direction.h says."""
+    """Add eight lanes to one sum, 8 -> 4 -> 2 -> 1, as direction.h says."""
     pairs = _halves(_halves(lanes, ROWS, 4), ROWS, 2)
     left, right = tl.split(pairs)
     return left + right
@@ -207,7 +207,7 @@ def exact_cosines(
     y_stride,
     PAIRS: tl.constexpr,
 ):
-    """out[i, j] = ordered_dot(direction of y's row i, direction of x's row list[i, j]), float64.
+    """Set out[i, j] to ordered_dot of the directions of y's row i and x's row list[i, j], float64.
 
     Lists of ``places``, n_pairs in all; -inf where list[i, j] is -1.
     """

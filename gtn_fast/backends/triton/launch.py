@@ -16,18 +16,18 @@ from typing import Any
 import torch
 
 TILE = 128  # columns are padded to it
-GROUPS = (128, 1024)  # columns of one maximum
+GROUPS = (128, 1024)  # columns per group, of which the maximum is taken
 _RESIDENT_DIMENSIONS = (16, 32, 64, 128)
 _STEP = 64
 _PROGRAMS = 2048  # of a launch, at least, if there is so much work
 EXACT_ROWS = 32
-# Contraction to fused multiply-adds off: the answer depends on it.
+# No contraction to fused multiply-adds: it would change the answer.
 EXACT_OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What a program multiplies at a time, by how many warps, in how many stages."""
+    """The tile that a program multiplies at a time, with its warps and pipeline stages."""
 
     rows: int
     cols: int
@@ -37,11 +37,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Of the two screening kernels, for one padded dimension.
+    """How the two screening kernels run at one padded dimension.
 
-    ``resident``: the y's of a tile are loaded once, the whole dimension (``step``) at a
-    time; else ``step`` coordinates of y's and x's at a time. Tiles as measured on an H200
-    (docs/gpu.md).
+    ``resident``: a tile's y's are loaded once, with all their coordinates (``step`` of them);
+    else y's and x's are loaded ``step`` coordinates at a time. The tiles were the quickest on
+    an H200 (docs/gpu.md).
     """
 
     step: int
@@ -61,7 +61,7 @@ CONFIGURATIONS = (
 
 
 def configuration(d: int) -> Configuration:
-    """The configuration for data of dimension d."""
+    """Return the configuration for data of dimension d."""
     for each in CONFIGURATIONS:
         if each.resident and d <= each.step:
             return each
@@ -69,7 +69,7 @@ def configuration(d: int) -> Configuration:
 
 
 def padded_dimension(d: int) -> int:
-    """The columns of a buffer of codes: whole steps."""
+    """Return d rounded up to whole steps: the columns of a buffer of codes."""
     step = configuration(d).step
     return -(-d // step) * step
 
@@ -80,7 +80,7 @@ def interpreted() -> bool:
 
 
 def kernels() -> ModuleType:
-    """The compiled (or interpreted) kernels."""
+    """Return the module of the compiled (or interpreted) kernels."""
     from gtn_fast.backends.triton import kernels as module
 
     return module
@@ -97,12 +97,12 @@ def on(device: torch.device) -> Iterator[None]:
 
 
 def options(tile: Tile) -> dict[str, int]:
-    """Triton's options."""
+    """Return Triton's options for a tile."""
     return {"num_warps": tile.warps, "num_stages": tile.stages}
 
 
 def meta(chosen: Configuration, tile: Tile, group: int) -> dict[str, Any]:
-    """The kernel's constants, ``tile`` being one of the configuration's."""
+    """Return the kernel's constants; ``tile`` is one of the configuration's."""
     return {
         "BM": tile.rows,
         "BN": tile.cols,
@@ -115,10 +115,10 @@ def meta(chosen: Configuration, tile: Tile, group: int) -> dict[str, Any]:
 def group_maxima(
     y: torch.Tensor, x: torch.Tensor, offset: torch.Tensor, group: int, d: int
 ) -> torch.Tensor:
-    """Maxima of score + offset over groups of ``group`` columns, float32 (groups, rows).
+    """Return maxima of score + offset over groups of ``group`` columns, float32 (groups, rows).
 
     ``y`` (rows, dp) fp16, rows in whole tiles of the configuration; ``x`` (columns, dp) fp16,
-    in tiles of ``TILE``; ``offset`` float32, one a column; the last group may be smaller.
+    in tiles of ``TILE``; ``offset`` float32, one per column; the last group may be smaller.
     """
     chosen = configuration(d)
     tile = chosen.maxima
@@ -138,7 +138,7 @@ def group_maxima(
 
 @dataclass
 class Slots:
-    """What the kernel fills: ``capacity`` places a row, int32 columns and float32 values.
+    """What the kernel fills: ``capacity`` places per row, int32 columns and float32 values.
 
     ``count`` (rows,) int32: how many passed, which may be more than there are places.
     """
@@ -148,12 +148,12 @@ class Slots:
     values: torch.Tensor
 
     def pick(self, at: torch.Tensor) -> Slots:
-        """Those of these rows."""
+        """Return the places of these rows."""
         return Slots(self.count[at], self.cols[at], self.values[at])
 
     @staticmethod
     def empty(rows: int, capacity: int, device: torch.device) -> Slots:
-        """Places for ``rows`` rows."""
+        """Return empty places for ``rows`` rows."""
         return Slots(
             torch.zeros(rows, dtype=torch.int32, device=device),
             torch.empty((rows, capacity), dtype=torch.int32, device=device),
@@ -162,11 +162,11 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Which rows look into which groups of columns.
+class GroupRows:
+    """The rows that look into each group of columns.
 
-    ``row`` int64: those of group 0, of group 1, ...; ``start`` int64 (groups + 1,): where each
-    begins; ``most``: in one group.
+    ``row`` int64: the rows of group 0, then those of group 1, ...; ``start`` int64
+    (groups + 1,): where the rows of each group begin; ``most``: the most rows of one group.
     """
 
     row: torch.Tensor
@@ -174,13 +174,13 @@ class Pairs:
     most: int
 
     @staticmethod
-    def of(wanted: torch.Tensor) -> Pairs:
-        """From a bool matrix (groups, rows)."""
+    def of(wanted: torch.Tensor) -> GroupRows:
+        """Make it from a bool matrix (groups, rows)."""
         row = wanted.nonzero()[:, 1].contiguous()
         size = wanted.sum(dim=1)
         start = torch.zeros(len(size) + 1, dtype=torch.int64, device=row.device)
         torch.cumsum(size, 0, out=start[1:])
-        return Pairs(row, start, int(size.max()))
+        return GroupRows(row, start, int(size.max()))
 
 
 def survivors(
@@ -188,7 +188,7 @@ def survivors(
     x: torch.Tensor,
     offset: torch.Tensor,
     threshold: torch.Tensor,
-    pairs: Pairs,
+    pairs: GroupRows,
     slots: Slots,
     first_col: int,
     group: int,
@@ -196,8 +196,8 @@ def survivors(
 ) -> None:
     """Append to ``slots`` every column whose score + offset reaches the row's threshold.
 
-    Of the groups of ``group`` columns that ``pairs`` has for the row. Shapes as for
-    ``group_maxima``; ``threshold`` float32, one a row; columns of ``x`` count from
+    A row looks only into the groups (of ``group`` columns) that ``pairs`` has for it. Shapes
+    as for ``group_maxima``; ``threshold`` float32, one per row; columns of ``x`` count from
     ``first_col``.
     """
     if not pairs.most:
@@ -213,7 +213,7 @@ def survivors(
 
 
 def row_scales(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale rows (n, d), float32 or float64: m and n of direction.h, float64 (n,) each."""
+    """Return m and n of direction.h for rows (n, d) of float32 or float64: float64 (n,) each."""
     n, d = rows.shape
     largest = torch.empty(n, dtype=torch.float64, device=rows.device)
     inner = torch.empty_like(largest)
@@ -240,7 +240,7 @@ class Scaled:
 
 
 def exact_cosines(x: Scaled, y: Scaled, lists: torch.Tensor) -> torch.Tensor:
-    """Exact cosines, float64 (n, k), of row i of ``y`` with the rows lists[i] of ``x``.
+    """Return exact cosines, float64 (n, k), of row i of ``y`` with the rows lists[i] of ``x``.
 
     ``lists`` int64 (n, k), n the rows of ``y``; -inf where it is -1.
     """

@@ -65,7 +65,7 @@ def _starts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
 def _stricter(
     lists: Lists, cosine: NDArray[np.float64], rank: NDArray[np.uint32]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
-    """The higher of each list's level and (cosine, rank); of equal cosines the smaller rank."""
+    """Return the higher of each list's level and (cosine, rank); ties: the smaller rank."""
     higher = cosine > lists.level_cosine
     equal = (cosine == lists.level_cosine) & (cosine > -np.inf)
     level_rank = np.where(higher, rank, lists.level_rank)

@@ -16,8 +16,8 @@ _COLUMN_BYTES = 48  # two offsets, class, place and row, and copies while they a
 class Residence:
     """``codes_stay``: all codes are on the device; else they come in panels of ``panel_cols``.
 
-    ``rows_stay``: so are the rows of X and Y as stored, and candidates are evaluated there.
-    ``work_bytes``: what a search may use. ``bytes``: all of it together.
+    ``rows_stay``: the rows of X and Y as stored are there too, and candidates are evaluated
+    there. ``work_bytes``: what a search may use. ``bytes``: all of these together.
     """
 
     codes_stay: bool
@@ -41,7 +41,7 @@ def decide(free: int, n_x: int, padded: int, rows: int, tile: int) -> Residence:
     cols = -(-n_x // tile) * tile
     codes = cols * padded * 2
     columns = cols * _COLUMN_BYTES
-    rows += n_x * 16  # the two scales of a row
+    rows += n_x * 16  # two scales per row
     work = min(_WORK_BYTES, max(room // 4, 2**20))
     fixed = columns + work
     if fixed + codes + rows <= room:

@@ -15,8 +15,8 @@ from gtn_fast.inputs.matrices import Held
 _CHUNK_VALUES = 1 << 22  # of a chunk of rows in float64; a few temporaries of that size
 
 
-class Rows:
-    """Rows of X or Y, on the device when they are asked for.
+class StoredRows:
+    """X or Y as it is stored; its rows come to the device when they are asked for.
 
     ``matrix`` (n, d): an array on the host, or ``Held``, which is used where it is.
     """
@@ -27,7 +27,7 @@ class Rows:
         self._tensor: torch.Tensor | None = None
         if isinstance(matrix, Held) and matrix.tensor.device == device:
             self._tensor = matrix.tensor
-        # As it is read, it stays there anyway.
+        # A tensor that is read without conversion needs no second copy to stay.
         there = self._tensor is not None and self._as_read(self._tensor)
         self.bytes_to_stay = 0 if there else matrix.size * matrix.dtype.itemsize
 
@@ -35,7 +35,7 @@ class Rows:
         return tensor.dtype == self._dtype and tensor.is_contiguous()
 
     def __call__(self, rows: NDArray[np.int64] | torch.Tensor | slice) -> torch.Tensor:
-        """These rows (n, d), float32 or float64, on the device."""
+        """Return these rows (n, d), float32 or float64, on the device."""
         if self._tensor is None:
             at = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
             return torch.from_numpy(np.array(self._matrix[at], order="C")).to(self._device)
@@ -44,7 +44,7 @@ class Rows:
         return self._tensor[rows].to(self._dtype)
 
     def norm_order(self, threads: int) -> NDArray[np.uint32]:
-        """Rows by norm, equal norms by number: csrc/include/gtn_fast/order.h."""
+        """Return the rows by norm, equal norms by number: csrc/include/gtn_fast/order.h."""
         if self._tensor is None:
             found: NDArray[np.uint32] = native.module().norm_order(
                 np.asarray(self._matrix), threads=threads
@@ -58,7 +58,7 @@ class Rows:
         return order
 
     def stay(self) -> torch.Tensor:
-        """All of them, columns contiguous; from now on the others are taken from these."""
+        """Put all rows on the device, contiguous, and return them; later rows come from there."""
         if self._tensor is None or not self._as_read(self._tensor):
             tensor = torch.empty(self._matrix.shape, dtype=self._dtype, device=self._device)
             for part in self.chunks():
@@ -67,13 +67,13 @@ class Rows:
         return self._tensor
 
     def chunks(self) -> list[slice]:
-        """All of them, so many at once as may be worked on in float64."""
+        """Return slices of all rows, of as many rows as may be worked on in float64 at once."""
         n, d = self._matrix.shape
         step = max(1, _CHUNK_VALUES // d)
         return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
     def zero(self) -> NDArray[np.bool_]:
-        """Which rows are zero, (n,)."""
+        """Return which rows are zero, (n,)."""
         parts = [(self(part) == 0).all(dim=1).cpu() for part in self.chunks()]
         found: NDArray[np.bool_] = torch.cat(parts).numpy()
         return found

@@ -12,7 +12,7 @@ from gtn_fast.backends.lists.blocks import Assignment, ranks_of
 from gtn_fast.backends.triton import classes, launch, memory
 from gtn_fast.backends.triton.columns import Columns
 from gtn_fast.backends.triton.exact import Checked, Cosines, OnDevice, OnHost
-from gtn_fast.backends.triton.rows import Rows
+from gtn_fast.backends.triton.rows import StoredRows
 from gtn_fast.backends.triton.source import Source
 from gtn_fast.inputs.matrices import Held
 
@@ -38,17 +38,17 @@ class Session:
         self._host, self._cosines = host, cosines
         self.rank, self.turns = rank, turns
 
-    def check(self, settled: Assignment, y_rows: NDArray[np.int64]) -> None:
-        """Let the host evaluate these y's choices, if the device did; RuntimeError.
+    def check(self, state: Assignment, y_rows: NDArray[np.int64]) -> None:
+        """Evaluate these y's choices on the host, too; RuntimeError if the device got others.
 
-        All of them where X and Y are at hand, else 65,536.
+        All choices where X and Y are in host memory, else about 65,536 of them.
         """
         if self._cosines is self._host:
             return
         if not self._host.at_hand:
             y_rows = y_rows[:: -(-len(y_rows) // _CHECKED)]
-        again = self._host.evaluate(y_rows, settled.x_index[y_rows, None])[:, 0]
-        wrong = int((again != settled.cosine[y_rows]).sum())
+        again = self._host.evaluate(y_rows, state.x_index[y_rows, None])[:, 0]
+        wrong = int((again != state.cosine[y_rows]).sum())
         if wrong:
             raise RuntimeError(
                 f"{wrong} of {len(y_rows)} cosines of the device differ from the engine's;"
@@ -56,7 +56,7 @@ class Session:
             )
 
     def counters(self) -> dict[str, float]:
-        """Counters for the report."""
+        """Return counters for the report."""
         columns = self._columns
         return self.source.counters | {
             "classes": float(len(columns.classes)),
@@ -69,7 +69,7 @@ class Session:
 
 
 def find_device(name: str) -> torch.device:
-    """The device called ``name``; in the interpreter the CPU. ValueError if there is none."""
+    """Return the device called ``name`` (the CPU in the interpreter); ValueError for none."""
     if launch.interpreted():
         return torch.device("cpu")
     wanted = torch.device(name)
@@ -95,7 +95,7 @@ def make(
     GPU if X is there, and on the host in the interpreter.
     """
     at = find_device(device)
-    x_rows, y_rows = Rows(x, at), Rows(y, at)
+    x_rows, y_rows = StoredRows(x, at), StoredRows(y, at)
     n_x, d = x.shape
     residence = memory.decide(
         _free_bytes(at) if free is None else free,

@@ -1,12 +1,13 @@
 """Short lists for blocks of y's: what choose_in_blocks asks for.
 
-A search goes over the codes twice. First, the maximum of every group of columns for every y:
-the k-th largest is a lower bound of the k-th best cosine, and hardly less. Then, for the few
-groups that can hold such an x for a y, those columns whose score reaches the threshold that
-follows (bounds.py): everything that can be above it, little more than k for a y. Codes that
-are streamed pass once: each panel is asked both, with what the panels before it gave. A row
-with more survivors than places gets a higher threshold from what it kept, and then as many
-places as it needs.
+A search goes over the codes twice. The first pass finds, for every y, the maximum score of every
+group of columns: the k-th largest maximum is a lower bound of the k-th best score, and close to
+it. A threshold follows from it (bounds.py). The second pass looks only into the few groups that
+can hold a column above a y's threshold, and keeps the columns that reach it: the survivors,
+little more than k per y. Codes that are streamed pass once: both steps are done for each panel,
+with the bounds that the panels before it gave. A y with more survivors than places gets a
+higher threshold, from the survivors it kept, and if that is not enough, as many places as it
+needs.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from gtn_fast.backends.triton.columns import Columns
 from gtn_fast.backends.triton.exact import Cosines, to_host
 
 _CAPACITY = 64
-_SHORTEST_LIST = 16  # candidates a y that a search aims at
-_GROUPS_A_PLACE = 16  # groups of columns for each of them, before groups get larger
+_SHORTEST_LIST = 16  # candidates per y that a search aims at
+_GROUPS_PER_PLACE = 16  # groups of columns for each of them, before groups get larger
 _EXACT_PAIRS = 1 << 24  # evaluated at once
 _ROW_BYTES = 20  # of a place: column, value, row, cosine
 
@@ -46,8 +47,8 @@ class _Rows(NamedTuple):
 class Source:
     """Finds lists for rows of Y among the free columns.
 
-    ``capacity`` and ``shortest``: places of a row for its survivors and how long lists are to
-    be; they change how much work there is, not the answer.
+    ``capacity``: places per row for its survivors; ``shortest``: how long lists are at least.
+    Both change how much work there is, not the answer.
     """
 
     def __init__(
@@ -73,17 +74,17 @@ class Source:
     # ------------------------------------------------------------------ the protocol
 
     def take(self, x_rows: NDArray[np.int64]) -> None:
-        """These rows of X are no longer free."""
+        """Take note that these rows of X are not free any more."""
         if len(x_rows):
             if self._some_zero:
                 self._taken[x_rows] = True
             self._columns.take(x_rows)
 
     def search(self, y_rows: NDArray[np.int64], wanted: int, again: bool) -> Lists:
-        """Lists for these rows of Y; see ``lists.blocks.Source``.
+        """Return lists for these rows of Y; see ``lists.blocks.Source``.
 
-        All that can be above a list's level is in it, with exact cosines, so that one that is
-        asked for ``again`` has a choice: nothing is done otherwise.
+        A list holds every x above its level, with exact cosines, so a search ``again`` is a
+        search like the first.
         """
         del again
         zero = self._zero[y_rows]
@@ -100,7 +101,7 @@ class Source:
     # ------------------------------------------------------------------ y = 0
 
     def _zero_lists(self, n: int, wanted: int) -> Lists:
-        """All cosines of a zero row are 0: the free x's of least norm are its list."""
+        """Return lists for zero rows, whose cosines are all 0: the free x's of least norm."""
         while self._taken[self._by_rank[self._first_free]]:
             self._first_free += 1
         # Those taken beyond the first free one are few: blocks take from everywhere, but a
@@ -122,12 +123,12 @@ class Source:
     # ------------------------------------------------------------------ the passes
 
     def _places(self, wanted: int) -> int:
-        """How many candidates a list is to have."""
+        """Return how many candidates a list is to have."""
         return max(self.shortest, 4 * wanted)
 
     def _group(self, wanted: int) -> int:
-        """Columns of one maximum: large groups are less to look at, but must be many."""
-        enough = _GROUPS_A_PLACE * self._places(wanted)
+        """Return the columns per group: large groups are quicker, as long as they are many."""
+        enough = _GROUPS_PER_PLACE * self._places(wanted)
         small, large = launch.GROUPS
         return large if self._columns.count >= large * enough else small
 
@@ -136,8 +137,8 @@ class Source:
         panel = min(columns.count, columns.residence.panel_cols)
         groups = 9 * (panel // self._group(wanted) + 1)  # float32 twice, and whether it matters
         places = _ROW_BYTES * self._capacity(wanted)
-        a_row = groups + places + 40 * columns.scale.padded
-        return max(1024, int(self._work // a_row))
+        per_row = groups + places + 40 * columns.scale.padded
+        return max(1024, int(self._work // per_row))
 
     def _capacity(self, wanted: int) -> int:
         return max(self.capacity, self._places(wanted))
@@ -173,7 +174,7 @@ class Source:
         count: NDArray[np.int32],
         wanted: int,
     ) -> Iterator[tuple[NDArray[np.int64], Lists]]:
-        """As many places as are needed, for as few rows at a time as that takes."""
+        """Yield lists of rows that need many places, for few rows at a time."""
         begin = 0
         while begin < len(at):
             most = np.maximum.accumulate(count[begin:].astype(np.int64)) + 15
@@ -202,9 +203,9 @@ class Source:
     def _pass(
         self, rows: _Rows, capacity: int, wanted: int
     ) -> tuple[_Rows, launch.Slots, NDArray[np.int32]]:
-        """Go over all free columns: ``rows`` with what they can rely on, survivors, their numbers.
+        """Go over all free columns; return ``rows`` with better ``kth``, survivors, their numbers.
 
-        The survivors of a row hold every x whose score + bound reaches its threshold for kth.
+        The survivors of a row are all columns whose score + bound reaches the row's threshold.
         """
         columns, n = self._columns, len(rows.codes)
         codes = self._padded(rows.codes, 0)
@@ -236,18 +237,18 @@ class Source:
         maxima: torch.Tensor,
         high: torch.Tensor,
         group: int,
-    ) -> launch.Pairs:
-        """Which groups can hold a survivor of which row; ``maxima`` is used up."""
+    ) -> launch.GroupRows:
+        """Return which groups can hold a survivor of which row; ``maxima`` is overwritten."""
         missing = -len(high) % group
         filled = torch.nn.functional.pad(high, (0, missing), value=-torch.inf)
         largest = filled.view(-1, group).amax(dim=1)
-        # A group of which all are exhausted has maxima of -inf, which reach nothing.
+        # A group whose columns are all exhausted has maxima of -inf, which reach nothing.
         maxima += 2.0 * torch.where(largest > -torch.inf, largest, 0.0)[:, None]
         reach = bounds.group_threshold(kth, rows.margin, self._columns.scale)
-        return launch.Pairs.of(maxima >= self._padded(reach, torch.inf)[None, :])
+        return launch.GroupRows.of(maxima >= self._padded(reach, torch.inf)[None, :])
 
     def _padded(self, rows: torch.Tensor, fill: float) -> torch.Tensor:
-        """Rows followed by rows of ``fill`` up to whole tiles."""
+        """Return the rows followed by rows of ``fill``, up to whole tiles."""
         missing = -len(rows) % launch.configuration(self._columns.scale.d).maxima.rows
         if not missing:
             return rows
@@ -256,7 +257,7 @@ class Source:
     def _kth_of_kept(
         self, rows: _Rows, slots: launch.Slots, over: torch.Tensor, wanted: int
     ) -> torch.Tensor:
-        """A better threshold for rows that overflowed, from the candidates they could keep."""
+        """Return a better ``kth`` of rows that overflowed, from the survivors they could keep."""
         bound = self._columns.high[slots.cols[over].to(torch.int64)].to(torch.float64)
         lower = slots.values[over].to(torch.float64) - 2.0 * bound
         kth = torch.topk(lower, self._places(wanted), dim=1).values[:, -1]
@@ -272,7 +273,7 @@ class Source:
         count: NDArray[np.int32],
         wanted: int,
     ) -> Lists:
-        """Lists with exact cosines of all survivors of ``rows``, none of which overflowed."""
+        """Return lists with exact cosines of all survivors of ``rows``, which all fit."""
         n, most = len(count), max(1, int(count.max(initial=0)))
         self.counters["survivors"] += float(count.sum())
         self.counters["rescored"] += float(count.sum())
@@ -293,7 +294,7 @@ class Source:
         return _joined(n, parts)
 
     def _shortened(self, lists: Lists, keep: int) -> Lists:
-        """About ``keep`` candidates of each list, and of classes their next free rows too."""
+        """Return about ``keep`` candidates per list, with the next free rows of their classes."""
         classes = self._columns.classes
         if classes.single and lists.x_rows.shape[1] <= 2 * keep:
             return lists
@@ -302,7 +303,7 @@ class Source:
 
 
 def _joined(n: int, parts: list[tuple[NDArray[np.int64], Lists]]) -> Lists:
-    """Lists of n y's from parts (places, lists), all as wide as the widest."""
+    """Put parts (places, lists) together into lists of n y's, all as wide as the widest."""
     if len(parts) == 1 and len(parts[0][0]) == n and (np.diff(parts[0][0]) > 0).all():
         return parts[0][1]
     width = max(lists.x_rows.shape[1] for _, lists in parts)

@@ -20,7 +20,7 @@ _PROBED_ROWS = 1024
 def run_identity(
     model: nn.Module, data: Sequence[Tensor], val: Sequence[Tensor], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What must be the same for a run to go on: settings, architecture, data (JSON-able)."""
+    """Return what must be the same for a run to go on: settings, architecture, data (JSON)."""
     return {
         **settings,
         "model": _digest(f"{type(model).__name__} {[(k, *v.shape) for k, v in _state(model)]}"),
@@ -84,7 +84,7 @@ def _state(model: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _probe(tensor: Tensor) -> str:
-    """Shape, dtype and a digest of about a thousand rows spread over the tensor."""
+    """Return shape, dtype and a digest of about a thousand rows spread over the tensor."""
     rows = tensor[:: max(1, len(tensor) // _PROBED_ROWS)].contiguous().cpu()
     values = rows.reshape(-1).view(torch.uint8).numpy().tobytes()
     return f"{tuple(tensor.shape)} {tensor.dtype} {_digest(values)}"

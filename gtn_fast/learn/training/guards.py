@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+M = TypeVar("M", bound=nn.Module)
 
 _SMALL = 10_000_000  # weights x rows of a batch
 
@@ -75,7 +77,7 @@ class Stop:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Around what may be left at any point: Ctrl-C raises there, an earlier one too."""
+        """Let Ctrl-C raise at once inside, an earlier one too: for what may stop anywhere."""
         self._at_once = True
         try:
             if self.asked:
@@ -93,7 +95,7 @@ def private_generators(where: torch.device) -> Iterator[None]:
 
 
 def noise_state(where: torch.device) -> dict[str, Tensor]:
-    """The states of torch's global generators, of the CPU and of ``where``, by name."""
+    """Return the states of torch's global generators, of the CPU and of ``where``, by name."""
     states = {"cpu": torch.get_rng_state()}
     if where.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(where)
@@ -108,12 +110,27 @@ def is_small(model: nn.Module, batch_size: int) -> bool:
 
 
 @contextmanager
-def threads_for(model: nn.Module, batch_size: int) -> Iterator[None]:
-    """One thread for a small network: a second one costs more than it gives."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Give torch so many threads (None: as many as it has), and the old number afterwards.
+
+    The number belongs to the process: torch's work in other threads sees it meanwhile.
+    """
     before = torch.get_num_threads()
-    if is_small(model, batch_size):
-        torch.set_num_threads(1)
+    if count is not None:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(model: nn.Module, batch_size: int) -> AbstractContextManager[None]:
+    """Use one thread for a small network: a second one costs more than it gives."""
+    return torch_threads(1 if is_small(model, batch_size) else None)
+
+
+def seeded(build: Callable[[], M], seed: int) -> M:
+    """Call ``build()`` on the CPU with torch's generator at ``seed``; then put the state back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()

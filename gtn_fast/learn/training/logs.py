@@ -14,12 +14,14 @@ from typing import Any
 from gtn_fast.inputs.files import check_output, write_text
 from gtn_fast.learn.training.store import PathLike
 
-Rows = Sequence[Mapping[str, float]]
+LogRows = Sequence[Mapping[str, float]]
 
 
 @contextmanager
-def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Callable[[Rows], None]]:
-    """A function to call with all epochs so far after each epoch; it writes what was asked for.
+def writer(
+    log: PathLike | None, tensorboard: PathLike | None
+) -> Iterator[Callable[[LogRows], None]]:
+    """Yield a function to call after each epoch with all epochs so far: it writes the logs.
 
     ``log`` ends in .csv (a column per value) or .json (a list of objects) and is replaced
     whole each time. ValueError for another ending or a folder that cannot be written,
@@ -29,7 +31,7 @@ def writer(log: PathLike | None, tensorboard: PathLike | None) -> Iterator[Calla
     path = None if log is None else Path(log)
     board = None if tensorboard is None else _board(tensorboard)
 
-    def write(rows: Rows) -> None:
+    def write(rows: LogRows) -> None:
         if path is not None:
             write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
         if board is not None:
@@ -61,7 +63,7 @@ def _board(folder: PathLike) -> Any:
     return SummaryWriter(str(folder))
 
 
-def _csv(rows: Rows) -> str:
+def _csv(rows: LogRows) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, fieldnames=list(rows[-1]), lineterminator="\n")
     table.writeheader()
@@ -69,5 +71,5 @@ def _csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def _json(rows: Rows) -> str:
+def _json(rows: LogRows) -> str:
     return json.dumps([dict(row) for row in rows], indent=1) + "\n"

@@ -92,6 +92,12 @@ def train(
         Arguments that make no training; a checkpoint of another run; a disk that refuses.
     FloatingPointError
         The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
+
+    Notes
+    -----
+    What a call changes in the process until it ends: in the main thread Ctrl-C waits for the
+    end of a step (where Python's own handler is in place); torch's global generators, and its
+    number of threads for a small network. All are put back.
     """
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)

@@ -22,7 +22,7 @@ from gtn_fast.learn.training.guards import (
     noise_state,
     private_generators,
 )
-from gtn_fast.learn.training.logs import Rows
+from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.run.progress import Bar
 
@@ -122,9 +122,9 @@ class Run:
         self.next_save = time.monotonic() + self.every_s
 
     def go(
-        self, epochs: int, patience: int | None, write_log: Callable[[Rows], None], bar: Bar
+        self, epochs: int, patience: int | None, write_log: Callable[[LogRows], None], bar: Bar
     ) -> None:
-        """Every epoch that is left, then the best weights."""
+        """Train every epoch that is left, then load the best weights."""
         if self.refresh is not None:
             self._ask_back()
         with Stop() as stop:
@@ -135,8 +135,8 @@ class Run:
             self.model.load_state_dict(self.best)
         self.model.eval()
 
-    def _epoch(self, stop: Stop, write_log: Callable[[Rows], None], bar: Bar) -> None:
-        """What is left of this epoch. KeyboardInterrupt, with the state saved, at Ctrl-C."""
+    def _epoch(self, stop: Stop, write_log: Callable[[LogRows], None], bar: Bar) -> None:
+        """Train what is left of this epoch; at Ctrl-C save and raise KeyboardInterrupt."""
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
@@ -165,7 +165,7 @@ class Run:
             self.data = data
 
     def _ask_back(self) -> None:
-        """After a resume: the data that were last refreshed when the checkpoint was written."""
+        """Refresh the data after a resume, as when the checkpoint was written."""
         assert self.refresh is not None
         for epoch in range(self.epoch if self.step else self.epoch - 1, 0, -1):
             data = self.refresh(epoch)
@@ -175,7 +175,7 @@ class Run:
 
     @contextmanager
     def _saved_at_interrupt(self) -> Iterator[None]:
-        """For what leaves the state alone: a Ctrl-C in it saves."""
+        """Save the state at a Ctrl-C inside: for what leaves the state alone."""
         try:
             yield
         except KeyboardInterrupt:
@@ -183,7 +183,7 @@ class Run:
             raise
 
     def _steps(self, stop: Stop, bar: Bar) -> None:
-        """The batches of this epoch that are left."""
+        """Train on the batches of this epoch that are left."""
         began = time.perf_counter() - self.epoch_seconds
         self.model.train()
         self._seed_noise(f"epoch {self.epoch}")
@@ -209,7 +209,7 @@ class Run:
         self.epoch_seconds = time.perf_counter() - began
 
     def _batches(self) -> Iterator[tuple[Tensor, ...]]:
-        """Rows in the order of (seed, epoch), put together in large pieces, cut into batches."""
+        """Yield batches in the order of (seed, epoch), gathered in large pieces."""
         n = len(self.data[0])
         generator = torch.Generator()
         generator.manual_seed(derive(self.seed, f"batches {self.epoch}"))
@@ -238,7 +238,7 @@ class Run:
 
     @torch.no_grad()
     def _scores(self) -> dict[str, float]:
-        """Validation loss and metric of the weights as they are."""
+        """Return validation loss and metric of the weights as they are."""
         began = time.perf_counter()
         self.model.eval()
         scores: dict[str, float] = {}
@@ -276,7 +276,7 @@ class Run:
         self.history.seconds = time.perf_counter() - self.began
 
     def _seed_noise(self, purpose: str) -> None:
-        """What the loss draws depends on (seed, epoch) alone, or goes on from the checkpoint."""
+        """Seed what the loss draws by (seed, epoch) alone, or go on from the checkpoint."""
         seed = derive(self.seed, purpose)
         torch.default_generator.manual_seed(seed)
         if self.where.type == "cuda":

@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive(seed: int, purpose: str) -> int:
-    """A seed in [0, 2**64) for one purpose: labels, weights, samples never share a stream.
+    """Return a seed in [0, 2**64) for one purpose: labels, weights, samples share no stream.
 
     Without it ``sample(n, seed=0)`` of a model fitted with ``seed=0`` would draw the very
     y's that the model was trained on.

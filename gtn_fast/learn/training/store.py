@@ -80,7 +80,7 @@ def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[st
 
 
 def _own(tensor: Tensor) -> Tensor:
-    """The values in memory of their own: safetensors refuses views and shared storage."""
+    """Copy the values to memory of their own: safetensors refuses views and shared storage."""
     return tensor.detach().cpu().clone().contiguous()
 
 

@@ -1,0 +1,56 @@
+// Screening by codes: every pair of a y and a column gets a score, few come through.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "strategies/screen/search_inputs.h"
+#include "strategies/screen/tile.h"
+
+namespace gtn {
+
+// Compares the codes of a frame with those of a tile's y's, and offers to the lists what the
+// bound cannot rule out. Each thread has its own.
+class CodeScreen {
+ public:
+  CodeScreen(const SearchInputs& in, YTile& tile, ScreenCounters& counters);
+
+  // Screens frame f, which has codes, for those y's of the tile. `raised`: the lists have seen
+  // another frame, so that their thresholds rule out most pairs. Returns how many groups were
+  // screened. The other groups are better evaluated exactly: their codes would tell these y's
+  // too little.
+  int32_t screen(size_t f, const std::vector<uint32_t>& ys, bool raised);
+
+ private:
+  // What a y needs to know of the frame: cosine <= base + unit * (score - offset) + error.
+  struct View {
+    double base, unit, error;
+  };
+  // A pair that came through: the codes' value of the cosine, and the row of X from which an
+  // estimate will be made. The row is on its way to the cache. kNoRank: no estimate, since the
+  // codes say more.
+  struct Pending {
+    uint32_t y, item, row;
+    double value;
+  };
+  void look_at(size_t f, const std::vector<uint32_t>& ys);
+  int32_t integer_threshold(size_t y);
+  int64_t screen_panel(const ScreenPanel& panel, int64_t first_column,
+                       const std::vector<uint32_t>& ys);
+  void set_aside(int n, const uint32_t* ys, int64_t first_column);
+  int64_t offer_pending();
+  bool estimate(const Pending& pending, double* cosine) const;
+
+  const SearchInputs in_;
+  YTile& tile_;
+  ScreenCounters& counters_;
+  const double estimate_error_;  // of estimate(), at most; infinite where none is made
+  int frames_to_skip_ = 0;       // so many frames are given up without a trial
+  std::vector<View> view_;
+  std::vector<int32_t> threshold_;
+  const int8_t* codes_ = nullptr;  // of the y's that the frame serves
+  std::vector<Hit> hits_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace gtn

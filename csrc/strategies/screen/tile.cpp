@@ -1,0 +1,81 @@
+#include "strategies/screen/tile.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gtn {
+
+YTile::YTile(const SearchInputs& in, int64_t& rescored) : in_(in), rescored_(rescored) {}
+
+void YTile::load(const uint32_t* y_rank, size_t n) {
+  n_ = n;
+  columns_seen_ = 0;
+  seen_ = 1.0;
+  direction_.resize(n * dims());
+  direction_f32_.resize(n * dims());
+  rotated_.resize(n * dims());
+  scratch_.resize(dims());
+  query_.resize(n);
+  code_.assign(n * lines(), CacheLine{});
+  if (shortlist_.size() < n) shortlist_.resize(n);
+  const Problem& problem = in_.problem;
+  for (size_t y = 0; y < n; ++y) {
+    const uint32_t row = problem.y_by_norm[y_rank[y]];
+    double* const v = direction_.data() + y * dims();
+    row_direction(problem.y, row, problem.y_scale[row], v);
+    std::copy_n(v, dims(), direction_f32_.data() + y * dims());
+    std::copy_n(v, dims(), rotated_.data() + y * dims());
+    in_.store.rotation().apply(rotated_.data() + y * dims(), scratch_.data());
+    quantise(y);
+  }
+  compute_bases();
+}
+
+void YTile::quantise(size_t y) {
+  const ScreenStore& store = in_.store;
+  const double* const v = rotated(y);
+  double largest = 0.0;
+  for (size_t k = 0; k < dims(); ++k) largest = std::max(largest, std::fabs(v[k]));
+  Query& q = query_[y];
+  q.scale = largest > 0.0 ? largest / store.y_limit() : 1.0;
+  int8_t* const code = code_[y * lines()].bytes;
+  double square = 0.0;
+  const double rest =
+      in_.kernels.quantise(v, store.dims(), q.scale, store.y_limit(), code, &square);
+  q.code_norm = std::sqrt(square) * (1.0 + 1e-9);
+  q.rest = std::sqrt(rest) * (1.0 + 1e-9) + store.slack();
+  int32_t sum = 0;
+  for (size_t k = 0; k < dims(); ++k) sum += code[k];
+  q.offset = sum * store.x_limit();
+}
+
+void YTile::compute_bases() {
+  const ScreenStore& store = in_.store;
+  const size_t frames = store.frames().size();
+  base_.resize(frames * n_);
+  for (size_t f = 0; f < frames; ++f) {
+    double* const out = base_.data() + f * n_;
+    if (f > 0 && store.center(f) == store.center(f - 1)) {
+      std::copy_n(out - n_, n_, out);
+      continue;
+    }
+    for (size_t y = 0; y < n_; ++y)
+      out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims());
+  }
+}
+
+void YTile::see_columns(int64_t columns) {
+  columns_seen_ += columns;
+  if (!in_.store.neighbours())
+    seen_ = static_cast<double>(columns_seen_) / static_cast<double>(in_.store.columns());
+}
+
+const int8_t* YTile::gather_codes(const std::vector<uint32_t>& ys) {
+  if (ys.size() == n_) return codes(0);
+  gathered_.resize(ys.size() * lines());
+  for (size_t a = 0; a < ys.size(); ++a)
+    std::copy_n(&code_[ys[a] * lines()], lines(), &gathered_[a * lines()]);
+  return gathered_[0].bytes;
+}
+
+}  // namespace gtn

@@ -1,0 +1,230 @@
+"""Mutation testing of the C++ core: small wrong changes, each of which a test must notice.
+
+    python tools/mutants.py [--random 60] [--seed 1] [--only TEXT] [--out FILE]
+
+The named mutants (``NAMED``) are tried first: places where a wrong sign, a smaller bound or a
+weaker memory order would go unnoticed if no test stood there. Then so many random ones:
+operators, comparisons and constants of ``PLACES``, drawn by the seed. A mutant dies when the
+tests fail or do not end; one that does not compile does not count. Each is built in a copy of
+the sources, so the tree is never touched.
+
+``tools/mutants_known.json`` lists the survivors that cannot be killed, with the reason. The exit
+code is 1 if a named mutant survives that is not listed, or fewer than nine of ten random ones
+die.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).absolute().parent.parent
+WORK = ROOT / "build" / "mutants"
+KNOWN = Path(__file__).with_name("mutants_known.json")
+PLACES = ("csrc/strategies", "csrc/engine/match.cpp", "csrc/engine/lists.cpp")
+THREADS = "thread"  # the sanitizer that sees a missing memory order
+SHARE = 0.9  # of the mutants that must die
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the text that replaces ``old`` in ``line`` of ``file``."""
+
+    file: str
+    line: int
+    old: str
+    new: str
+    column: int
+    sanitize: str = ""
+
+    @property
+    def name(self) -> str:
+        """Say what is changed where, for people and for the list of known survivors."""
+        return f"{self.file}: {self.old!r} -> {self.new!r}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant: "killed", "survived" or "stillborn" (it does not compile)."""
+
+    mutant: Mutant
+    text: str
+    outcome: str
+    seconds: float
+
+
+# (file, a piece of one line, what it becomes, sanitizer that is needed to see it)
+NAMED = (
+    ("csrc/strategies/screen/search.cpp", "+ 0x1.1p-24", "", ""),
+    ("csrc/strategies/screen/shortlist.cpp", "std::ceil(", "std::floor(", ""),
+    ("csrc/strategies/screen/pages.cpp", "posix_fallocate(file, 0,", "ftruncate(file,", ""),
+    ("csrc/include/gtn_fast/parallel.h", "n, std::memory_order_release",
+     "n, std::memory_order_relaxed", THREADS),
+)  # fmt: skip
+
+_SWAPS = {
+    "<=": "<", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&",
+    " + ": " - ", " - ": " + ", " * ": " / ", " < ": " <= ", " > ": " >= ",
+    "++": "--", "+= ": "-= ", "-= ": "+= ", "true": "false", "false": "true",
+    "std::min": "std::max", "std::max": "std::min", "std::ceil": "std::floor",
+    "continue;": "break;",
+}  # fmt: skip
+_TOKEN = re.compile(
+    "|".join(re.escape(old) for old in sorted(_SWAPS, key=len, reverse=True))
+    + r"|(?<![\w.])[1-9]\d*(?![\w.'])"
+)
+
+
+def named() -> list[Mutant]:
+    """Return the mutants of ``NAMED``; SystemExit where the code no longer has such a line."""
+    found = []
+    for file, old, new, sanitize in NAMED:
+        lines = (ROOT / file).read_text().splitlines()
+        at = [(i, line.index(old)) for i, line in enumerate(lines) if old in line]
+        if len(at) != 1:
+            raise SystemExit(f"{file} has {len(at)} lines with {old!r}: NAMED is out of date")
+        found.append(Mutant(file, at[0][0], old, new, at[0][1], sanitize))
+    return found
+
+
+def candidates() -> list[Mutant]:
+    """Return every place of ``PLACES`` that can be changed, in order."""
+    files = [
+        path
+        for place in PLACES
+        for path in ([ROOT / place] if place.endswith(".cpp") else _below(ROOT / place))
+        if path.suffix in (".cpp", ".h")
+    ]
+    return [mutant for path in files for mutant in _of_file(path)]
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def _of_file(path: Path) -> list[Mutant]:
+    name = path.relative_to(ROOT).as_posix()
+    found = []
+    for number, line in enumerate(path.read_text().splitlines()):
+        code = line.split("//")[0]
+        if code.lstrip().startswith(("#", "namespace", "template", "static_assert")) or '"' in code:
+            continue
+        for match in _TOKEN.finditer(code):
+            old = match.group()
+            new = _SWAPS.get(old) or str(int(old) + 1)
+            found.append(Mutant(name, number, old, new, match.start()))
+    return found
+
+
+class Tree:
+    """A copy of the sources with a build folder: mutate, build, test, put back."""
+
+    def __init__(self, sanitize: str) -> None:
+        self.folder = WORK / (f"src-{sanitize}" if sanitize else "src")
+        self.build = WORK / (f"build-{sanitize}" if sanitize else "build")
+        for part in ("csrc", "CMakeLists.txt", "gtn_fast/_version.py"):
+            target = self.folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+            copy(ROOT / part, target)  # with their times: what is unchanged is not built again
+        options = [f"-DGTN_SANITIZE={sanitize}"] if sanitize else ["-DGTN_TESTS=ON"]
+        self._run("cmake", "-S", str(self.folder), "-B", str(self.build), *options,
+                  f"-DPython_EXECUTABLE={sys.executable}")  # fmt: skip
+        if not self._compiles() or not self._passes(None):
+            raise SystemExit("the tests fail before anything is changed")
+        began = time.monotonic()
+        self._passes(None)
+        self.limit = 60 + 5 * (time.monotonic() - began)
+
+    def judge(self, mutant: Mutant) -> Outcome:
+        """Build and test with the change; the file is as before afterwards."""
+        path = self.folder / mutant.file
+        whole = path.read_text()
+        lines = whole.splitlines(keepends=True)
+        line = lines[mutant.line]
+        end = mutant.column + len(mutant.old)
+        lines[mutant.line] = line[: mutant.column] + mutant.new + line[end:]
+        path.write_text("".join(lines))
+        began = time.monotonic()
+        try:
+            outcome = "stillborn"
+            if self._compiles():
+                outcome = "survived" if self._passes(self.limit) else "killed"
+        finally:
+            path.write_text(whole)
+        return Outcome(mutant, line.strip(), outcome, time.monotonic() - began)
+
+    def _compiles(self) -> bool:
+        target = ("--target", "gtn_core_test", "--parallel", "2")
+        return not self._run("cmake", "--build", str(self.build), *target)
+
+    def _passes(self, limit: float | None) -> bool:
+        """Run the tests, up to the first that fails; one that does not end has failed."""
+        try:
+            return not self._run(str(self.build / "gtn_core_test"), "--abort-after=1", limit=limit)
+        except subprocess.TimeoutExpired:
+            return False
+
+    def _run(self, *command: str, limit: float | None = None) -> int:
+        done = subprocess.run(
+            command,
+            timeout=limit,
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return done.returncode
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try all mutants and print what became of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--random", type=int, default=60, help="random mutants (default 60)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="only mutants of files with this in their name")
+    parser.add_argument("--out", type=Path, default=WORK / "core.json")
+    options = parser.parse_args(arguments)
+    known = {each["name"]: each["reason"] for each in json.loads(KNOWN.read_text())}
+    drawn = [each for each in candidates() if options.only in each.file]
+    drawn = random.Random(options.seed).sample(drawn, min(options.random, len(drawn)))
+    first = [each for each in named() if options.only in each.file]
+    trees: dict[str, Tree] = {}
+    results = []
+    for mutant in (*first, *drawn):
+        if mutant.sanitize not in trees:
+            trees[mutant.sanitize] = Tree(mutant.sanitize)
+        result = trees[mutant.sanitize].judge(mutant)
+        results.append(result)
+        reason = known.get(mutant.name, "") if result.outcome == "survived" else ""
+        print(f"{result.outcome:9s} {result.seconds:5.0f} s  {mutant.name}\n"
+              f"          line {mutant.line + 1}: {result.text}"
+              + (f"\n          known: {reason}" if reason else ""), flush=True)  # fmt: skip
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
+    return _verdict(results, len(first), known)
+
+
+def _verdict(results: list[Outcome], count: int, known: dict[str, str]) -> int:
+    living = [each for each in results[:count] if each.outcome == "survived"]
+    unknown = [each for each in living if each.mutant.name not in known]
+    born = [each for each in results[count:] if each.outcome != "stillborn"]
+    counted = [each for each in born if each.outcome == "killed" or each.mutant.name not in known]
+    killed = sum(each.outcome == "killed" for each in counted)
+    print(
+        f"named: {count - len(living)} of {count} killed;"
+        f" random: {killed} of {len(counted)} killed ({len(born) - len(counted)} known survivors)"
+    )
+    return 1 if unknown or killed < SHARE * len(counted) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
