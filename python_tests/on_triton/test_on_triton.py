@@ -276,12 +276,12 @@ def test_little_room_splits_what_overflows(native):
 @pytest.mark.parametrize("d", [4, 40])
 def test_streamed_panels(native, d):
     """Codes on the host, two tiles at a time on the device, until what is left fits."""
-    x, y = cases.make("gaussian", 600, 400, d)
+    x, y = cases.make("gaussian", 520, 210, d)
     tile = launch.TILE * launch.padded_dimension(d) * 2
     free = int((640 * memory._COLUMN_BYTES + 2**20 + 2 * 2 * tile) / 0.9) + 100
-    residence = memory.decide(free, 600, launch.padded_dimension(d), 4000 * d, launch.TILE)
+    residence = memory.decide(free, 520, launch.padded_dimension(d), 4000 * d, launch.TILE)
     assert not residence.codes_stay
-    made, settled = run(x, y, block=134, free=free)
+    made, settled = run(x, y, block=70, free=free)
     assert_exact(settled, x, y)
     counters = made.counters()
     assert counters["panels_read"] > 4
