@@ -63,7 +63,16 @@ class Outcome:
 
 # (file, a piece of one line, what it becomes, sanitizer that is needed to see it)
 NAMED = (
-    ("csrc/strategies/screen/search.cpp", "+ 0x1.1p-24", "", ""),
+    ("csrc/strategies/screen/code_screen.cpp", " + 0x1.1p-24", "", ""),
+    ("csrc/strategies/screen/code_screen.cpp", "std::floor(score)", "std::ceil(score) + 1.0", ""),
+    ("csrc/strategies/screen/code_screen.cpp", "q.code_norm * frame.residual + ", "", ""),
+    ("csrc/strategies/screen/store.cpp", "std::sqrt(residual2)", "0.5 * std::sqrt(residual2)", ""),
+    ("csrc/strategies/screen/store.cpp", "std::sqrt(radius2)", "0.5 * std::sqrt(radius2)", ""),
+    ("csrc/strategies/screen/store.cpp", "slack_ = 4.0 *", "slack_ = 0.0 *", ""),
+    ("csrc/strategies/screen/store.cpp", "slack_ = 4.0 *", "slack_ = 2.0 *", ""),
+    ("csrc/strategies/screen/tile.cpp", "std::sqrt(rest) + store.slack()", "store.slack()", ""),
+    ("csrc/engine/match.cpp", "(int64_t{1} << 24)", "(int64_t{1} << 23)", ""),
+    ("csrc/kernels/levels.cpp", "bw avx512vl avx512dq", "bw avx512dq", ""),
     ("csrc/strategies/screen/shortlist.cpp", "std::ceil(", "std::floor(", ""),
     ("csrc/strategies/screen/pages.cpp", "posix_fallocate(file, 0,", "ftruncate(file,", ""),
     ("csrc/include/gtn_fast/parallel.h", "n, std::memory_order_release",

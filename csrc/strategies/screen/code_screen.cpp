@@ -76,13 +76,14 @@ void CodeScreen::look_at(size_t f, const std::vector<uint32_t>& ys) {
   codes_ = tile_.gather_codes(ys);
 }
 
-// The smallest score whose upper bound reaches the list's threshold.
+// A score below this one has an upper bound below the list's threshold: the smallest that
+// reaches it is the quotient rounded up. Rounded down it is as small or smaller, and stays so
+// whatever the division rounds to, since that is off by far less than one.
 int32_t CodeScreen::integer_threshold(size_t y) {
   const View& view = view_[y];
   const double score = (tile_.list(y).threshold() - view.base - view.error) / view.unit +
                        static_cast<double>(tile_.query(y).offset);
-  // One less: the division above rounds. NaN cannot occur, -inf and +inf clamp.
-  const double floor = std::floor(score) - 1.0;
+  const double floor = std::floor(score);  // NaN cannot occur, -inf and +inf clamp
   if (floor <= -static_cast<double>(kScoreLimit)) return -kScoreLimit;
   if (floor >= static_cast<double>(kScoreLimit)) return kScoreLimit;
   return static_cast<int32_t>(floor);

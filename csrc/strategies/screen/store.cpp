@@ -39,6 +39,11 @@ ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const K
     x_limit_ = std::max(1, x_limit_ / 2);
     y_limit_ = std::max(1, y_limit_ / 2);
   }
+  // A length (code_norm, residual, rest, radius) is the root of a sum of d squares: rounding
+  // changes it by at most (d / 2 + 2) kEps of itself, and it is at most 2. Residual, rest and
+  // radius get the slack on top; code_norm's error, times a residual, is at most (d + 4) kEps.
+  // The base is a sum of d products, the exact cosine one in lanes of d / 8: with what is added
+  // to them at most (1.125 d + 20) kEps. Less than 2.2 (d + 64) in all; four is on the safe side.
   slack_ = 4.0 * (static_cast<double>(d_) + 64.0) * kEps + 2.0 * rotation_.error();
   column_of_.resize(static_cast<size_t>(items.count()));
 }
@@ -201,7 +206,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
     radius2 = std::max(radius2, kernels_.recentre(scratch.v.data() + i * d, center, d_, &top));
     largest = std::max(largest, top);
   }
-  frame.radius = std::sqrt(radius2) * (1.0 + 1e-9) + slack_;
+  frame.radius = std::sqrt(radius2) + slack_;
   const bool is_narrow = frame.radius < narrow();
   frame.scale = is_narrow ? 0.0 : largest / x_limit_;
   if (is_narrow) sort_by_head(items, n);
@@ -219,7 +224,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
     item_at_[static_cast<size_t>(column)] = items[i];
     column_of_[items[i]] = static_cast<uint32_t>(column);
   }
-  frame.residual = std::sqrt(residual2) * (1.0 + 1e-9) + slack_;
+  frame.residual = std::sqrt(residual2) + slack_;
   pad(frame);
 }
 

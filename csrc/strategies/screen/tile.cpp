@@ -42,8 +42,8 @@ void YTile::quantise(size_t y) {
   double square = 0.0;
   const double rest =
       in_.kernels.quantise(v, store.dims(), q.scale, store.y_limit(), code, &square);
-  q.code_norm = std::sqrt(square) * (1.0 + 1e-9);
-  q.rest = std::sqrt(rest) * (1.0 + 1e-9) + store.slack();
+  q.code_norm = std::sqrt(square);
+  q.rest = std::sqrt(rest) + store.slack();
   int32_t sum = 0;
   for (size_t k = 0; k < dims(); ++k) sum += code[k];
   q.offset = sum * store.x_limit();
