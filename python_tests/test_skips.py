@@ -35,8 +35,10 @@ def outcome(folder, *options, ci=None):
     return done.returncode, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize(("options", "ci"), [(("--no-unexpected-skips",), None), ((), "true")])
+@pytest.mark.parametrize(
+    ("workers", "options", "ci"),
+    [("0", ("--no-unexpected-skips",), None), ("0", (), "true"), ("2", (), "true")],
+)
 def test_an_unexpected_skip_fails_the_run(tmp_path, workers, options, ci):
     (tmp_path / "test_some.py").write_text(TESTS.format(reasons=[*EXPECTED, "no time today"]))
     (tmp_path / "test_none.py").write_text(NOT_THERE)
