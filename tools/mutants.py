@@ -139,6 +139,10 @@ class Tree:
     def __init__(self, sanitize: str) -> None:
         self.folder = WORK / (f"src-{sanitize}" if sanitize else "src")
         self.build = WORK / (f"build-{sanitize}" if sanitize else "build")
+        self._mutated = self.build.with_suffix(".mutated")
+        if self._mutated.exists():  # a run was killed: objects of a mutant may lie there
+            shutil.rmtree(self.build, ignore_errors=True)
+            self._mutated.unlink()
         for part in ("csrc", "CMakeLists.txt", "gtn_fast/_version.py"):
             target = self.folder / part
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +168,7 @@ class Tree:
         line = lines[mutant.line]
         end = mutant.column + len(mutant.old)
         lines[mutant.line] = line[: mutant.column] + mutant.new + line[end:]
+        self._mutated.touch()
         path.write_text("".join(lines))
         began = time.monotonic()
         try:
@@ -172,6 +177,7 @@ class Tree:
                 outcome = "survived" if self._passes(self.limit) else "killed"
         finally:
             path.write_text(whole)
+        self._mutated.unlink()
         return Outcome(mutant, line.strip(), outcome, time.monotonic() - began)
 
     def _compiles(self) -> bool:
