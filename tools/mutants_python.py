@@ -60,7 +60,7 @@ PLACES = {
     "gtn_fast/run/local.py": "label schedule bad_input groups out_of_core checkpoint",
     "gtn_fast/run/sharded.py": "sharded distributed",
     "gtn_fast/run/groups.py": "groups routing checkpoint",
-    "gtn_fast/run/checkpoint.py": "checkpoint",
+    "gtn_fast/run/checkpoint.py": "checkpoint_file checkpoint",
     "gtn_fast/run/report.py": "label schedule sharded checkpoint",
     "gtn_fast/backends/lists/blocks.py": "blocks",
     "gtn_fast/backends/lists/rest.py": "blocks",
