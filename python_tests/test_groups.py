@@ -13,6 +13,7 @@ import torch
 import gtn_fast
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends.interface import Matched
+from gtn_fast.inputs.groups import integers, split_groups
 from gtn_fast.reference import match, rank
 from gtn_fast.run import groups as groups_module
 from gtn_fast.run.groups import match_groups, unsettled
@@ -342,3 +343,29 @@ def test_what_is_settled_is_left_out(rng):
     for label, x_rows, y_rows in rest:
         assert (x_rows == [k for k in range(label, 30, 3) if not taken[k]]).all()
         assert (y_rows == [k for k in range(label, 30, 3) if not chosen[k]]).all()
+
+
+def test_the_first_group_that_is_short_is_named(rng):
+    x, y = rng.standard_normal((6, 2)), rng.standard_normal((6, 2))
+    with pytest.raises(ValueError, match="group 1 has 3 rows of Y but only 2 rows of X"):
+        gtn_fast.label(x, y, groups=([0, 1, 1, 2, 0, 3], [3, 3, 1, 1, 0, 1]), method="reference")
+
+
+def test_groups_with_gaps_between_them():
+    """X's of groups without y's lie before, between and behind the others."""
+    gx = np.array([7, -5, 3, 0, 3, 9, 7, 3, 12, 0])
+    gy = np.array([3, 7, 3])
+    found = list(split_groups(gx, gy))
+    assert [label for label, _, _ in found] == [3, 7]
+    assert [x_rows.tolist() for _, x_rows, _ in found] == [[2, 4, 7], [0, 6]]
+    assert [y_rows.tolist() for _, _, y_rows in found] == [[0, 2], [1]]
+
+
+def test_labels_of_any_integer_type():
+    largest = np.iinfo(np.int64).max
+    for given in ([0, largest], np.array([0, largest], np.uint64), np.array([], np.uint64)):
+        found = integers(given, "g")
+        assert found.dtype == np.int64
+        assert found.tolist() == list(given)
+    with pytest.raises(ValueError, match="g holds numbers above the int64 range"):
+        integers(np.array([largest + 1, 0], np.uint64), "g")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import cases
 import numpy as np
@@ -12,10 +14,12 @@ from jobs import arguments, scheduled
 import gtn_fast
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import registry
+from gtn_fast.backends.options import Choice, Handle, Share, Whole
 from gtn_fast.inputs.device import Device
 from gtn_fast.planning.planner import Plan
 from gtn_fast.run import report as report_module
 from gtn_fast.run import schedule as schedule_module
+from gtn_fast.run.checkpoint import Keep
 from gtn_fast.run.job import Arguments, Job
 from gtn_fast.run.report import Times
 from gtn_fast.run.schedule import Schedule
@@ -259,3 +263,25 @@ def test_what_the_report_says_of_the_call(native):
     assert (report["x_dtype"], report["y_dtype"]) == ("float32", "float64")
     assert report["resumed_rows"] == 0
     assert report["memory"] is None
+
+
+def test_descriptions_are_frozen(native):
+    """Made once, handed down: nobody below may change them."""
+    job = Job.of(arguments(X))
+    made = scheduled(X)
+    for each in (
+        arguments(X),
+        job,
+        made,
+        made.plans[0][1],
+        job.device,
+        job.x,
+        Share(""),
+        Handle(""),
+        Choice((), ""),
+        Whole(0, 1, ""),
+        Keep(Path("c"), False, 1.0),
+    ):
+        name = next(iter(vars(each)))
+        with pytest.raises(FrozenInstanceError):
+            setattr(each, name, None)
