@@ -136,8 +136,15 @@ KEYWORDS = {
         (None, TypeError, "seed must be an integer, got NoneType"),
     ],
     "progress": [("yes", TypeError, "progress must be None, True, False or a callable")],
-    "block": [(-1, ValueError, "block must be from 0"), (1.5, TypeError, "block must be an int")],
-    "list_length": [(-1, ValueError, "list_length must be from 0")],
+    "block": [
+        (-1, ValueError, "block must be from 0"),
+        (2**31, ValueError, "block must be from 0 to 2147483647, got 2147483648"),
+        (1.5, TypeError, "block must be an int"),
+    ],
+    "list_length": [
+        (-1, ValueError, "list_length must be from 0"),
+        (2**31, ValueError, "list_length must be from 0 to 2147483647"),
+    ],
 }
 
 
@@ -278,6 +285,7 @@ def test_same_errors_with_the_engine(native):
 def test_limits_belong_to_the_range():
     assert [check_threads(n) for n in (1, MAX_THREADS)] == [1, MAX_THREADS]
     assert [check_seed(n) for n in (0, 2**64 - 1)] == [0, 2**64 - 1]
+    label(block=2**31 - 1, list_length=2**31 - 1)
     assert check_integer(np.int8(3), "n", 3, 3) == 3
     assert type(check_integer(np.int8(3), "n", 3, 3)) is int
     for value, error in ((2, ValueError), (4, ValueError), (np.True_, TypeError), (3.0, TypeError)):

@@ -153,6 +153,11 @@ def test_a_limit_is_for_auto_to_keep_and_for_a_method_to_meet(native):
         scheduled(x, Y=x, method="tree", memory=limit)
 
 
+def test_a_limit_is_for_the_hosts_memory():
+    with pytest.raises(ValueError, match="memory goes with device 'cpu', not 'cuda:1'"):
+        gtn_fast.label(X, Y, memory="1GB", device="cuda:1")
+
+
 def test_a_scratch_file_needs_room_only_if_there_is_one(native, monkeypatch, tmp_path):
     asked = []
 
