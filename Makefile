@@ -16,7 +16,8 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
 
-.PHONY: help venv build test test-long core-test triton-test lint format demo experiments bench bench-quick \
+.PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
+  mutants-python lint format demo experiments bench bench-quick \
   bench-hostile bench-training bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
@@ -33,6 +34,8 @@ help:
 	@echo "make bench-distributed  two ranks against one process with two threads; messages"
 	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
+	@echo "make mutants      small wrong changes, each of which a test must notice; an hour or two;"
+	@echo "                  mutants-core, mutants-python: only those"
 	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
 	@echo "make clean        remove the environment, builds and results"
 
@@ -103,6 +106,23 @@ sanitize: venv
 	  echo "== $$kind" && \
 	  $(BIN)/ctest --test-dir build/sanitize-$$kind --output-on-failure || exit 1; \
 	done
+
+MUTANTS_ARGS ?=
+# Small wrong changes of the core and of the Python package; CONTRIBUTING.md says what to do with
+# one that no test notices. The second has an environment of its own: cosmic-ray needs packages
+# that have no business in .venv.
+mutants: mutants-core mutants-python
+
+mutants-core: build
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/mutants.py $(MUTANTS_ARGS)
+
+mutants-python: build build/mutants-venv/.installed
+	build/mutants-venv/bin/python tools/mutants_python.py --python $(BIN)/python $(MUTANTS_ARGS)
+
+build/mutants-venv/.installed: tools/mutants_requirements.txt
+	$(PYTHON) -m venv build/mutants-venv
+	build/mutants-venv/bin/python -m pip --disable-pip-version-check install -q --requirement $<
+	@touch $@
 
 # The wheel is built from the sdist, as a user without the repository would.
 wheel-check: venv

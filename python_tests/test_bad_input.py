@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ import torch
 import gtn_fast
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs import arrays
+from gtn_fast.inputs.arguments import MAX_THREADS, check_integer, check_seed, check_threads
+from gtn_fast.inputs.device import check_device
 from gtn_fast.planning import memory
 from gtn_fast.planning.memory import available_bytes, peak_bytes, size_text
 from gtn_fast.run import local
@@ -132,8 +136,15 @@ KEYWORDS = {
         (None, TypeError, "seed must be an integer, got NoneType"),
     ],
     "progress": [("yes", TypeError, "progress must be None, True, False or a callable")],
-    "block": [(-1, ValueError, "block must be from 0"), (1.5, TypeError, "block must be an int")],
-    "list_length": [(-1, ValueError, "list_length must be from 0")],
+    "block": [
+        (-1, ValueError, "block must be from 0"),
+        (2**31, ValueError, "block must be from 0 to 2147483647, got 2147483648"),
+        (1.5, TypeError, "block must be an int"),
+    ],
+    "list_length": [
+        (-1, ValueError, "list_length must be from 0"),
+        (2**31, ValueError, "list_length must be from 0 to 2147483647"),
+    ],
 }
 
 
@@ -266,3 +277,41 @@ def test_same_errors_with_the_engine(native):
     for arguments, message in VALUE_ERRORS.values():
         with pytest.raises(ValueError, match=message):
             gtn_fast.label(*arguments)
+
+
+# ------------------------------------------------------------------ numbers and devices
+
+
+def test_limits_belong_to_the_range():
+    assert [check_threads(n) for n in (1, MAX_THREADS)] == [1, MAX_THREADS]
+    assert [check_seed(n) for n in (0, 2**64 - 1)] == [0, 2**64 - 1]
+    label(block=2**31 - 1, list_length=2**31 - 1)
+    assert check_integer(np.int8(3), "n", 3, 3) == 3
+    assert type(check_integer(np.int8(3), "n", 3, 3)) is int
+    for value, error in ((2, ValueError), (4, ValueError), (np.True_, TypeError), (3.0, TypeError)):
+        with pytest.raises(error, match="n must be"):
+            check_integer(value, "n", 3, 3)
+
+
+def test_as_many_threads_as_cpus_of_this_process(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {3, 5, 8}}.__getitem__)
+    assert check_threads(None) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(10**6))
+    assert check_threads(None) == MAX_THREADS
+    for none in (set(), {7}):
+        monkeypatch.setattr(os, "sched_getaffinity", {0: none}.__getitem__)
+        assert check_threads(None) == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for counted, threads in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda counted=counted: counted)
+        assert check_threads(None) == threads
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "index", "is_cpu"),
+    [("cpu", "cpu", None, True), ("cuda", "cuda", None, False), ("cuda:12", "cuda", 12, False)],
+)
+def test_devices(text, kind, index, is_cpu):
+    device = check_device(text)
+    assert (device.kind, device.index, device.is_cpu, str(device)) == (kind, index, is_cpu, text)
+    assert check_device(torch.device(text)) == device

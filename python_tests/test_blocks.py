@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cases
 import numpy as np
 import pytest
+import torch
 
+from gtn_fast.backends.lists import blocks
 from gtn_fast.backends.lists.blocks import NO_RANK, Assignment, Lists, choose_in_blocks
+from gtn_fast.backends.lists.rest import match_rest
+from gtn_fast.inputs.matrices import Held
 from gtn_fast.reference import match
 
 
@@ -154,3 +160,156 @@ def test_pairs_are_handed_over_while_the_match_goes_on(native, strategy, n):
     assert 0 < len(y_rows) < len(y)
     assert (y_rows == order[: len(y_rows)]).all()
     assert (x_rows == x_index[y_rows]).all()
+
+
+# ------------------------------------------------------------------ blocks and their counters
+
+
+class Counted(AllCosines):
+    """Counts what is asked for; lists hold one place more than they need, with no x in it."""
+
+    asked: list[tuple[int, bool]]
+
+    def search(self, y_rows, wanted, again):
+        self.asked.append((len(y_rows), again))
+        found = super().search(y_rows, wanted, again)
+        places = (len(y_rows), 1)
+        return found._replace(
+            x_rows=np.hstack([np.full(places, -1), found.x_rows]),
+            cosine=np.hstack([np.full(places, -np.inf), found.cosine]),
+        )
+
+
+@pytest.fixture
+def counted(native):
+    x, y = cases.make("gaussian", 90, 60, 4)
+    rank = ranks(native, x)
+    source = Counted(native, x, y, rank)
+    source.asked = []
+    turns = native.norm_order(y, threads=1).astype(np.int64)
+    return source, rank, turns, match(x, y)
+
+
+def test_what_a_block_costs_is_counted(counted):
+    source, rank, turns, (expected, cosine, _) = counted
+    state = Assignment(90, 60)
+    shown, handed = [], []
+    count = choose_in_blocks(
+        source,
+        rank,
+        turns,
+        state,
+        block=25,
+        list_length=1,
+        progress=lambda done, total: shown.append((done, total)),
+        hand_over=lambda *pairs: handed.append(pairs),
+    )
+    assert (state.x_index == expected).all()
+    assert [n for n, again in source.asked if not again] == [25, 25, 10]
+    repeats = [n for n, again in source.asked if again]
+    assert repeats
+    assert count["blocks"] == 3
+    assert count["lists_dry"] == count["searched_again"] == sum(repeats)
+    assert count["candidates"] == 60  # one each, and the places without an x do not count
+    assert shown == [(25, 60), (50, 60), (60, 60)]
+    for (rows, chosen, cosines), (a, b) in zip(handed, [(0, 25), (25, 50), (50, 60)], strict=True):
+        assert (rows == turns[a:b]).all()
+        assert (chosen == expected[rows]).all()
+        assert (cosines == cosine[rows]).all()
+
+
+@pytest.mark.parametrize("widths", [(1,), (9,), (1, 5, 2)])
+def test_lists_of_any_width_replace_dry_ones(native, widths):
+    """Second searches that return narrower and wider lists than the first."""
+    x, y = cases.make("clustered", 90, 80, 4)
+    rank = ranks(native, x)
+    turns = native.norm_order(y, threads=1).astype(np.int64)
+    places = itertools.cycle(widths)
+
+    class Uneven(AllCosines):
+        def search(self, y_rows, wanted, again):
+            return super().search(y_rows, next(places) if again else 3, again)
+
+    state = Assignment(90, 80)
+    source = Uneven(native, x, y, rank)
+    count = choose_in_blocks(source, rank, turns, state, block=40, list_length=3)
+    assert count["lists_dry"] > 0
+    assert (state.x_index == match(x, y)[0]).all()
+
+
+def test_the_size_of_blocks_follows_what_is_free(counted, monkeypatch):
+    """The policy is told how many were served, how many ran dry, and what is left to take."""
+    source, rank, turns, _ = counted
+    told = []
+
+    class Policy:
+        size, wanted = 20, 1
+
+        def __init__(self, **named):
+            told.append(named)
+
+        def served(self, *numbers):
+            told.append(numbers)
+
+    class Engine:
+        BlockPolicy = Policy
+        resolve_lists = staticmethod(source.native.resolve_lists)
+
+    monkeypatch.setattr(blocks.native, "module", lambda: Engine)
+    state = Assignment(90, 60)
+    state.before = 10  # so many x's were taken before
+    state.taken[:10] = 1
+    source.free[:10] = False
+    choose_in_blocks(source, rank, turns, state, block=5, list_length=2, wanted=4)
+    assert told[0] == {"block": 5, "list_length": 2, "wanted": 4}
+    assert [(n, free) for n, _, free in told[1:]] == [(20, 60), (20, 40), (20, 20)]
+    assert sum(dry for _, dry, _ in told[1:]) == sum(n for n, again in source.asked if again)
+
+
+# ------------------------------------------------------------------ the last stretch
+
+
+def begun(x, y, native, n):
+    """An assignment whose first ``n`` turns are over, as the reference has them."""
+    expected, cosine, order = match(x, y)
+    state = Assignment(len(x), len(y))
+    rows = order[:n]
+    state.x_index[rows], state.cosine[rows] = expected[rows], cosine[rows]
+    state.taken[expected[rows]] = 1
+    state.done = n
+    return state, order
+
+
+def held(x):
+    return Held(torch.from_numpy(x), x.dtype)  # of the host: rows come from it alike
+
+
+@pytest.mark.parametrize("name", sorted(cases.ALL))
+@pytest.mark.parametrize("kind", ["array", "held x", "held y", "both held"])
+def test_the_engine_ends_what_was_begun(native, name, kind):
+    x, y = cases.make(name, 120, 100, 3)
+    expected, cosine, _ = match(x, y)
+    given_x = held(x) if kind in ("held x", "both held") else x
+    given_y = held(y) if kind in ("held y", "both held") else y
+    for n in (0, 1, 60, 99, 100):
+        state, turns = begun(x, y, native, n)
+        shown, handed = [], []
+        left = match_rest(
+            given_x,
+            given_y,
+            turns,
+            state,
+            threads=2,
+            progress=lambda *at, to=shown: to.append(at),
+            hand_over=lambda *pairs, to=handed: to.append(pairs),
+        )
+        assert left == 100 - n
+        assert state.done == 100
+        assert (state.x_index == expected).all()
+        assert (state.cosine == cosine).all()
+        assert all(n <= done <= total == 100 for done, total in shown)
+        assert len(handed) == (n < 100)
+        for rows, chosen, cosines in handed:
+            assert (rows == turns[n:]).all()
+            assert (chosen == expected[rows]).all()
+            assert (cosines == cosine[rows]).all()

@@ -15,7 +15,11 @@ from cli_runs import header, one_line, run, start_matching
 
 import gtn_fast
 from gtn_fast.run import checkpoint
-from gtn_fast.run.checkpoint import Checkpoint, load_checkpoint, no_pairs
+from gtn_fast.run.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    no_pairs,
+)
 
 N = 150_000  # a second's work: time enough to be stopped in its middle
 
@@ -298,8 +302,11 @@ def test_a_place_that_cannot_be_written_is_found_first(native, tmp_path):
         ({"checkpoint_every": "1"}, TypeError, "seconds"),
         ({"checkpoint_every": -1}, ValueError, "seconds from 0"),
         ({"checkpoint_every": float("nan")}, ValueError, "seconds from 0"),
+        ({"checkpoint_every": float("inf")}, ValueError, "seconds from 0"),
+        ({"checkpoint_every": True}, TypeError, "seconds, got bool"),
         ({"checkpoint": 3}, TypeError, "path"),
-        ({"checkpoint": "c", "method": "rank"}, ValueError, "cannot be resumed"),
+        ({"checkpoint": "c", "method": "rank"}, ValueError, "'rank' cannot be resumed"),
+        ({"checkpoint": "c", "method": "faiss"}, ValueError, "'faiss' cannot be resumed"),
     ],
 )
 def test_bad_arguments(native, arguments, error, message, tmp_path, monkeypatch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import cases
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ import torch
 
 import gtn_fast
 from gtn_fast.backends import native as native_backend
+from gtn_fast.backends.interface import Matched
+from gtn_fast.inputs.groups import integers, split_groups
 from gtn_fast.reference import match, rank
 from gtn_fast.run import groups as groups_module
-from gtn_fast.run.groups import match_groups
+from gtn_fast.run.groups import match_groups, unsettled
 
 
 @pytest.fixture(params=["reference", "auto"])
@@ -196,3 +201,171 @@ def test_many_small_groups_are_quick(native, rng, monkeypatch):
     assert len(gathered) == len(np.unique(g))
     assert np.sum(gathered, axis=0).tolist() == [n, n]
     assert sorts == [n, n]  # each side once
+
+
+# ------------------------------------------------------------------ how the groups are run
+
+SIZES = (4, 2, 6, 3)  # of the groups, as large in X as in Y; two more rows are in none
+
+
+class Parts:
+    """A backend by the oracle that keeps what it was asked; ``streams``: pairs as they come."""
+
+    def __init__(self, streams=False):
+        self.asked, self.streams = [], streams
+
+    def __call__(self, part, threads, progress, settled):
+        self.asked.append((part, threads))
+        subset = part.x_rows is not None
+        x, y = (part.x[part.x_rows], part.y[part.y_rows]) if subset else (part.x, part.y)
+        x_index, cosine, order = match(x, y)
+        if progress is not None:
+            progress(1, len(y))
+        if settled is not None and self.streams:
+            at = (part.y_rows, part.x_rows) if subset else (np.arange(len(y)), np.arange(len(x)))
+            for i in order:
+                settled(at[0][[i]], at[1][x_index[[i]]], cosine[[i]])
+        if not subset:
+            return Matched(x_index, cosine, order, {"calls": 1.0, "rows": float(len(y))})
+        whole = Matched(np.full(len(part.y), -9), np.zeros(len(part.y)), part.y_rows[order], {})
+        whole.x_index[part.y_rows] = part.x_rows[x_index]
+        whole.cosine[part.y_rows] = cosine
+        return whole._replace(report={"calls": 1.0, "rows": float(len(y))})
+
+
+@pytest.fixture
+def grouped(rng):
+    n = sum(SIZES) + 2
+    x, y = rng.standard_normal((n, 2)), rng.standard_normal((n, 2))
+    gx, gy = (rng.permutation(np.repeat([0, 1, 2, 3, 9], [*SIZES, 2])) for _ in range(2))
+    parts = [(k, np.flatnonzero(gx == k), np.flatnonzero(gy == k)) for k in range(len(SIZES))]
+    return x, y, parts
+
+
+def expect(found, x, y, parts):
+    order = []
+    for _, x_rows, y_rows in parts:
+        x_index, cosine, turns = match(x[x_rows], y[y_rows])
+        assert (found.x_index[y_rows] == x_rows[x_index]).all()
+        assert (found.cosine[y_rows] == cosine).all()
+        order.extend(y_rows[turns])
+    assert (found.order == order).all()
+    none = np.setdiff1d(np.arange(len(y)), order)
+    assert len(none) == 2
+    assert (found.x_index[none] == -1).all()
+    assert (found.cosine[none] == 0).all()
+
+
+@pytest.mark.parametrize("task", [1, 64])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("subsets", [False, True])
+def test_each_group_is_run_by_its_size(grouped, monkeypatch, task, threads, streams, subsets):
+    x, y, parts = grouped
+    monkeypatch.setattr(groups_module, "_LARGE_VALUES", 4 * 4 * 2)  # as large as the first
+    monkeypatch.setattr(groups_module, "_TASK_GROUPS", task)
+    run, settled, shown = Parts(streams), [], []
+    found = match_groups(
+        x,
+        y,
+        parts,
+        run,
+        threads=threads,
+        progress=lambda done, total: shown.append((done, total)),
+        settled=lambda *pairs: settled.append(pairs),
+        takes_row_subsets=subsets,
+        streams_pairs=streams,
+        done=2,
+    )
+    expect(found, x, y, parts)
+    assert found.report == {"calls": 4.0, "rows": float(sum(SIZES))}
+    teams = {part.sizes: team for part, team in run.asked}
+    assert teams == {(2, 2): 1, (3, 3): 1, (4, 4): threads, (6, 6): threads}
+    assert all(
+        (part.x is x) == (part.y is y) == (subsets and part.sizes[0] >= 4) for part, _ in run.asked
+    )
+    if not subsets or streams:  # a backend that takes rows hands over pairs itself
+        y_rows, x_rows, cosine = (np.concatenate(column) for column in zip(*settled, strict=True))
+        assert sorted(y_rows) == sorted(found.order)
+        assert (x_rows == found.x_index[y_rows]).all()
+        assert (cosine == found.cosine[y_rows]).all()
+        place = np.argsort(found.order)[np.searchsorted(np.sort(found.order), y_rows)]
+        for (_, _, rows), size in zip(parts, SIZES, strict=True):
+            assert (np.diff(place[np.isin(y_rows, rows)]) == 1).all()  # in order of choice
+            assert np.isin(y_rows, rows).sum() == size
+    small = [(4, 17), (7, 17)] if task == 1 else [(7, 17)]
+    if threads > 1 and task == 1 and shown[0] == (4, 17):
+        assert shown[:2] == small
+    assert shown[-4:] == [(8, 17), (11, 17), (12, 17), (17, 17)]
+
+
+def test_a_single_group_has_all_threads_and_no_copies(grouped):
+    x, y, _ = grouped
+    run = Parts()
+    parts = [(0, np.arange(len(x)), np.arange(len(y)))]
+    found = match_groups(x, y, parts, run, threads=3, progress=None)
+    ((part, team),) = run.asked
+    assert team == 3
+    assert part.x is x
+    assert part.y is y
+    assert (found.x_index == match(x, y)[0]).all()
+    assert part.sizes == (len(x), len(y))
+
+
+def test_an_error_stops_the_other_groups(monkeypatch):
+    """Who is at work ends with the group at hand, and no other one begins."""
+    x = np.zeros((400, 1))
+    monkeypatch.setattr(groups_module, "_TASK_GROUPS", 200)
+    parts = [(k, np.array([k]), np.array([k])) for k in range(400)]
+    ran, at_work = [], threading.Event()
+
+    def run(part, threads, progress, settled):
+        first = not ran
+        ran.append(threads)
+        if first:
+            assert at_work.wait(60)
+            raise RuntimeError("in a worker")
+        at_work.set()
+        time.sleep(0.02)  # the others are 4 s of it: time enough to be stopped
+        return Matched(np.zeros(1, np.int64), np.zeros(1), np.zeros(1, np.int64), {})
+
+    with pytest.raises(RuntimeError, match="in a worker"):
+        match_groups(x, x, parts, run, threads=2, progress=None)
+    assert 2 <= len(ran) < 200
+
+
+def test_what_is_settled_is_left_out(rng):
+    taken, chosen = rng.random(30) < 0.5, rng.random(30) < 0.5
+    parts = [(k, np.arange(k, 30, 3), np.arange(k, 30, 3)) for k in range(3)]
+    chosen[parts[1][2]] = True
+    rest = unsettled(parts, taken, chosen)
+    assert [label for label, _, _ in rest] == [0, 2]
+    for label, x_rows, y_rows in rest:
+        assert (x_rows == [k for k in range(label, 30, 3) if not taken[k]]).all()
+        assert (y_rows == [k for k in range(label, 30, 3) if not chosen[k]]).all()
+
+
+def test_the_first_group_that_is_short_is_named(rng):
+    x, y = rng.standard_normal((6, 2)), rng.standard_normal((6, 2))
+    with pytest.raises(ValueError, match="group 1 has 3 rows of Y but only 2 rows of X"):
+        gtn_fast.label(x, y, groups=([0, 1, 1, 2, 0, 3], [3, 3, 1, 1, 0, 1]), method="reference")
+
+
+def test_groups_with_gaps_between_them():
+    """X's of groups without y's lie before, between and behind the others."""
+    gx = np.array([7, -5, 3, 0, 3, 9, 7, 3, 12, 0])
+    gy = np.array([3, 7, 3])
+    found = list(split_groups(gx, gy))
+    assert [label for label, _, _ in found] == [3, 7]
+    assert [x_rows.tolist() for _, x_rows, _ in found] == [[2, 4, 7], [0, 6]]
+    assert [y_rows.tolist() for _, _, y_rows in found] == [[0, 2], [1]]
+
+
+def test_labels_of_any_integer_type():
+    largest = np.iinfo(np.int64).max
+    for given in ([0, largest], np.array([0, largest], np.uint64), np.array([], np.uint64)):
+        found = integers(given, "g")
+        assert found.dtype == np.int64
+        assert found.tolist() == list(given)
+    with pytest.raises(ValueError, match="g holds numbers above the int64 range"):
+        integers(np.array([largest + 1, 0], np.uint64), "g")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast.planning import calibration, planner
+from gtn_fast.planning import calibration, choice, planner
 from gtn_fast.planning.calibration import SAME, by_dimension, speeds
 from gtn_fast.planning.costs import duration_text
 from gtn_fast.planning.look import Spread, look
@@ -328,3 +328,18 @@ def test_predicted_bytes_within_a_factor_of_two(native, method, n, d):
     slack = 8e6 if n < 200_000 else 0  # pages of Python and of threads' stacks
     assert predicted >= (used - slack) / 2
     assert predicted <= 2 * (used + slack)
+
+
+def test_auto_takes_what_is_predicted_to_be_quicker(monkeypatch):
+    seconds = {}
+    monkeypatch.setattr(choice, "seconds_of", lambda strategy, *_: seconds[strategy])
+    for tree, screen, expected in ((1.0, 2.0, "tree"), (2.0, 1.0, "screen"), (1.0, 1.0, "tree")):
+        seconds |= {"tree": tree, "screen": screen}
+        for d in (3, 16):
+            strategy, why = choice.choose(1000, 1000, d)
+            assert strategy == expected
+            assert why.startswith(f"d = {d}: a {expected} takes about")
+    seconds |= {"tree": 1.0, "screen": 2.0}
+    assert choice.choose(1000, 1000, 17)[0] == "screen"
+    assert choice.choose(1000, 1000, 1)[0] == "ray"
+    assert choice.choose(1000, 1000, 2)[0] == "circle"

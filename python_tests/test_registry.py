@@ -17,8 +17,9 @@ from gtn_fast.backends import methods, registry
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends.interface import Match, Matched
 from gtn_fast.backends.methods import takes_dimension
+from gtn_fast.backends.options import Share, declared
 from gtn_fast.backends.registry import METHODS
-from gtn_fast.backends.selection import for_strategy
+from gtn_fast.backends.selection import check_options, for_strategy, pick_device
 from gtn_fast.inputs.device import CUDA, Device
 from gtn_fast.packages import Absent, load_package
 from gtn_fast.reference import match
@@ -247,3 +248,65 @@ def test_a_long_reason_is_cut(breaks):
 
 def test_what_is_fine_is_imported():
     assert load_package("colorsys", "X", "get it") is importlib.import_module("colorsys")
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_an_argument_that_nobody_has():
+    with pytest.raises(TypeError, match=r"label\(\) has no argument 'speed'; options of .* group"):
+        gtn_fast.label(np.eye(3), quality="fast", speed=3)
+
+
+def test_every_option_needs_its_taker():
+    """Also behind one that has."""
+    with pytest.raises(ValueError, match="group goes with method 'distributed' only"):
+        check_options(["faiss"], {"nprobe": 3, "group": 1})
+    with pytest.raises(ValueError, match="nprobe goes with method 'faiss' only"):
+        check_options(["screen", "tree"], {"nprobe": 3})
+    assert check_options(["faiss"], {"nprobe": np.int64(3)}) == {"nprobe": 3}
+    with pytest.raises(ValueError, match="nprobe must be from 1"):
+        check_options(["faiss"], {"nprobe": 0})
+
+
+def test_a_share_is_above_0_and_at_most_1():
+    share = Share("of what there is")
+    for value in (1, 1.0, 1e-9, 0.5, np.float32(0.25)):
+        assert share.check("part", value) == value
+        assert type(share.check("part", value)) is float
+    for value in (0, -0.5, 1.0000001, np.nan):
+        with pytest.raises(ValueError, match="part must be above 0 and at most 1"):
+            share.check("part", value)
+    for value in (True, "1", None, [1]):
+        with pytest.raises(TypeError, match="part must be a number"):
+            share.check("part", value)
+
+
+def test_options_are_documented_where_they_are_declared():
+    text = gtn_fast.label.__doc__
+    assert "{options}" not in text
+    told = " ".join(text.split())
+    for backend in registry.BACKENDS:
+        for name, declaration in declared(backend.options).items():
+            assert f"{name} : optional {' '.join(declaration.help.split())}" in told
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_where_a_tensor_on_a_gpu_is_labeled(monkeypatch):
+    """At the limits that the documentation names: d >= 3, n_x * n_y * d >= 10**10."""
+    monkeypatch.setattr(registry, "why_not", lambda name: None if name == "triton" else "no")
+    there = types.SimpleNamespace(device="cuda:1")
+
+    def pick(n_x, n_y, d, method="auto", value=there):
+        return str(pick_device(None, value, method, n_x, n_y, d))
+
+    assert pick(10**5, 10**3, 100) == "cuda:1"
+    assert pick(10**5, 10**3, 99) == "cpu"
+    assert pick(10**6, 10**6, 3) == "cuda:1"
+    assert pick(10**6, 10**6, 2) == "cpu"
+    assert pick(10**6, 10**6, 3, "screen") == "cuda:1"
+    assert pick(10**6, 10**6, 3, "reference") == "cpu"
+    assert pick(10**6, 10**6, 3, value=types.SimpleNamespace(device="mps")) == "cpu"
+    assert pick(10**6, 10**6, 3, value=np.eye(3)) == "cpu"
+    monkeypatch.setattr(registry, "why_not", lambda name: "no")
+    assert pick(10**6, 10**6, 3) == "cpu"
