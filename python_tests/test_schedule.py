@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from dataclasses import FrozenInstanceError
+import types
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import cases
@@ -16,7 +18,9 @@ from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import registry
 from gtn_fast.backends.options import Choice, Handle, Share, Whole
 from gtn_fast.inputs.device import Device
+from gtn_fast.inputs.matrices import Stacked
 from gtn_fast.planning.planner import Plan
+from gtn_fast.run import local
 from gtn_fast.run import report as report_module
 from gtn_fast.run import schedule as schedule_module
 from gtn_fast.run.checkpoint import Keep
@@ -254,7 +258,9 @@ def test_the_report_times_each_phase(native):
     assert all(seconds > 0 for seconds in parts)
     assert sum(parts) == pytest.approx(drawn["total"])
     assert drawn["total"] <= lasted
-    assert gtn_fast.label(X, Y).report["seconds"]["draw_y"] == 0
+    given = gtn_fast.label(X, Y).report["seconds"]
+    assert given["draw_y"] == 0
+    assert min(given["prepare"], given["match"]) > 0
     approximate = gtn_fast.label(X, Y, method="faiss").report["seconds"]
     assert approximate["quality"] > 0
 
@@ -290,3 +296,96 @@ def test_descriptions_are_frozen(native):
         name = next(iter(vars(each)))
         with pytest.raises(FrozenInstanceError):
             setattr(each, name, None)
+
+
+# ------------------------------------------------------------------ what is read, drawn, kept
+
+
+def test_what_cannot_run_is_found_before_any_work(monkeypatch):
+    def require():
+        raise ImportError("not today")
+
+    monkeypatch.setattr(native_backend, "require", require)
+    with pytest.raises(ImportError, match="not today"):
+        scheduled(X, Y=Y)
+
+
+def test_gathered_rows_are_counted_by_their_width(native):
+    def beside(d):
+        x = np.random.default_rng(d).standard_normal((100, d))
+        g = np.repeat([0, 1, 2], [10, 60, 30])
+        plan = gtn_fast.plan(60, 60, d, threads=1, method="screen")
+        needed = scheduled(x, Y=x, groups=(g, g), method="screen").needed_bytes()
+        return needed - plan.bytes
+
+    assert beside(50) - beside(5) == 2 * 60 * (50 - 5) * 8
+
+
+def test_tensors_that_stay_are_not_counted(monkeypatch):
+    monkeypatch.setattr(schedule_module, "uncopied", lambda each: replace(each, copy_bytes=0))
+
+    def needed(kind, **given):
+        made = replace(Job.of(arguments(np.asfortranarray(X), **given)), device=Device(kind))
+        return Schedule(made, [(1, Plan("screen", 1.0, 0, "", 400, 300, 5, 1))], {}).needed_bytes()
+
+    assert needed("cuda", Y=np.asfortranarray(Y)) == 0
+    assert needed("cuda") == X.nbytes  # the sample, drawn on the host
+    assert needed("cpu", Y=np.asfortranarray(Y)) == X.nbytes + Y.nbytes
+
+
+def test_a_scratch_file_that_just_fits(native, monkeypatch, tmp_path):
+    usage = schedule_module.shutil.disk_usage(tmp_path)
+    made = Job.of(arguments(X, Y=Y, memory="1GB", scratch=tmp_path))
+    plan = Plan("screen", 1.0, 0, "", 400, 300, 5, 1, scratch_bytes=1000)
+    for free, fits in ((1000, True), (999, False)):
+        now = usage._replace(free=free)
+        monkeypatch.setattr(schedule_module.shutil, "disk_usage", lambda _, now=now: now)
+        if fits:
+            found = Schedule(made, [(1, plan)], {}).storage()
+            assert found == {"out_of_core": False, "scratch": str(tmp_path)}
+        else:
+            with pytest.raises(OSError, match="does not fit: 999 bytes free") as caught:
+                Schedule(made, [(1, plan)], {}).storage()
+            assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
+
+
+def test_who_reads_tensors_where_they_are(monkeypatch):
+    monkeypatch.setattr(local, "hold_or_convert", lambda each: ("held", each.name))
+    monkeypatch.setattr(local, "convert", lambda each: ("read", each.name))
+    job = Job.of(arguments(X, Y=Y))
+    for stays, how in ((True, "held"), (False, "read")):
+        schedule = types.SimpleNamespace(leaves_tensors=stays)
+        assert local._read_x(job, schedule) == (how, "X")
+        assert local._read_y(job, schedule, Times(0.0)) == (how, "Y")
+
+
+def test_several_files_are_one_array_for_a_gpu():
+    parts = Stacked([X[:100], X[100:]])
+    job = Job.of(arguments(parts, Y=Y))
+    schedule = types.SimpleNamespace(leaves_tensors=False)
+    assert local._read_x(job, schedule) is parts
+    whole = local._read_x(replace(job, device=Device("cuda")), schedule)
+    assert isinstance(whole, np.ndarray)
+    assert (whole == X).all()
+
+
+def test_a_drawn_sample_is_made_once(native, monkeypatch):
+    """And kept with the labels; under a limit, rows are made as they are needed."""
+    labels = gtn_fast.label(X, seed=5)
+    limited = gtn_fast.label(X, seed=5, memory="1GB")
+    expected = gtn_fast.normal(5, 0, 400, 5)
+    monkeypatch.setattr("gtn_fast.labels.normal", lambda *_, **__: pytest.fail("drawn again"))
+    assert (labels.y == expected).all()
+    with pytest.raises(pytest.fail.Exception, match="drawn again"):
+        _ = limited.y
+    monkeypatch.undo()
+    assert (limited.y == expected).all()
+    monkeypatch.setattr(local, "normal", lambda *_, **__: pytest.fail("stored"))
+    assert (gtn_fast.label(X, seed=5, memory="1GB").x_index == labels.x_index).all()
+
+
+def test_an_approximate_run_says_with_which_options(native):
+    report = gtn_fast.label(X, Y, method="faiss", nprobe=3).report
+    assert report["options"]["nprobe"] == 3
+    assert 0 < report["quality"]["agreement"] <= 1
+    assert "options" not in gtn_fast.label(X, Y).report
