@@ -6,9 +6,11 @@ file. ``label``'s signature and docstring, the command line and the checks follo
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -85,10 +87,11 @@ class Handle:
 Declaration = Choice | Whole | Share | Handle
 
 
-def declared(options: type) -> dict[str, Declaration]:
+@functools.cache
+def declared(options: type) -> Mapping[str, Declaration]:
     """Return the declarations of a TypedDict of options by name, in their order."""
     hints = get_type_hints(options, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+    return MappingProxyType({name: hint.__metadata__[0] for name, hint in hints.items()})
 
 
 def checked(options: type, given: Mapping[str, Any]) -> dict[str, Any]:
