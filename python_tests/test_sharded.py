@@ -197,3 +197,17 @@ def test_one_bar_for_all(native, monkeypatch):
         *(None, False, "called"),
         *(False, False, "called"),
     ]
+
+
+def test_an_empty_shard_does_not_widen_the_others():
+    """Rows travel as float64 if any rank has them: one that has none must not ask for it."""
+    job = Job.of_shard(arguments(X[:0], method="distributed"))
+    x, _ = sharded._read(Ranks(), job, 0, 0)
+    assert (x.shape, x.dtype) == ((0, 3), np.float32)
+
+
+def test_one_process_has_an_x_without_a_number(native):
+    bad = X.copy()
+    bad[1, 2] = np.nan
+    with pytest.raises(ValueError, match="^X must be finite: row 1, column 2 is nan"):
+        gtn_fast.label(bad, method="distributed")
