@@ -45,12 +45,13 @@ class Mutant:
     old: str
     new: str
     column: int
+    text: str  # the line, for people
     sanitize: str = ""
 
     @property
     def name(self) -> str:
         """Say what is changed where, for people and for the list of known survivors."""
-        return f"{self.file}: {self.old!r} -> {self.new!r}"
+        return f"{self.file}: {self.old!r} -> {self.new!r} in {self.text!r}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def named() -> list[Mutant]:
         at = [(i, line.index(old)) for i, line in enumerate(lines) if old in line]
         if len(at) != 1:
             raise SystemExit(f"{file} has {len(at)} lines with {old!r}: NAMED is out of date")
-        found.append(Mutant(file, at[0][0], old, new, at[0][1], sanitize))
+        line, column = at[0]
+        found.append(Mutant(file, line, old, new, column, lines[line].strip(), sanitize))
     return found
 
 
@@ -131,7 +133,7 @@ def _of_file(path: Path) -> list[Mutant]:
         for match in _TOKEN.finditer(code):
             old = match.group()
             new = _SWAPS.get(old) or str(int(old) + 1)
-            found.append(Mutant(name, number, old, new, match.start()))
+            found.append(Mutant(name, number, old, new, match.start(), line.strip()))
     return found
 
 
@@ -229,8 +231,8 @@ def main(arguments: list[str] | None = None) -> int:
         result = trees[mutant.sanitize].judge(mutant)
         results.append(result)
         reason = known.get(mutant.name, "") if result.outcome == "survived" else ""
-        print(f"{result.outcome:9s} {result.seconds:5.0f} s  {mutant.name}\n"
-              f"          line {mutant.line + 1}: {result.text}"
+        at = f"line {mutant.line + 1} of {mutant.name}"
+        print(f"{result.outcome:9s} {result.seconds:5.0f} s  {at}"
               + (f"\n          known: {reason}" if reason else ""), flush=True)  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
