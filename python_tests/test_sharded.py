@@ -209,5 +209,5 @@ def test_an_empty_shard_does_not_widen_the_others():
 def test_one_process_has_an_x_without_a_number(native):
     bad = X.copy()
     bad[1, 2] = np.nan
-    with pytest.raises(ValueError, match="^X must be finite: row 1, column 2 is nan"):
+    with pytest.raises(ValueError, match=r"^X must be finite: row 1, column 2 is nan"):
         gtn_fast.label(bad, method="distributed")
