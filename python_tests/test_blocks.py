@@ -169,10 +169,13 @@ class Counted(AllCosines):
     """Counts what is asked for; lists hold one place more than they need, with no x in it."""
 
     asked: list[tuple[int, bool]]
+    listed: list[int]
 
     def search(self, y_rows, wanted, again):
         self.asked.append((len(y_rows), again))
         found = super().search(y_rows, wanted, again)
+        if not again:
+            self.listed.extend(found.x_rows.ravel())
         places = (len(y_rows), 1)
         return found._replace(
             x_rows=np.hstack([np.full(places, -1), found.x_rows]),
@@ -185,9 +188,14 @@ def counted(native):
     x, y = cases.make("gaussian", 90, 60, 4)
     rank = ranks(native, x)
     source = Counted(native, x, y, rank)
-    source.asked = []
+    source.asked, source.listed = [], []
     turns = native.norm_order(y, threads=1).astype(np.int64)
     return source, rank, turns, match(x, y)
+
+
+def test_ranks_are_places_in_an_order():
+    order = np.array([3, 0, 2, 1], np.uint32)
+    assert blocks.ranks_of(order).tolist() == [1, 3, 2, 0]
 
 
 def test_what_a_block_costs_is_counted(counted):
@@ -200,7 +208,7 @@ def test_what_a_block_costs_is_counted(counted):
         turns,
         state,
         block=25,
-        list_length=1,
+        list_length=2,
         progress=lambda done, total: shown.append((done, total)),
         hand_over=lambda *pairs: handed.append(pairs),
     )
@@ -210,7 +218,8 @@ def test_what_a_block_costs_is_counted(counted):
     assert repeats
     assert count["blocks"] == 3
     assert count["lists_dry"] == count["searched_again"] == sum(repeats)
-    assert count["candidates"] == 60  # one each, and the places without an x do not count
+    assert 0 in source.listed
+    assert count["candidates"] == len(source.listed)  # not the places without an x
     assert shown == [(25, 60), (50, 60), (60, 60)]
     for (rows, chosen, cosines), (a, b) in zip(handed, [(0, 25), (25, 50), (50, 60)], strict=True):
         assert (rows == turns[a:b]).all()
@@ -218,8 +227,9 @@ def test_what_a_block_costs_is_counted(counted):
         assert (cosines == cosine[rows]).all()
 
 
+@pytest.mark.parametrize("block", [3, 40])
 @pytest.mark.parametrize("widths", [(1,), (9,), (1, 5, 2)])
-def test_lists_of_any_width_replace_dry_ones(native, widths):
+def test_lists_of_any_width_replace_dry_ones(native, widths, block):
     """Second searches that return narrower and wider lists than the first."""
     x, y = cases.make("clustered", 90, 80, 4)
     rank = ranks(native, x)
@@ -228,16 +238,17 @@ def test_lists_of_any_width_replace_dry_ones(native, widths):
 
     class Uneven(AllCosines):
         def search(self, y_rows, wanted, again):
-            return super().search(y_rows, next(places) if again else 3, again)
+            return super().search(y_rows, next(places) if again else 1, again)
 
     state = Assignment(90, 80)
     source = Uneven(native, x, y, rank)
-    count = choose_in_blocks(source, rank, turns, state, block=40, list_length=3)
+    count = choose_in_blocks(source, rank, turns, state, block=block, list_length=1)
     assert count["lists_dry"] > 0
     assert (state.x_index == match(x, y)[0]).all()
 
 
-def test_the_size_of_blocks_follows_what_is_free(counted, monkeypatch):
+@pytest.mark.parametrize("before", [0, 10])
+def test_the_size_of_blocks_follows_what_is_free(counted, monkeypatch, before):
     """The policy is told how many were served, how many ran dry, and what is left to take."""
     source, rank, turns, _ = counted
     told = []
@@ -257,12 +268,15 @@ def test_the_size_of_blocks_follows_what_is_free(counted, monkeypatch):
 
     monkeypatch.setattr(blocks.native, "module", lambda: Engine)
     state = Assignment(90, 60)
-    state.before = 10  # so many x's were taken before
-    state.taken[:10] = 1
-    source.free[:10] = False
+    if before:  # so many x's were taken
+        state.before = before
+        state.taken[:before] = 1
+        source.free[:before] = False
     choose_in_blocks(source, rank, turns, state, block=5, list_length=2, wanted=4)
     assert told[0] == {"block": 5, "list_length": 2, "wanted": 4}
-    assert [(n, free) for n, _, free in told[1:]] == [(20, 60), (20, 40), (20, 20)]
+    assert [(n, free) for n, _, free in told[1:]] == [
+        (20, 90 - before - done) for done in (20, 40, 60)
+    ]
     assert sum(dry for _, dry, _ in told[1:]) == sum(n for n, again in source.asked if again)
 
 

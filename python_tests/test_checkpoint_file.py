@@ -196,6 +196,33 @@ def test_a_file_that_cannot_be_written_is_tried_again_when_it_is_time(tmp_path, 
     assert header(tmp_path / "c")["rows"] == 18
 
 
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced = tmp_path / "c", []
+    sync = os.fsync
+
+    def spy(file):
+        synced.append((os.fstat(file).st_size, path.exists()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    point = Checkpoint(path, "d", 1e9, no_pairs())
+    some(point, 5)
+    point.save()
+    assert synced == [(path.stat().st_size, False)]
+
+
+def test_the_time_of_saving_is_counted(tmp_path, clock, monkeypatch):
+    def slow(_file):
+        clock[0] += 0.5
+
+    monkeypatch.setattr(os, "fsync", slow)
+    point = Checkpoint(tmp_path / "c", "d", 0.0, no_pairs())
+    for _ in range(3):
+        clock[0] += 1000
+        some(point)
+    assert (point.saves, point.seconds) == (3, 1.5)
+
+
 def test_the_name_in_an_error_is_the_callers(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         Checkpoint.start(Keep(tmp_path / "no folder" / "c", resume=True, every=1.0), "d")
