@@ -327,3 +327,18 @@ def test_the_engine_ends_what_was_begun(native, name, kind):
             assert (rows == turns[n:]).all()
             assert (chosen == expected[rows]).all()
             assert (cosines == cosine[rows]).all()
+
+
+def test_the_rest_counts_on_from_what_was_done(native, monkeypatch):
+    run = blocks.native.match
+
+    def tells(*arrays, progress, **named):
+        progress(7, 40)
+        return run(*arrays, progress=progress, **named)
+
+    monkeypatch.setattr(blocks.native, "match", tells)
+    x, y = cases.make("gaussian", 120, 100, 3)
+    state, turns = begun(x, y, native, 60)
+    shown = []
+    match_rest(x, y, turns, state, threads=1, progress=lambda *at: shown.append(at))
+    assert shown[0] == (67, 100)

@@ -9,6 +9,8 @@ import os
 import signal
 import threading
 import zlib
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +131,14 @@ def test_a_header_that_is_wrong(saved, change):
         path.write_bytes(b"\n".join((magic, json.dumps(changed).encode(), payload)))
         with pytest.raises(ValueError, match="is damaged"):
             gtn_fast.label(x, checkpoint=path, resume=True)
+
+
+def test_what_was_asked_for_does_not_change():
+    keep = Keep.of("c", True, 3)
+    assert keep == Keep(Path("c"), resume=True, every=3.0)
+    with pytest.raises(FrozenInstanceError):
+        keep.resume = False
+    assert Keep.of(None, False, 0) is None
 
 
 # ------------------------------------------------------------------ when it is written

@@ -17,7 +17,7 @@ from gtn_fast.backends import methods, registry
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends.interface import Match, Matched
 from gtn_fast.backends.methods import takes_dimension
-from gtn_fast.backends.options import Share, declared
+from gtn_fast.backends.options import Choice, Share, declared
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.backends.selection import check_options, for_strategy, pick_device
 from gtn_fast.inputs.device import CUDA, Device
@@ -310,3 +310,13 @@ def test_where_a_tensor_on_a_gpu_is_labeled(monkeypatch):
     assert pick(10**6, 10**6, 3, value=np.eye(3)) == "cpu"
     monkeypatch.setattr(registry, "why_not", lambda name: "no")
     assert pick(10**6, 10**6, 3) == "cpu"
+
+
+def test_a_choice_is_one_of_its_names():
+    choice = Choice(("plain", "fancy"), "how")
+    assert choice.check("style", "fancy") == "fancy"
+    with pytest.raises(ValueError, match="unknown style 'f'; valid: plain, fancy"):
+        choice.check("style", "f")
+    for value in (1, None, ("plain",)):
+        with pytest.raises(TypeError, match="style must be a string, got "):
+            choice.check("style", value)

@@ -6,7 +6,6 @@ import errno
 import time
 import types
 from dataclasses import FrozenInstanceError, replace
-from pathlib import Path
 
 import cases
 import numpy as np
@@ -23,7 +22,6 @@ from gtn_fast.planning.planner import Plan
 from gtn_fast.run import local
 from gtn_fast.run import report as report_module
 from gtn_fast.run import schedule as schedule_module
-from gtn_fast.run.checkpoint import Keep
 from gtn_fast.run.job import Arguments, Job
 from gtn_fast.run.report import Times
 from gtn_fast.run.schedule import Schedule
@@ -291,7 +289,6 @@ def test_descriptions_are_frozen(native):
         Handle(""),
         Choice((), ""),
         Whole(0, 1, ""),
-        Keep(Path("c"), False, 1.0),
     ):
         name = next(iter(vars(each)))
         with pytest.raises(FrozenInstanceError):
