@@ -50,7 +50,8 @@ FEWEST = 8  # mutants of a module, if it has so many
 # What judges each module, the quick and telling first. Not the tests that are slow and ask
 # nothing more.
 _LEFT_OUT = (
-    "not groups_are_quick and not larger_than and not predicted_bytes and not same_call and not effort"
+    "not groups_are_quick and not larger_than and not predicted_bytes and not same_call"
+    " and not effort"
     " and not handed_over and not ctrl_c and not (distributed and"
     " (silent or its_time or killed or equals_the_reference or lists_are_complete))"
 )
