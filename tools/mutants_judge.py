@@ -46,7 +46,8 @@ def _run(tests: list[str], limit: float) -> int | None:
             os.dup2(log.fileno(), 2)
         code = 3
         try:
-            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+            own = ["-x", "-q", "-p", "no:cacheprovider", "--basetemp=judge.tmp"]
+            code = int(pytest.main([*own, *tests]))
         except BaseException:
             traceback.print_exc()
         finally:

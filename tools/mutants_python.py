@@ -277,8 +277,14 @@ class Tree:
             passes = self.passes(PLACES[mutant.file].split(), limit)
         finally:
             self._write(path, whole)
-        outcome = "survived" if passes else "killed"
-        return core.Outcome(mutant, mutant.old, outcome, time.monotonic() - began)  # type: ignore[arg-type]
+        text, outcome = ("", "survived") if passes else (self._killer(), "killed")
+        return core.Outcome(mutant, text, outcome, time.monotonic() - began)  # type: ignore[arg-type]
+
+    def _killer(self) -> str:
+        """Say which test failed: to tell whether it had a reason to."""
+        log = (self.folder / "judge.log").read_text(errors="replace").splitlines()
+        told = [line for line in log if line.startswith(("FAILED ", "ERROR "))]
+        return told[-1].split(" - ")[0] if told else "no test ended"
 
     def _write(self, path: Path, text: str) -> None:
         """Write with a time of its own: Python tells by the second whether to compile anew."""
@@ -365,6 +371,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{result.outcome:9s} {result.seconds:5.0f} s  {at}\n"
               f"          {mutant.old}\n"
               f"       -> {mutant.new}"
+              + (f"\n          {result.text}" if result.text else "")
               + (f"\n          known: {reason}" if reason else ""), flush=True)  # fmt: skip
     trees.close()
     options.out.parent.mkdir(parents=True, exist_ok=True)
