@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Outcome:
     """What became of a mutant: "killed", "survived" or "stillborn" (it does not compile)."""
 
     mutant: Mutant
-    text: str
+    text: str  # what noticed it, where that is known
     outcome: str
     seconds: float
 
@@ -104,7 +105,7 @@ def named() -> list[Mutant]:
         if len(at) != 1:
             raise SystemExit(f"{file} has {len(at)} lines with {old!r}: NAMED is out of date")
         line, column = at[0]
-        found.append(Mutant(file, line, old, new, column, lines[line].strip(), sanitize))
+        found.append(Mutant(file, line, old, new, column, _texts(lines)[line], sanitize))
     return found
 
 
@@ -123,17 +124,29 @@ def _below(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 
 
+def _texts(lines: list[str]) -> list[str]:
+    """Return the lines for people; one that stood before in the file gets its number."""
+    seen: Counter[str] = Counter()
+    texts = []
+    for line in map(str.strip, lines):
+        seen[line] += 1
+        texts.append(line if seen[line] == 1 else f"{line} ({seen[line]})")
+    return texts
+
+
 def _of_file(path: Path) -> list[Mutant]:
     name = path.relative_to(ROOT).as_posix()
     found = []
-    for number, line in enumerate(path.read_text().splitlines()):
+    lines = path.read_text().splitlines()
+    texts = _texts(lines)
+    for number, line in enumerate(lines):
         code = line.split("//")[0]
         if code.lstrip().startswith(("#", "namespace", "template", "static_assert")) or '"' in code:
             continue
         for match in _TOKEN.finditer(code):
             old = match.group()
             new = _SWAPS.get(old) or str(int(old) + 1)
-            found.append(Mutant(name, number, old, new, match.start(), line.strip()))
+            found.append(Mutant(name, number, old, new, match.start(), texts[number]))
     return found
 
 
@@ -183,7 +196,7 @@ class Tree:
         finally:
             path.write_text(whole)
         self._mutated.unlink()
-        return Outcome(mutant, line.strip(), outcome, time.monotonic() - began)
+        return Outcome(mutant, "", outcome, time.monotonic() - began)
 
     def _compiles(self) -> bool:
         target = ("--target", "gtn_core_test", "--parallel", "2")
@@ -237,10 +250,11 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
     results.sort(key=lambda each: each.mutant not in first)
-    return _verdict(results, len(first), known)
+    return verdict(results, len(first), known)
 
 
-def _verdict(results: list[Outcome], count: int, known: dict[str, str]) -> int:
+def verdict(results: list[Outcome], count: int, known: dict[str, str]) -> int:
+    """Print how many died, of the first ``count`` (named) and of the rest; return the exit code."""
     living = [each for each in results[:count] if each.outcome == "survived"]
     unknown = [each for each in living if each.mutant.name not in known]
     born = [each for each in results[count:] if each.outcome != "stillborn"]

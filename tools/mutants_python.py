@@ -380,7 +380,7 @@ def main(arguments: list[str] | None = None) -> int:
         del each["mutant"]["whole"]
     options.out.write_text(json.dumps(kept, indent=1) + "\n")
     _by_file(results[len(first) :], known)
-    return core._verdict(results, len(first), known)
+    return core.verdict(results, len(first), known)
 
 
 def _by_file(results: list[core.Outcome], known: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from gtn_fast.learn.training.guards import threads_for
 from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.learn.training.store import PathLike
+from gtn_fast.learn.training.store import PathLike, whole
 from gtn_fast.sample import normal
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
@@ -294,7 +294,7 @@ class GTN:
     def load(path: PathLike, device: torch.device | str | None = None) -> GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
-        with gtn_file.whole(path):
+        with whole(path, gtn_file.NOT_WHOLE):
             gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
             gtn.model.load_state_dict(saved.weights)
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component

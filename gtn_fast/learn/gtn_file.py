@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.loop import History
-from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
 
 _KIND = "GTN"
+NOT_WHOLE = "is not a whole GTN"
 _MIXTURE = ("means", "stds", "weights")
 
 
@@ -67,18 +65,8 @@ def save(gtn: SavedGTN, path: PathLike) -> None:
 def load(path: PathLike) -> SavedGTN:
     """Read a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
     tensors, meta = load_tensors(path, _KIND)
-    with whole(path):
+    with whole(path, NOT_WHOLE):
         return _rebuilt(tensors, meta)
-
-
-@contextmanager
-def whole(path: PathLike) -> Iterator[None]:
-    """Turn what a damaged file does to its reader into one FileError that names the file."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{Path(path)}: is not a whole GTN: {reason}") from None
 
 
 def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from gtn_fast.inputs.device import Device
+
 
 def available_bytes() -> int | None:
     """Return the bytes this process can still get: the least room of machine and cgroups.
@@ -43,6 +45,15 @@ def check_memory(needed: int, purpose: str) -> None:
             f"{purpose} needs about {size_text(needed)} ({needed} bytes),"
             f" but only {size_text(available)} ({available} bytes) are available"
         )
+
+
+def memory_limit(memory: object, device: Device) -> int | None:
+    """Return ``memory=`` of label and plan in bytes, None for no limit; ValueError on a GPU."""
+    if memory is None:
+        return None
+    if not device.is_cpu:
+        raise ValueError(f"memory goes with device 'cpu', not {str(device)!r}")
+    return parse_size(memory)
 
 
 def parse_size(amount: object, name: str = "memory") -> int:

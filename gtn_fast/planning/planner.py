@@ -29,7 +29,7 @@ from gtn_fast.planning.costs import (
     seconds_of,
 )
 from gtn_fast.planning.look import ISOTROPIC, look
-from gtn_fast.planning.memory import parse_size, size_text
+from gtn_fast.planning.memory import memory_limit, size_text
 
 _PLAN_CALIBRATES_FROM_S = 0.01
 # n_x * n_y * d from which a look at the data (milliseconds) costs little beside the job.
@@ -116,8 +116,7 @@ def plan(
     method = check_method(method, cols)
     where = pick_device(check_device(device), data, method, n_x, rows, cols)
     threads = check_threads(threads)
-    if memory is not None and not where.is_cpu:
-        raise ValueError(f"memory goes with device 'cpu', not {str(where)!r}")
+    limit = memory_limit(memory, where)
     made = make_plan(
         n_x,
         rows,
@@ -128,7 +127,7 @@ def plan(
         device=where,
         calibrate_from=_PLAN_CALIBRATES_FROM_S,
     )
-    return made if memory is None else within(made, parse_size(memory), forced=method != "auto")
+    return made if limit is None else within(made, limit, forced=method != "auto")
 
 
 def make_plan(

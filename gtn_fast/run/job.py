@@ -21,7 +21,7 @@ from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.inputs.arrays import Described, check_columns, check_pair, describe
 from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.inputs.groups import Groups
-from gtn_fast.planning.memory import parse_size
+from gtn_fast.planning.memory import memory_limit
 from gtn_fast.run.checkpoint import Keep
 from gtn_fast.run.progress import check_progress
 
@@ -100,13 +100,11 @@ class Job:
         method = check_method(given.method, x.cols)
         job = cls._of(given, x, y, method)
         device = pick_device(check_device(given.device), x.value, method, x.rows, n_y, x.cols)
-        if given.memory is not None and not device.is_cpu:
-            raise ValueError(f"memory goes with device 'cpu', not {str(device)!r}")
         return replace(
             job,
             device=device,
             groups=None if given.groups is None else Groups.of(given.groups, x.rows, n_y),
-            memory=None if given.memory is None else parse_size(given.memory),
+            memory=memory_limit(given.memory, device),
             scratch=None if given.scratch is None else os.fspath(given.scratch),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -50,12 +51,12 @@ class Schedule:
             schedule._check_resumable()
         return schedule
 
-    @property
+    @functools.cached_property
     def strategies(self) -> list[str]:
         """The names of all strategies that run."""
         return sorted({each.strategy for _, each in self.plans})
 
-    @property
+    @functools.cached_property
     def backends(self) -> list[registry.Backend]:
         """What runs them. A method, "auto" too, stays with one, whatever the sizes."""
         return [registry.find(name, self.job.device.kind) for name in self.strategies]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
 from gtn_fast.vision.codecs import Codec, network_codec
 from gtn_fast.vision.tensors import as_square_images, to_unit
 
@@ -106,13 +104,10 @@ def load_model(
 ) -> tuple[M, dict[str, Any]]:
     """Load (model in eval mode, its ``meta``); FileError for any other file."""
     tensors, meta = load_tensors(path, cls.kind)
-    try:
+    with whole(path, f"not a whole {cls.kind}"):
         model = cls(int(meta["channels"]), int(meta["side"]), int(meta["d"]))
         model.load_state_dict(tensors)
         extra = dict(meta["extra"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise FileError(f"{Path(path)}: not a whole {cls.kind}: {reason}") from None
     return model.to(device).eval(), extra
 
 

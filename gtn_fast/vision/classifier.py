@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.groups import integers
 from gtn_fast.learn.training.guards import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
 from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, to_unit
 
 __all__ = ["FEATURES", "Classifier", "accuracy", "train_classifier"]
@@ -65,12 +63,9 @@ class Classifier(nn.Module):
     def load(cls, path: PathLike, device: torch.device | str | None = None) -> Classifier:
         """Load the classifier that ``save`` wrote, in eval mode; FileError for anything else."""
         tensors, meta = load_tensors(path, _KIND)
-        try:
+        with whole(path, f"not a whole {_KIND}"):
             model = cls(int(meta["channels"]), int(meta["side"]), int(meta["classes"]))
             model.load_state_dict(tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise FileError(f"{Path(path)}: not a whole {_KIND}: {reason}") from None
         return model.to(device).eval()
 
 

@@ -15,7 +15,7 @@ class YTile {
   // A y, quantised: rotated direction = scale * codes + rest.
   struct Query {
     double scale;
-    double code_norm;  // >= |scale * codes|
+    double code_norm;  // |scale * codes|, but for rounding, which the slack of a bound covers
     double rest;       // >= |rest|
     int32_t offset;    // what the unsigned storage of x codes adds to the y's scores
   };

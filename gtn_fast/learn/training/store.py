@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str
     except (SafetensorError, OSError) as error:
         raise FileError(f"{source}: not a readable .safetensors file: {error}") from None
     return tensors, header["meta"]
+
+
+@contextmanager
+def whole(path: PathLike, complaint: str) -> Iterator[None]:
+    """Turn what a file that is not whole does to its reader into one FileError that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FileError(f"{Path(path)}: {complaint}: {reason}") from None
 
 
 def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
