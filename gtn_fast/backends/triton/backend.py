@@ -12,9 +12,11 @@ import time
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import native
+from gtn_fast.backends.cuda import cubins
 from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.backends.lists.blocks import Assignment, choose_in_blocks
@@ -64,11 +66,14 @@ def require() -> None:
 
 
 def instructions() -> str:
-    """Return what computes: Triton's version, and whether it is its interpreter."""
+    """Return what computes: Triton's version, and the kernels of csrc/cuda that are here."""
     import triton
 
-    where = "interpreter" if _interpreted() else "cuda"
-    return f"triton {triton.__version__}, {where}"
+    if _interpreted():
+        return f"triton {triton.__version__}, interpreter"
+    kernels = cubins.find(_torch().cuda.get_device_capability())
+    own = "no kernels of our own" if kernels is None else f"kernels for {kernels.architecture}"
+    return f"triton {triton.__version__}, cuda, {own}"
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
@@ -117,32 +122,44 @@ def match(
 
     ``x`` and ``y``: arrays, or ``Held`` where they are on a device.
     """
+    from gtn_fast.backends.cuda import loop
     from gtn_fast.backends.triton import session
 
     del strategy, settled_every  # a block takes long enough
     began = time.perf_counter()
-    made = session.make(x, y, threads=threads, device=str(device))
-    packed = time.perf_counter()
-    turns = made.turns
     state = Assignment(len(x), len(y))
-    count = choose_in_blocks(
+    at = session.find_device(str(device))
+    count: dict[str, float] = {}
+    if not list_length:  # which is an option of the other way alone
+        run = loop.Run(x, y, at, free=session.free_bytes(at), threads=threads, block=block)
+        if run.refusal is None:
+            count = run.run(state, progress=progress, hand_over=settled)
+        if state.done == len(y):
+            count["match_seconds"] = time.perf_counter() - began
+            return Matched(state.x_index, state.cosine, run.turns, count)
+        del run  # and its memory
+    made = session.make(x, y, threads=threads, device=str(device))
+    made.source.take(np.flatnonzero(state.taken))
+    packed = time.perf_counter()
+    first = state.done
+    count |= choose_in_blocks(
         made.source,
         made.rank,
-        turns,
+        made.turns,
         state,
-        stop=len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads),
+        stop=max(first, len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads)),
         block=block,
         list_length=list_length,
         progress=progress,
         hand_over=settled,
     )
     screened = time.perf_counter()
-    made.check(state, turns[: state.done])
+    made.check(state, made.turns[first : state.done])
     count["engine_rows"] = match_rest(
-        x, y, turns, state, threads=threads, progress=progress, hand_over=settled
+        x, y, made.turns, state, threads=threads, progress=progress, hand_over=settled
     )
     count |= made.counters()
     count["pack_seconds"] = packed - began
     count["match_seconds"] = time.perf_counter() - packed
     count["engine_seconds"] = time.perf_counter() - screened
-    return Matched(state.x_index, state.cosine, turns, count)
+    return Matched(state.x_index, state.cosine, made.turns, count)
