@@ -25,6 +25,15 @@ IMAGES = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8, generator=torch.Ge
 CLASSES = np.arange(40) % 3
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On a busy machine torch's threads wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @contextmanager
 def beside(work):
     """Other threads do ``work``, over and over."""
@@ -169,8 +178,9 @@ def test_a_loss_that_draws_gets_a_generator():
 
     def run(**options):
         seen.clear()
-        train(seeded(lambda: nn.Linear(3, 1), 0), loss, [torch.from_numpy(X)], epochs=2, batch_size=300, lr=1e-3,
-              progress=False, draws=True, **options)  # fmt: skip
+        model, data = seeded(lambda: nn.Linear(3, 1), 0), [torch.from_numpy(X)]
+        how = {"epochs": 2, "batch_size": 300, "lr": 1e-3, "progress": False}
+        train(model, loss, data, draws=True, **how, **options)
         return list(seen)
 
     first = run()
@@ -186,11 +196,8 @@ def test_a_loss_that_draws_gets_a_generator():
 
 
 @pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
+def two_threads(one_thread):
     torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def in_new_thread(work):
