@@ -80,7 +80,8 @@ def label(
     checkpoint : path, optional
         A file that follows the run: what is settled is saved there every
         ``checkpoint_every`` seconds (less often where saving takes more than a hundredth
-        of the time), and at the end, Ctrl-C or SIGTERM, whole or not at all. It stays
+        of the time), and at the end, Ctrl-C or a signal that would end the process (SIGTERM,
+        SIGHUP, SIGQUIT, SIGUSR1), whole or not at all. It stays
         there when the run is done. Not for method "rank" or approximate ones.
     resume : bool
         Go on from the checkpoint, if it is there: with any exact method, thread count or
@@ -115,8 +116,9 @@ def label(
 
     Notes
     -----
-    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
-    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them) raise SystemExit(128 + number) until
+    the call ends; method "faiss" gives FAISS's
     OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
     once for the tile registers, which the process then keeps. Nothing else.
     """

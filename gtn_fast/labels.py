@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import describe, is_tensor
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.outputs.files import replacing
 from gtn_fast.sample import Drawn, normal
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
+_ROW_BYTES = 20  # x_index, order, cosine
+_OTHER_BYTES = 1 << 16  # report and headers, generously
+
+
+def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
+    """Return about how many bytes ``Labels.save`` writes; ``y_dtype`` None: Y is a seed."""
+    return n_y * (_ROW_BYTES + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
 
 
 @dataclass(eq=False)
@@ -136,6 +144,7 @@ class Labels:
             inconsistent in itself.
         """
         source = Path(path)
+        check_regular(source)
         with source.open("rb") as file:
             try:
                 return _from_arrays(_read(file))

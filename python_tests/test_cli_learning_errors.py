@@ -16,7 +16,7 @@ from cli_runs import one_line, run
 from learning_cases import names, read, train
 
 from gtn_fast.cli import models
-from gtn_fast.inputs import files
+from gtn_fast.outputs import files
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")

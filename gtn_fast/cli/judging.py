@@ -18,14 +18,16 @@ from gtn_fast.cli.common import (
     OK,
     Array,
     Commands,
-    check_folder,
+    add_force,
     natural,
     print_table,
     write_json,
 )
-from gtn_fast.images import load_images
+from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output, split_key
+from gtn_fast.inputs.files import EXTENSIONS, FileError, split_key
+from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets, is_metrics
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -51,6 +53,7 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--out", required=True, metavar="METRICS.json", help="where they go")
     evaluate.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
     evaluate.add_argument("--seed", type=int, default=0, help="default 0")
+    add_force(evaluate)
     evaluate.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
     experiment = commands.add_parser("experiment", help="one of the paper's; 'list' names them")
@@ -62,6 +65,7 @@ def add(commands: Commands) -> None:
     experiment.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
     experiment.add_argument("--seed", type=int, default=0, help="default 0")
     experiment.add_argument("--threads", type=int, help="default: all cores of this process")
+    add_force(experiment)
     experiment.add_argument("--quiet", action="store_true", help="only files")
     for name in _OPTIONS:
         experiment.add_argument(f"--{name.replace('_', '-')}", type=natural,
@@ -76,7 +80,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".json":
         raise FileError(f"{out}: metrics are written as .json")
-    check_output(out)
+    _check_outputs(arguments, out)
     asked = arguments.classifier or arguments.train_classifier or arguments.inception
     if _holds_images(arguments.real):
         if not asked:
@@ -94,6 +98,20 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print_table([*_rows(record), ("saved", str(out))])
     return OK
+
+
+def _check_outputs(arguments: argparse.Namespace, out: Path) -> None:
+    """Raise FileError for outputs that would destroy something."""
+    read = (arguments.real, arguments.generated, arguments.reconstructed, arguments.classifier)
+    targets = [Target(out, ours=is_metrics)]
+    if arguments.train_classifier:
+        targets.append(Target(_classifier(out)))
+    check_targets(targets, Sources([name for name in read if name]), force=arguments.force)
+
+
+def _classifier(out: Path) -> Path:
+    """Return where a classifier that is trained here goes."""
+    return out.with_name("classifier.safetensors")
 
 
 def _holds_images(name: str) -> bool:
@@ -168,8 +186,8 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
     classifier, _ = train_classifier(
         images, labels, seed=arguments.seed, progress=False if arguments.quiet else None
     )
-    path = out.with_name("classifier.safetensors")
-    classifier.save(path)
+    path = _classifier(out)
+    deliver(path, classifier.save)
     known = accuracy(classifier, images, labels)
     return classifier, {"features": str(path), "training_accuracy": known}
 
@@ -209,6 +227,7 @@ def _experiment(arguments: argparse.Namespace) -> int:
     if arguments.name not in experiments.EXPERIMENTS:
         valid = ", ".join(experiments.EXPERIMENTS)
         raise ValueError(f"unknown experiment {arguments.name!r}; valid: list, {valid}")
+    _check_experiment(arguments, out / arguments.name)
     experiments.run(
         arguments.name,
         out,
@@ -220,3 +239,13 @@ def _experiment(arguments: argparse.Namespace) -> int:
         **stages.given(arguments, *_OPTIONS),
     )
     return OK
+
+
+def _check_experiment(arguments: argparse.Namespace, folder: Path) -> None:
+    """Raise FileError for a finished run in the folder, or where pictures would become data."""
+    names = {"metrics.json", "summary.md", "figures.png", *(p.name for p in folder.glob("*.png"))}
+    data = [] if arguments.data is None else [arguments.data]
+    read = Sources(data, [Path(name) for name in data if is_picture_folder(Path(name))])
+    if folder.parent.exists():
+        targets = [Target(folder / name) for name in sorted(names)]
+        check_targets(targets, read, folder=folder, force=arguments.force)

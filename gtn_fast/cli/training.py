@@ -22,6 +22,7 @@ from gtn_fast.cli.common import (
     write_json,
 )
 from gtn_fast.learn.presets import PRESETS, preset
+from gtn_fast.outputs.files import deliver
 
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
@@ -65,10 +66,11 @@ def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
-    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
+    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
+    _check_space(data, chosen, arguments, out)
     with stages.making(out):
-        if arguments.fresh:
+        if stages.starts_anew(arguments):
             stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
         if arguments.images:
             _encode(data, arguments, out)
@@ -133,6 +135,34 @@ def _read(arguments: argparse.Namespace) -> _Data:
     return data
 
 
+def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of all files that will be written."""
+    if not arguments.images:
+        return _RESULTS
+    latents = ("latents.npy", "reconstructions.png")
+    if arguments.autoencoder:
+        return (*_RESULTS, *latents)
+    return (*_RESULTS, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+
+
+def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> None:
+    """Raise FileError unless there is room for everything that will be written."""
+    sizes: list[int] = []
+    if data.images is None:
+        n, d = data.x.shape
+    else:
+        n, d = len(data.images), arguments.d or 5
+        sizes.append(4 * n * d)
+        if data.autoencoder is None:
+            sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
+        else:
+            d = data.autoencoder.d
+    wide = chosen.width
+    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
+    model, checkpoint = stages.model_bytes(weights)
+    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+
+
 def _share(text: str | None) -> float | None:
     try:
         share = float(text or "")
@@ -192,7 +222,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             threads=arguments.threads,
             progress=False if arguments.quiet else None,
         )
-    gtn.save(out / "gtn.safetensors")
+    deliver(out / "gtn.safetensors", gtn.save)
     return gtn, history
 
 

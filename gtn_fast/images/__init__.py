@@ -72,6 +72,14 @@ def load_images(
     return ImageSet(resize_images(found.images, side), found.labels, found.name, found.classes)
 
 
+def is_picture_folder(path: Path, kind: str | None = None) -> bool:
+    """Tell whether ``load_images`` would read every picture in that folder."""
+    if not path.is_dir():
+        return False
+    found = _kind(path) if kind in (None, "auto") else kind
+    return found in ("folder", "celeba", "hap")
+
+
 def _read_pictures(
     path: Path, kind: str, split: str, side: int | None, limit: int | None, progress: Any
 ) -> ImageSet:

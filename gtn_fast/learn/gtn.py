@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
-from gtn_fast.inputs.files import check_output
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file
 from gtn_fast.learn import presets as _presets
@@ -29,6 +28,7 @@ from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
+from gtn_fast.outputs.files import check_output
 from gtn_fast.sample import normal
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.files import check_output, write_file
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, check_room, write_file
 from gtn_fast.run.progress import progress_bar
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
 
@@ -109,7 +109,11 @@ def encode_images(
     if path.suffix != ".npy":
         raise ValueError(f"out must be a .npy file, got {path}")
     check_output(path)
-    write_file(path, lambda temporary: _write_rows(temporary, encoded, len(checked)))
+
+    def write(temporary: Path) -> None:
+        _write_rows(temporary, encoded, len(checked), path)
+
+    write_file(path, write)
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
@@ -153,11 +157,13 @@ def _encoded(
             bar.update(len(batch))
 
 
-def _write_rows(path: Path, parts: Iterator[NDArray[np.float32]], n: int) -> None:
+def _write_rows(path: Path, parts: Iterator[NDArray[np.float32]], n: int, told: Path) -> None:
+    """Write an array of ``n`` rows; FileError that names ``told`` where there is no room for it."""
     # Written, not mapped: a full disk is an OSError here and a crash (SIGBUS) there.
     with path.open("wb") as stream:
         for i, batch in enumerate(parts):
             if not i:
+                check_room(told, n * batch.shape[1] * 4)
                 header = {"descr": "<f4", "fortran_order": False, "shape": (n, batch.shape[1])}
                 npy_format.write_array_header_1_0(stream, header)
             stream.write(np.ascontiguousarray(batch, "<f4").data)

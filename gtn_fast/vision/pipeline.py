@@ -16,12 +16,13 @@ from torch import Tensor
 
 from gtn_fast._version import __version__
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.files import FileError, naming
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, remove
 from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
 from gtn_fast.vision.codecs import AnyCodec, as_codec, decode_latents, encode_images
 from gtn_fast.vision.tensors import as_square_images
@@ -216,7 +217,7 @@ def _checkpoint(folder: Path | None, name: str, known: Any) -> Path | None:
 
 def _remove(checkpoint: Path | None) -> None:
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        remove(checkpoint)
 
 
 def _fingerprint(array: NDArray[Any]) -> str:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gtn_fast.inputs.files import check_output, write_text
+from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, write_text
 
 LogRows = Sequence[Mapping[str, float]]
 
@@ -53,8 +54,20 @@ def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
         if Path(log).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
-    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+    if tensorboard is not None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+        _check_board(Path(tensorboard))
+
+
+def _check_board(folder: Path) -> None:
+    """Raise FileError unless the folder takes files, or the first one above it that is there."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file, not a folder")
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    check_output(there / "events")
 
 
 def _board(folder: PathLike) -> Any:

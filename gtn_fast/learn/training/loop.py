@@ -76,9 +76,10 @@ def train(
     device : optional
         Where to train; the model's own device by default, and where it stays.
     checkpoint : path, optional
-        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at Ctrl-C and
-        at the end. If it exists, the run goes on from it and ends with the weights of a run that
-        was never interrupted; more ``epochs`` or another ``patience`` may be given.
+        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at the end, at
+        Ctrl-C and at a signal that would end the process (SIGTERM, SIGHUP, SIGQUIT, SIGUSR1). If it
+        exists, the run goes on from it and ends with the weights of a run that was never
+        interrupted; more ``epochs`` or another ``patience`` may be given.
     log : path, optional
         .csv or .json, replaced after each epoch. ``tensorboard`` is a folder.
     progress : None, bool or callable
@@ -96,7 +97,9 @@ def train(
     Notes
     -----
     What a call changes in the process until it ends: in the main thread Ctrl-C waits for the
-    end of a step (where Python's own handler is in place); torch's global generators, and its
+    end of a step (where Python's own handler is in place), and so do, with a checkpoint, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them), which then raise SystemExit(128 +
+    number); torch's global generators, and its
     number of threads for a small network. All are put back.
     """
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.inputs.files import check_output
 from gtn_fast.learn.training.checkpoint import load_state, save_state
 from gtn_fast.learn.training.guards import (
     Stop,
@@ -24,6 +23,7 @@ from gtn_fast.learn.training.guards import (
 )
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.outputs.files import check_output
 from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
@@ -127,7 +127,7 @@ class Run:
         """Train every epoch that is left, then load the best weights."""
         if self.refresh is not None:
             self._ask_back()
-        with Stop() as stop:
+        with Stop(keeps=self.path is not None) as stop:
             while not self._finished(epochs, patience):
                 self._epoch(stop, write_log, bar)
             self.save()
@@ -136,7 +136,7 @@ class Run:
         self.model.eval()
 
     def _epoch(self, stop: Stop, write_log: Callable[[LogRows], None], bar: Bar) -> None:
-        """Train what is left of this epoch; at Ctrl-C save and raise KeyboardInterrupt."""
+        """Train what is left of this epoch; at Ctrl-C, or a signal, save and raise."""
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
@@ -151,7 +151,7 @@ class Run:
             self.save()
         if stop.asked:
             self.save()
-            raise KeyboardInterrupt
+            raise stop.stopping()
 
     def _finished(self, epochs: int, patience: int | None) -> bool:
         done = self.epoch - 1
@@ -175,10 +175,10 @@ class Run:
 
     @contextmanager
     def _saved_at_interrupt(self) -> Iterator[None]:
-        """Save the state at a Ctrl-C inside: for what leaves the state alone."""
+        """Save the state at a Ctrl-C or a signal inside: for what leaves the state alone."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.save()
             raise
 
@@ -202,7 +202,7 @@ class Run:
                 if stop.asked or time.monotonic() >= self.next_save:
                     self.save(noise_state(self.where))
                 if stop.asked:
-                    raise KeyboardInterrupt
+                    raise stop.stopping()
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
         self._check_losses(seen)
         bar.update(self.step - seen)

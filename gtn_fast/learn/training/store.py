@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gtn_fast._version import __version__
-from gtn_fast.inputs.files import FileError, check_output, write_file
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.outputs.files import check_output, write_file
 
 _KEY = "gtn_fast"
 _FORMAT = 1  # of the header; a file of a later one is refused
@@ -42,7 +43,7 @@ def save_tensors(
             raise OSError(str(error)) from None
 
     target = Path(path)
-    check_output(target)
+    check_output(target, len(text) + sum(each.nbytes for each in own.values()))
     write_file(target, writer)
 
 
@@ -53,6 +54,7 @@ def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str
     foreign, of a later format or of another kind.
     """
     source = Path(path)
+    check_regular(source)
     if not source.is_file():
         raise FileError(f"{source}: {'is a directory' if source.is_dir() else 'no such file'}")
     try:
