@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gtn_fast.inputs.arrays import describe, is_tensor
 from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
-from gtn_fast.outputs.files import replacing
+from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.sample import Drawn, normal
 
 _FORMAT = "gtn_fast.labels"
@@ -110,8 +110,9 @@ class Labels:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
-        It is written under a temporary name in the same folder and renamed. Y is stored
-        only if it was given; a drawn Y is stored as its seed.
+        It is written under a temporary name in the same folder and renamed; what was there is
+        replaced. Y is stored only if it was given; a drawn Y is stored as its seed. FileError
+        (a ValueError) for the file that Y is mapped from, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -126,6 +127,7 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
+        check_apart(Path(path), self.given_y)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()

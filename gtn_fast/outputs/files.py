@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gtn_fast.inputs.files import FileError, naming
 
 _LONGEST_SUFFIX = 24  # of a temporary name: it must not be longer than the name it stands for
@@ -48,6 +50,16 @@ def _mode(path: Path) -> int | None:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def check_apart(path: Path, *arrays: Any) -> None:
+    """Raise FileError if ``path`` is the file that one of the arrays is mapped from."""
+    for array in arrays:
+        while array is not None:
+            source = getattr(array, "filename", None) if isinstance(array, np.memmap) else None
+            if source is not None and path.exists() and path.samefile(source):
+                raise FileError(f"{path}: is the file of an input; give the output another name")
+            array = getattr(array, "base", None)
 
 
 def check_output(path: Path, needed_bytes: int = 0) -> None:

@@ -102,7 +102,7 @@ def check_targets(
         # In a folder that will be made: room is that of the folder around it.
         new = path.parent == folder and not folder.exists()
         check_output(path.parent if new else path, target.needed_bytes)
-        if real.exists() and not force and not target.ours(real):
+        if _holds_something(real) and not force and not target.ours(real):
             raise FileError(f"{path}: is there already; --force replaces it")
         around = real.parent.parent if new else real.parent
         device = around.stat().st_dev
@@ -146,6 +146,12 @@ def _matches(real: Path, pattern: str) -> bool:
         return fnmatch.fnmatch(str(real), wanted.replace("**/", "*"))
     parts, patterns = real.parts, Path(wanted).parts
     return len(parts) == len(patterns) and all(map(fnmatch.fnmatch, parts, patterns))
+
+
+def _holds_something(real: Path) -> bool:
+    """Tell whether there is anything to lose: a name that ``mktemp`` made is empty."""
+    found = _stat(real)
+    return found is not None and found.st_size > 0
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.training.store import PathLike
-from gtn_fast.outputs.files import check_output, check_room, write_file
+from gtn_fast.outputs.files import check_apart, check_output, check_room, write_file
 from gtn_fast.run.progress import progress_bar
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
 
@@ -108,6 +108,7 @@ def encode_images(
     path = Path(out)
     if path.suffix != ".npy":
         raise ValueError(f"out must be a .npy file, got {path}")
+    check_apart(path, images)
     check_output(path)
 
     def write(temporary: Path) -> None:
