@@ -130,8 +130,8 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
 
 @pytest.mark.parametrize("command", ["sample", "interpolate"])
 def test_a_full_disk_leaves_nothing_half_written(at, capsys, monkeypatch, command):
-    def full(path, _):
-        Path(path).write_bytes(b"half")
+    def full(file, _):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
@@ -242,6 +242,23 @@ def test_pictures_are_not_put_among_the_training_images(at, capsys):
         assert run(*command.split()) == 2
         one_line(capsys, "images", "whose pictures are read")
         assert everything(".") == before
+
+
+def test_what_a_failed_training_left_is_no_finished_run(at, capsys):
+    """Its log is in the way of nobody; another's table is."""
+    command = ("train", at / "x.npy", "--out", "o", "--preset", "uniform", "--epochs", 1, "--quiet")
+    Path("o").mkdir()
+    Path("o/log.csv").write_text("name,size\n")
+    assert run(*command) == 2
+    one_line(capsys, "o/log.csv", "is there already")
+    shutil.copy(at / "points/log.csv", "o/log.csv")
+    assert run(*command) == 0
+
+
+def test_samples_whose_name_is_written_large(at):
+    assert run("sample", at / "points/gtn.safetensors", "--n", 7, "--out", "S.NPY", "--quiet") == 0
+    assert np.load("S.NPY").shape == (7, 2)
+    assert names(".") == {"S.NPY"}
 
 
 def test_a_finished_run_is_replaced_with_force(at):

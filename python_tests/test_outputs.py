@@ -380,3 +380,38 @@ def test_what_nobody_expected_has_a_code_of_its_own(data, capsys, monkeypatch):
     monkeypatch.setenv("GTN_FAST_TRACEBACK", "1")
     assert run("label", "X.npy", "--out", "o.npz") == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --real pipe.npy --generated X.npy --out m.json",
+        "evaluate --real pipe.npz --generated X.npy --out m.json",
+        "evaluate --real X.npy --generated pipe.npy --out m.json",
+        "autoencode pipe.npz --out o",
+        "autoencode pipe-idx3-ubyte --out o",
+        "autoencode data_batch_1 --out o",
+        "train pipe.npy --out o",
+        "train X.npy --out o --val pipe.npy",
+        "train X.npy --out o --autoencoder pipe.safetensors",
+        "train X.npy --out pipes",
+        "sample pipe.safetensors --out s.npy",
+        "label X.npy --groups-x pipe.npy --out o.npz",
+    ],
+)
+def test_no_command_waits_for_a_pipe(data, capsys, command):
+    for package in ("torch", "matplotlib", "safetensors", "PIL"):
+        pytest.importorskip(package)
+    Path("pipes").mkdir()
+    for name in ("pipe.npy", "pipe.npz", "pipe-idx3-ubyte", "data_batch_1", "pipe.safetensors",
+                 "pipes/checkpoint.safetensors"):  # fmt: skip
+        os.mkfifo(name)
+    assert run(*command.split()) == 2
+    one_line(capsys, "is no regular file")
+
+
+def test_a_cache_of_pairs_is_no_pipe(data):
+    pytest.importorskip("torch")
+    os.mkfifo("pipe.npz")
+    with pytest.raises(FileError, match="is no regular file"):
+        gtn_fast.LabeledPairs(np.load("X.npy"), cache="pipe.npz")

@@ -84,7 +84,12 @@ def folder_for(arguments: argparse.Namespace, *names: str, sources: Sources | No
 
 def write_array(path: Path, array: Array) -> None:
     """Write ``array`` as .npy, whole or not at all."""
-    write_file(path, lambda temporary: np.save(temporary, array))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # by its name, NumPy would add .npy to .NPY
+            np.save(file, array)
+
+    write_file(path, write)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

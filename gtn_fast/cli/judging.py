@@ -25,7 +25,7 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, split_key
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular, split_key
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets, is_metrics
 
@@ -119,6 +119,7 @@ def _holds_images(name: str) -> bool:
     path, _ = split_key(name)
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
+    check_regular(path)
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in EXTENSIONS:
         return True

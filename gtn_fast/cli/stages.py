@@ -18,7 +18,14 @@ from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
 from gtn_fast.outputs.files import check_room, deliver, remove
 from gtn_fast.outputs.streams import note
-from gtn_fast.outputs.targets import Sources, Target, check_targets, is_training_checkpoint
+from gtn_fast.outputs.targets import (
+    Sources,
+    Target,
+    check_targets,
+    is_training_checkpoint,
+    is_training_log,
+    no_file,
+)
 
 if TYPE_CHECKING:
     from gtn_fast.learn.training.loop import History
@@ -102,7 +109,11 @@ def begin(
             f"{out}: holds an unfinished training; --resume goes on with it, --fresh starts anew"
         )
     own = (arguments.resume and there) or (arguments.fresh and begun)
-    targets = [Target(out / name) for name in (*results, *checkpoints)]
+    # A training that failed early leaves its log, and nothing that was worth a checkpoint.
+    targets = [
+        Target(out / name, ours=is_training_log if name.endswith("log.csv") else no_file)
+        for name in (*results, *checkpoints)
+    ]
     check_targets(targets, _sources(arguments), folder=out, force=arguments.force or own)
     if arguments.resume and not there:
         raise FileError(f"{out}: there is no unfinished training to resume")

@@ -18,7 +18,7 @@ from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.arrays import convert, describe
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_regular
 from gtn_fast.inputs.groups import group_pair
 from gtn_fast.labels import Labels, saved_bytes
 from gtn_fast.outputs.files import check_output, deliver
@@ -91,6 +91,7 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
     """Read the labels of ``data`` from ``path``, or make them and write them there."""
     if path.suffix.lower() != ".npz":
         raise ValueError(f"cache must be a path ending in .npz, got {path}")
+    check_regular(path)
     fingerprint = _fingerprint(data, wanted)
     found = _read(path)
     if found is not None and _fits(found, data, fingerprint):

@@ -19,6 +19,7 @@ from gtn_fast.outputs.files import check_output, check_room, destination
 
 _PICTURES = (".png",)  # of ours: what a folder of images must not be given
 _LABELS = "gtn_fast.labels"
+_LOG_BEGINS = b"epoch,loss,"
 _MOST_JSON = 1 << 24
 _LONGEST_HEADER = 1 << 26
 
@@ -177,7 +178,7 @@ def is_labels(path: Path) -> bool:
 def is_metrics(path: Path) -> bool:
     """Tell whether ``gtn-fast evaluate`` wrote it."""
     try:
-        if path.stat().st_size > _MOST_JSON:
+        if not path.is_file() or path.stat().st_size > _MOST_JSON:
             return False
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -185,13 +186,18 @@ def is_metrics(path: Path) -> bool:
     return isinstance(found, dict) and {"real", "generated"} <= found.keys()
 
 
-def is_label_checkpoint(path: Path) -> bool:
-    """Tell whether a labeling left it to go on from."""
-    return _begins(path, b"gtn_fast.checkpoint ")
+def is_training_log(path: Path) -> bool:
+    """Tell whether a training wrote it: a table of epochs and losses."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LOG_BEGINS)) == _LOG_BEGINS
 
 
 def is_training_checkpoint(path: Path) -> bool:
     """Tell whether a training left it to go on from: read without safetensors."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -201,12 +207,4 @@ def is_training_checkpoint(path: Path) -> bool:
         ours = json.loads(header["__metadata__"]["gtn_fast"])
         return bool(ours["kind"] == "training checkpoint")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-
-
-def _begins(path: Path, wanted: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(wanted)) == wanted
-    except OSError:
         return False
