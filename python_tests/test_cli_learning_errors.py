@@ -273,7 +273,7 @@ def test_a_finished_run_is_replaced_with_force(at):
 
 
 def test_room_for_a_whole_run_is_asked_for_before_it(at, capsys, monkeypatch):
-    usage = shutil.disk_usage(".")._replace(free=(1 << 24) + 1000)
+    usage = shutil.disk_usage(".")._replace(free=(1 << 22) + 1000)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
     for command in (f"train {at}/x.npy --preset uniform", f"train {at}/images.npz --images --d 3",
                     f"autoencode {at}/images.npz --d 3"):  # fmt: skip

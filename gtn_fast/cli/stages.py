@@ -36,7 +36,7 @@ IMAGES = "folder of pictures, .npz, .npy, MNIST idx files, CIFAR batches, CelebA
 AUTOENCODER = "autoencoder.safetensors"
 SHOWN = 64  # images in a grid
 _AE_DEFAULTS = {"epochs": 20, "batch_size": 128, "lr": 1e-3}
-_PICTURES_BYTES = 1 << 24  # of all pictures, logs and numbers of a run, at most
+_PICTURES_BYTES = 1 << 22  # of all pictures, logs and numbers of a run, at most
 _COMPARED = 2_000  # images whose reconstruction error is reported
 
 

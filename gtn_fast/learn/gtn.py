@@ -131,7 +131,7 @@ class GTN:
         ------
         TypeError, ValueError
             Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
-            run; a disk that refuses. Those about X and val leave the GTN as it was.
+            run; files that cannot be written. Those about X and val leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
 

@@ -81,21 +81,29 @@ def is_terminal(stream: Any) -> bool:
 def forgiving() -> Iterator[None]:
     """Let nothing that is printed inside raise; say at the end, on stderr, if output was lost.
 
-    A reader that has gone (``| head``) wanted no more: nothing is said.
+    Warnings are one line each. A reader that has gone (``| head``) wanted no more: nothing is said.
     """
     _open_standard_files()
     before = sys.stdout, sys.stderr
     out, err = Forgiving(before[0]), Forgiving(before[1])
     sys.stdout, sys.stderr = out, err
+    shown = warnings.showwarning
+    warnings.showwarning = _one_line
     try:
         yield
     finally:
+        warnings.showwarning = shown
         out.close_down()
         lost = out.failure
         if isinstance(lost, OSError) and lost.errno not in (errno.EPIPE, errno.EBADF):
             err.write(f"gtn-fast: note: the output could not be written: {lost.strerror}\n")
         err.close_down()
         sys.stdout, sys.stderr = before
+
+
+def _one_line(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    """Show a warning without its line of source, which is of no use to whoever types a command."""
+    note(f"warning: {message}")
 
 
 def _open_standard_files() -> None:

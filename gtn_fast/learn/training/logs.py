@@ -14,6 +14,7 @@ from typing import Any
 from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_output, write_text
+from gtn_fast.outputs.streams import warn
 
 LogRows = Sequence[Mapping[str, float]]
 
@@ -26,7 +27,8 @@ def writer(
 
     ``log`` ends in .csv (a column per value) or .json (a list of objects) and is replaced
     whole each time. ValueError for another ending or a folder that cannot be written,
-    ImportError where TensorBoard is missing: both before any training.
+    ImportError where TensorBoard is missing: both before any training. A log that cannot be
+    written later is a warning: the training goes on.
     """
     check_logs(log, tensorboard)
     path = None if log is None else Path(log)
@@ -34,7 +36,10 @@ def writer(
 
     def write(rows: LogRows) -> None:
         if path is not None:
-            write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            try:
+                write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            except FileError as error:
+                warn(f"not logged: {error}", RuntimeWarning, 2)
         if board is not None:
             last = rows[-1]
             for name in last:

@@ -90,7 +90,8 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        Arguments that make no training; a checkpoint of another run; a disk that refuses.
+        Arguments that make no training; a checkpoint of another run; files that cannot be
+        written. Once the training runs, a save that fails is a RuntimeWarning and it goes on.
     FloatingPointError
         The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
 

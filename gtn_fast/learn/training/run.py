@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.checkpoint import load_state, save_state
 from gtn_fast.learn.training.guards import (
     Stop,
@@ -24,6 +25,7 @@ from gtn_fast.learn.training.guards import (
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
@@ -101,7 +103,7 @@ class Run:
         self.began = time.perf_counter() - self.history.seconds
 
     def save(self, noise: Mapping[str, Tensor] | None = None) -> None:
-        """Write the checkpoint, if one is kept. FileError if the disk refuses.
+        """Write the checkpoint, if one is kept. That it cannot be is a warning: the run goes on.
 
         ``noise``: the generators' states, inside an epoch.
         """
@@ -118,7 +120,10 @@ class Run:
             "best_score": self.best_score if self.best else None,
             "history": asdict(self.history),
         }
-        save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        try:
+            save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        except FileError as error:
+            warn(f"not saved: {error}; a checkpoint before is kept", RuntimeWarning, 2)
         self.next_save = time.monotonic() + self.every_s
 
     def go(
