@@ -10,6 +10,7 @@ from gtn_fast.backends.registry import BackendOptions
 from gtn_fast.environment import DefaultEnvironment
 from gtn_fast.labels import Labels
 from gtn_fast.run import local, sharded
+from gtn_fast.run.advice import warn_of_idle
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 from gtn_fast.run.job import Arguments, Job
 
@@ -114,6 +115,12 @@ def label(
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
 
+    Warns
+    -----
+    UserWarning
+        Before the work: a drawn Y, and an X far off its centre or on one ray, whose cosines say
+        little; an argument without effect.
+
     Notes
     -----
     What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM,
@@ -143,4 +150,6 @@ def label(
         )
         if given.sharded:
             return sharded.label(given)
-        return local.label(Job.of(given))
+        job = Job.of(given)
+        warn_of_idle(given)
+        return local.label(job)

@@ -27,6 +27,7 @@ from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular, split_key
 from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.streams import warn
 from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets, is_metrics
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
@@ -90,6 +91,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             )
         record = _of_images(arguments, out)
     else:
+        if arguments.limit is not None:
+            warn(f"--limit has no effect: {arguments.real} are points, and it counts images")
         if asked or arguments.reconstructed:
             option = "--reconstructed" if arguments.reconstructed else "a network"
             raise ValueError(f"{arguments.real}: are points, and {option} is for images")
@@ -180,7 +183,12 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
     from gtn_fast.vision.classifier import Classifier, accuracy, train_classifier
 
     if arguments.classifier:
-        return Classifier.load(arguments.classifier), {"features": arguments.classifier}
+        classifier = Classifier.load(arguments.classifier)
+        images, labels = _read(arguments.real, arguments)
+        fits = images.shape[1:] == (classifier.channels, classifier.side, classifier.side)
+        if fits and labels is not None and labels.max() < classifier.classes:
+            _warn_of_guessing(accuracy(classifier, images, labels), labels)
+        return classifier, {"features": arguments.classifier}
     images, labels = _read(arguments.real, arguments)
     if labels is None:
         raise ValueError(f"{arguments.real}: has no labels to train a classifier on")
@@ -190,7 +198,18 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
     path = _classifier(out)
     deliver(path, classifier.save)
     known = accuracy(classifier, images, labels)
+    _warn_of_guessing(known, labels)
     return classifier, {"features": str(path), "training_accuracy": known}
+
+
+def _warn_of_guessing(known: float, labels: Array) -> None:
+    """Warn of a classifier that is nearer to guessing than to knowing."""
+    guessed = float(np.bincount(labels).max() / len(labels))
+    if known < guessed + (1 - guessed) / 2:
+        warn(
+            f"the classifier hardly classifies: {known:.0%} of the real images, where guessing"
+            f" gives {guessed:.0%}; IS and FID on its features say little"
+        )
 
 
 def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None]:

@@ -278,7 +278,7 @@ def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path 
 
 def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> float:
     """Draw some images beside their reconstructions; return the RMS error in [0, 1]."""
-    from gtn_fast.vision.codecs import decode_latents
+    from gtn_fast.vision.codecs import decode_latents, warn_of_collapse
 
     rows = np.random.default_rng(seed).permutation(len(images))[:_COMPARED]
     real, made = images[rows], decode_latents(model, np.asarray(latents)[rows])
@@ -286,6 +286,7 @@ def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> 
         plots.labelled_grids([("Real", real[:SHOWN]), ("Reconstructed", made[:SHOWN])]),
         out / "reconstructions.png",
     )
+    warn_of_collapse(real, made)
     difference = real.astype(np.float32) - made.astype(np.float32)
     return float(np.sqrt(np.square(difference).mean(dtype=np.float64))) / 255
 

@@ -23,6 +23,7 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.learn.presets import PRESETS, preset
 from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.streams import warn
 
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
@@ -207,7 +208,10 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.learn.gtn import GTN
 
-    gtn = GTN(data.x.shape[1], chosen, components=arguments.components, device=arguments.device)
+    d = data.x.shape[1]
+    if arguments.rays and d != 2:
+        warn(f"--rays has no effect at d = {d}: its lines are in the plane")
+    gtn = GTN(d, chosen, components=arguments.components, device=arguments.device)
     with stages.keeping(out / _CHECKPOINT):
         history = gtn.fit(
             data.x,

@@ -29,6 +29,7 @@ from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
 from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.sample import normal
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
@@ -38,6 +39,19 @@ _ROWS = 1024  # but at least so many rows
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
     return nn.functional.mse_loss(model(y), x)
+
+
+def _warn_of_idle(relabel_every: int, epochs: int) -> None:
+    if relabel_every >= epochs:
+        warn(f"relabel_every={relabel_every} has no effect in {epochs} epochs", UserWarning, 3)
+
+
+def _check_files(
+    log: PathLike | None, tensorboard: PathLike | None, checkpoint: PathLike | None
+) -> None:
+    check_logs(log, tensorboard)
+    if checkpoint is not None:
+        check_output(Path(checkpoint))
 
 
 class GTN:
@@ -90,6 +104,8 @@ class GTN:
         self.d = check_integer(d, "d", 1, 2**31 - 1)
         self.preset = _presets.preset(preset, **overrides)
         check_method(self.preset.method, self.d)
+        if overrides.get("rays") is not None and self.d != 2:
+            warn(f"rays= has no effect at d = {self.d}: its lines are in the plane", UserWarning, 2)
         self.components = check_integer(components, "components", 1, 2**31 - 1)
         self.device = torch.device("cpu" if device is None else device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
@@ -148,9 +164,8 @@ class GTN:
             preset = _presets.preset(preset, patience=patience)
             if val is None and metric is None:
                 raise ValueError("patience needs val or metric: there is nothing to watch")
-        check_logs(log, tensorboard)
-        if checkpoint is not None:
-            check_output(Path(checkpoint))
+        _warn_of_idle(relabel_every, preset.epochs)
+        _check_files(log, tensorboard, checkpoint)
         x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
         scaling = Scaling.of(x)
         x = scaling.apply(x)

@@ -21,8 +21,11 @@ from torch import Tensor
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_apart, check_output, check_room, write_file
+from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import progress_bar
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
+
+_COLLAPSED = 0.9  # of the images' variance is left as error
 
 
 class Codec(Protocol):
@@ -156,6 +159,21 @@ def _encoded(
             yield z.numpy()
             done += len(batch)
             bar.update(len(batch))
+
+
+def warn_of_collapse(images: Any, decoded: Any) -> None:
+    """Warn of reconstructions that say no more of each image than the mean of all would.
+
+    Both uint8 (n, c, h, w), row by row what belongs together.
+    """
+    real, made = (np.asarray(each, np.float32) for each in (images, decoded))
+    error = float(np.square(real - made).mean())
+    spread = float(np.square(real - real.mean(axis=0)).mean())
+    if error > _COLLAPSED * spread:
+        warn(
+            "the autoencoder has collapsed: its reconstructions are no nearer to the images than"
+            " their mean is; more epochs, another lr or a larger d may help"
+        )
 
 
 def _write_rows(path: Path, parts: Iterator[NDArray[np.float32]], n: int, told: Path) -> None:

@@ -24,12 +24,20 @@ from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_output, remove
 from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
-from gtn_fast.vision.codecs import AnyCodec, as_codec, decode_latents, encode_images
+from gtn_fast.vision.codecs import (
+    AnyCodec,
+    as_codec,
+    decode_latents,
+    encode_images,
+    warn_of_collapse,
+)
 from gtn_fast.vision.tensors import as_square_images
 
 __all__ = ["Fitted", "fit_images", "generate"]
 
 AUTOENCODER, LATENTS, GTN_FILE = "autoencoder.safetensors", "latents.npy", "gtn.safetensors"
+
+_LOOKED_AT = 500  # images whose reconstructions tell whether there is anything in the latents
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,8 @@ def fit_images(
     )
     if latents.shape[1] != d:
         raise ValueError(f"the codec gives latents of {latents.shape[1]} columns, but d is {d}")
+    rows = slice(None, None, max(1, len(data) // _LOOKED_AT))
+    warn_of_collapse(data[rows].cpu(), decode_latents(codec, np.array(latents[rows])))
     val_latents = None
     if held_out is not None:
         val_latents = encode_images(codec, held_out, progress=progress)
