@@ -72,8 +72,8 @@ def label(
         1 to 4096; the CPUs of this process by default (with group: its part of those that
         other ranks share).
     progress : None, bool or callable
-        A bar on stderr (None: on a terminal, if it will take more than two seconds), or
-        what is called with (done, total) about ten times per second.
+        A bar on stderr (None: on a terminal or in a notebook, if it will take more than two
+        seconds; elsewhere a long run writes a line a minute), or what is called with (done, total) about ten times per second.
     memory : int or str, optional
         The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
         larger than memory. A drawn Y is not stored then; what the screen needs goes to a

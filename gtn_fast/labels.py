@@ -17,6 +17,7 @@ from gtn_fast.inputs.arrays import describe, is_tensor
 from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
 from gtn_fast.outputs.files import check_apart, replacing
+from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal
 
 _FORMAT = "gtn_fast.labels"
@@ -107,12 +108,13 @@ class Labels:
             return self.given_y.rows(slice(None)).to(X.device), X[index]
         return torch.from_numpy(np.array(self.y)).to(X.device), X[index]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
-        It is written under a temporary name in the same folder and renamed; what was there is
-        replaced. Y is stored only if it was given; a drawn Y is stored as its seed. FileError
-        (a ValueError) for the file that Y is mapped from, a folder, a pipe or a device.
+        It is written under a temporary name in the same folder and renamed. Labels that were
+        there are replaced, anything else only with ``force``. Y is stored only if it was given;
+        a drawn Y is stored as its seed. FileError (a ValueError) for the file that Y is mapped
+        from, for what is no labels file, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -128,6 +130,7 @@ class Labels:
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
         check_apart(Path(path), self.given_y)
+        check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()

@@ -17,7 +17,7 @@ import gtn_fast
 from gtn_fast.cli import labeling
 from gtn_fast.inputs.files import FileError, check_regular, load_matrix
 from gtn_fast.labels import saved_bytes
-from gtn_fast.outputs import files, targets
+from gtn_fast.outputs import files, kinds
 from gtn_fast.outputs.files import check_output, deliver, remove, write_text
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
@@ -105,6 +105,63 @@ def test_python_too_leaves_a_mapped_input_alone(data):
     labels.save("other.npz")
 
 
+@pytest.mark.parametrize("content", [b"mine", b"PK\x03\x04mine", None])
+def test_python_too_replaces_what_is_ours_alone(tmp_path, content):
+    labels = gtn_fast.label(np.random.default_rng(0).normal(size=(50, 3)))
+    path = tmp_path / "x.npz"
+    if content is None:
+        np.savez(path, x=np.ones(3))
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="is not a labels file; force=True replaces it"):
+        labels.save(path)
+    assert path.read_bytes() == before
+    labels.save(path, force=True)
+    labels.save(path)
+    assert gtn_fast.Labels.load(path).n_x == 50
+
+
+def test_models_replace_their_kind_alone(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from gtn_fast.learn.training.store import load_tensors, save_tensors
+    from gtn_fast.vision.pipeline import fit_images
+
+    foreign, own = tmp_path / "autoencoder.safetensors", tmp_path / "own.safetensors"
+    save_file({"w": torch.ones(3)}, foreign)
+    save_tensors(own, "GTN", {"a": torch.ones(2)}, {})
+    for path in (foreign, own):
+        before = path.read_bytes()
+        with pytest.raises(FileError, match="is not a classifier; force=True replaces it"):
+            save_tensors(path, "classifier", {}, {})
+        assert path.read_bytes() == before
+    images = np.zeros((20, 1, 8, 8), np.uint8)
+    with pytest.raises(FileError, match=r"autoencoder\.safetensors: is there already"):
+        fit_images(images, 2, out=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {foreign.name, own.name}
+    save_tensors(own, "GTN", {"a": torch.zeros(2)}, {})
+    save_tensors(foreign, "classifier", {}, {}, force=True)
+    assert load_tensors(own, "GTN")[0]["a"].sum() == 0
+
+
+def test_what_came_meanwhile_is_not_replaced_either(data, capsys, monkeypatch):
+    """And the labels survive."""
+    label = gtn_fast.label
+
+    def label_and_meet(*arguments, **options):
+        np.savez("o.npz", precious=np.ones(3))
+        return label(*arguments, **options)
+
+    monkeypatch.setattr(gtn_fast, "label", label_and_meet)
+    assert run("label", "X.npy", "--out", "o.npz") == 2
+    one_line(capsys, "o.npz: is there already", "the result was saved as o-")
+    assert np.load("o.npz").files == ["precious"]
+    (saved,) = Path().glob("o-*.npz")
+    assert gtn_fast.Labels.load(saved).n_x == N
+
+
 # ------------------------------------------------------------------ older files
 
 
@@ -140,7 +197,7 @@ def test_labels_replace_labels_and_nothing_else_unasked(data, capsys, monkeypatc
 def test_metrics_of_evaluate_are_known(tmp_path, content, ours):
     path = tmp_path / "m.json"
     path.write_text(content)
-    assert targets.is_metrics(path) is ours
+    assert kinds.is_metrics(path) is ours
 
 
 def test_a_write_protected_file_is_not_replaced(tmp_path, monkeypatch):
@@ -342,7 +399,6 @@ CLOSED = ["", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/f
 
 @pytest.mark.parametrize("streams", CLOSED)
 def test_streams_never_change_the_exit_code(data, streams):
-    shutil.copy("x.npz", "wrong.npz")
     assert run("label", "X.npy", "--out", "o.npz", "--quiet") == 0
     swapped = gtn_fast.Labels.load("o.npz")
     swapped.x_index[[0, 1]] = swapped.x_index[[1, 0]]

@@ -27,8 +27,9 @@ from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular, split_key
 from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.kinds import is_metrics
 from gtn_fast.outputs.streams import warn
-from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets, is_metrics
+from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -196,7 +197,7 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
         images, labels, seed=arguments.seed, progress=False if arguments.quiet else None
     )
     path = _classifier(out)
-    deliver(path, classifier.save)
+    deliver(path, lambda place: classifier.save(place, force=arguments.force))
     known = accuracy(classifier, images, labels)
     _warn_of_guessing(known, labels)
     return classifier, {"features": str(path), "training_accuracy": known}

@@ -18,7 +18,8 @@ from gtn_fast.inputs.arrays import describe
 from gtn_fast.inputs.files import FileError, load_matrix, load_vector
 from gtn_fast.labels import saved_bytes
 from gtn_fast.outputs.files import deliver, remove
-from gtn_fast.outputs.targets import Sources, Target, check_targets, is_labels
+from gtn_fast.outputs.kinds import is_labels
+from gtn_fast.outputs.targets import Sources, Target, check_targets
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S, saved_checkpoint_bytes
 
 
@@ -116,7 +117,7 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    deliver(out, labels.save)
+    deliver(out, lambda path: labels.save(path, force=arguments.force))
     if arguments.checkpoint is not None:
         remove(Path(arguments.checkpoint))
     summary = _summary(labels, x, seconds, out)

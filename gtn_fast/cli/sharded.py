@@ -113,7 +113,7 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, check: Check) ->
     )
 
     def save() -> None:
-        deliver(out, labels.save)
+        deliver(out, lambda path: labels.save(path, force=arguments.force))
         if arguments.checkpoint is not None:
             remove(Path(arguments.checkpoint))
 

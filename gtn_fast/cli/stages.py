@@ -17,15 +17,9 @@ from gtn_fast.images import KINDS, is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
 from gtn_fast.outputs.files import check_room, deliver, remove
+from gtn_fast.outputs.kinds import is_training_checkpoint, is_training_log
 from gtn_fast.outputs.streams import note
-from gtn_fast.outputs.targets import (
-    Sources,
-    Target,
-    check_targets,
-    is_training_checkpoint,
-    is_training_log,
-    no_file,
-)
+from gtn_fast.outputs.targets import Sources, Target, check_targets, no_file
 
 if TYPE_CHECKING:
     from gtn_fast.learn.training.loop import History
@@ -259,7 +253,7 @@ def fit_autoencoder(
             tensorboard=arguments.tensorboard,
             progress=False if arguments.quiet else None,
         )
-    deliver(out / AUTOENCODER, model.save)
+    deliver(out / AUTOENCODER, lambda path: model.save(path, force=arguments.force))
     title = "Variational autoencoder" if vae else "Autoencoder"
     loss = "error and divergence of an image" if vae else "mean squared error"
     figure = plots.loss_curves(history.epochs, title, history.best_epoch, loss=loss)

@@ -226,7 +226,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             threads=arguments.threads,
             progress=False if arguments.quiet else None,
         )
-    deliver(out / "gtn.safetensors", gtn.save)
+    deliver(out / "gtn.safetensors", lambda path: gtn.save(path, force=arguments.force))
     return gtn, history
 
 

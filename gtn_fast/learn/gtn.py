@@ -281,10 +281,11 @@ class GTN:
             y = normal(self.label_seed, i, 1, self.d)
         return y.reshape(self.d)
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
 
-        FileError (a ValueError) if the disk refuses, ValueError before a fit.
+        A GTN that is there is replaced, anything else only with ``force``. FileError (a
+        ValueError) for that, and if the disk refuses; ValueError before a fit.
         """
         scaling = self._fitted()
         assert self.x_index is not None
@@ -303,6 +304,7 @@ class GTN:
                 history=self.history,
             ),
             path,
+            force=force,
         )
 
     @staticmethod

@@ -100,7 +100,7 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
     check_output(path, saved_bytes(len(data), data.shape[1], None))
     labels = label(data, **wanted)
     labels.report[_KEY] = fingerprint
-    deliver(path, labels.save)
+    deliver(path, lambda place: labels.save(place, force=True))  # one of ours, or damaged
     return labels
 
 

@@ -7,21 +7,16 @@ it is what this very output writes (``ours``), or on request (``force``).
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gtn_fast.inputs.files import FileError, matching_files, split_key
 from gtn_fast.outputs.files import check_output, check_room, destination
+from gtn_fast.outputs.kinds import holds_something
 
 _PICTURES = (".png",)  # of ours: what a folder of images must not be given
-_LABELS = "gtn_fast.labels"
-_LOG_BEGINS = b"epoch,loss,"
-_MOST_JSON = 1 << 24
-_LONGEST_HEADER = 1 << 26
 
 
 def no_file(_path: Path) -> bool:
@@ -103,7 +98,7 @@ def check_targets(
         # In a folder that will be made: room is that of the folder around it.
         new = path.parent == folder and not folder.exists()
         check_output(path.parent if new else path, target.needed_bytes)
-        if _holds_something(real) and not force and not target.ours(real):
+        if holds_something(real) and not force and not target.ours(real):
             raise FileError(f"{path}: is there already; --force replaces it")
         around = real.parent.parent if new else real.parent
         device = around.stat().st_dev
@@ -149,62 +144,8 @@ def _matches(real: Path, pattern: str) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatch.fnmatch, parts, patterns))
 
 
-def _holds_something(real: Path) -> bool:
-    """Tell whether there is anything to lose: a name that ``mktemp`` made is empty."""
-    found = _stat(real)
-    return found is not None and found.st_size > 0
-
-
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except (OSError, ValueError):
         return None
-
-
-# ------------------------------------------------------------------ whose file it is
-
-
-def is_labels(path: Path) -> bool:
-    """Tell whether ``Labels.save`` wrote it, by the name of its format."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("format.npy") as member:
-            text = member.read(1 << 12)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, EOFError):
-        return False
-    return any(_LABELS.encode(order) in text for order in ("utf-32-le", "utf-32-be"))
-
-
-def is_metrics(path: Path) -> bool:
-    """Tell whether ``gtn-fast evaluate`` wrote it."""
-    try:
-        if not path.is_file() or path.stat().st_size > _MOST_JSON:
-            return False
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and {"real", "generated"} <= found.keys()
-
-
-def is_training_log(path: Path) -> bool:
-    """Tell whether a training wrote it: a table of epochs and losses."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_LOG_BEGINS)) == _LOG_BEGINS
-
-
-def is_training_checkpoint(path: Path) -> bool:
-    """Tell whether a training left it to go on from: read without safetensors."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _LONGEST_HEADER:
-                return False
-            header = json.loads(file.read(length))
-        ours = json.loads(header["__metadata__"]["gtn_fast"])
-        return bool(ours["kind"] == "training checkpoint")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False

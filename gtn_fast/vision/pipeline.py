@@ -23,6 +23,7 @@ from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_output, remove
+from gtn_fast.outputs.kinds import check_ours, holds_anothers_tensors
 from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
 from gtn_fast.vision.codecs import (
     AnyCodec,
@@ -101,7 +102,8 @@ def fit_images(
         Made if it is not there; gets autoencoder.safetensors, latents.npy,
         gtn.safetensors and a .csv log of each training. A run that was killed goes on from its
         checkpoints. An autoencoder found there is reused if it was trained on these very
-        images with these settings, and otherwise replaced.
+        images with these settings, and otherwise replaced; tensors of somebody else's are an
+        error.
 
     Raises
     ------
@@ -158,7 +160,7 @@ def fit_images(
         progress=progress,
     )
     if folder is not None:
-        gtn.save(folder / GTN_FILE)
+        gtn.save(folder / GTN_FILE, force=True)
         _remove(checkpoint)
     return Fitted(codec, latents, gtn, histories)
 
@@ -203,7 +205,7 @@ def _autoencoder(
         log=folder / "autoencoder.csv",
         **settings,
     )
-    model.save(file, {"made_from": made_from})
+    model.save(file, {"made_from": made_from}, force=True)
     _remove(checkpoint)
     return model, history
 
@@ -213,6 +215,10 @@ def _folder(out: PathLike) -> Path:
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
     check_output(folder / GTN_FILE)
+    for name in (AUTOENCODER, GTN_FILE):
+        check_ours(
+            folder / name, lambda path: not holds_anothers_tensors(path), "a file of ours", False
+        )
     return folder
 
 
