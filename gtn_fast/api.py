@@ -73,7 +73,8 @@ def label(
         other ranks share).
     progress : None, bool or callable
         A bar on stderr (None: on a terminal or in a notebook, if it will take more than two
-        seconds; elsewhere a long run writes a line a minute), or what is called with (done, total) about ten times per second.
+        seconds; elsewhere a long run writes a line a minute), or what is called
+        with (done, total) about ten times per second.
     memory : int or str, optional
         The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
         larger than memory. A drawn Y is not stored then; what the screen needs goes to a
