@@ -267,7 +267,9 @@ def test_a_finished_run_is_replaced_with_force(at):
     Path("o/checkpoint.safetensors").write_bytes(b"not a checkpoint of anything")
     assert run(*command, "--seed", 1) == 2
     assert run(*command, "--fresh") == 2
+    Path("o/log.csv").write_text("name,size\n")
     assert run(*command, "--seed", 1, "--force") == 0
+    assert Path("o/log.csv").read_text().startswith("epoch,loss,")
     assert read("o/metrics.json")["seed"] == 1
     assert "checkpoint.safetensors" not in names("o")
 

@@ -428,6 +428,20 @@ def test_a_disk_that_fills_up_costs_no_training(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("name", ["log.csv", "log.json"])
+def test_a_log_replaces_a_log_and_nothing_else(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('[{"name": 1}]' if name.endswith("json") else "name,size\n1,2\n")
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="is not a training's log; give the log another name"):
+        run(epochs=1, log=path)
+    assert path.read_bytes() == before
+    path.unlink()
+    for epochs in (1, 2):
+        run(epochs=epochs, log=path)
+    assert path.read_text().count("\n") > before.count(b"\n")
+
+
 def test_a_log_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
     def full(*_args):
         raise FileError("log.csv: No space left on device")

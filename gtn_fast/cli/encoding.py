@@ -36,7 +36,7 @@ def _autoencode(arguments: argparse.Namespace) -> int:
     stages.check_space(out, *stages.model_bytes(weights), 4 * len(images) * (arguments.d or 5))
     with stages.making(out):
         if stages.starts_anew(arguments):
-            stages.discard(out, _CHECKPOINT)
+            stages.discard(out, _CHECKPOINT, "log.csv")
         model, history = stages.fit_autoencoder(images, arguments, out, vae=arguments.vae)
         latents = stages.encode(model, images, arguments, out / "latents.npy")
         error = stages.compare(model, images, latents, arguments.seed, out)

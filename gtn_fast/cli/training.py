@@ -72,7 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
     _check_space(data, chosen, arguments, out)
     with stages.making(out):
         if stages.starts_anew(arguments):
-            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT, *_logs(arguments))
         if arguments.images:
             _encode(data, arguments, out)
         _hold_out(data, arguments)
@@ -144,6 +144,10 @@ def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     if arguments.autoencoder:
         return (*_RESULTS, *latents)
     return (*_RESULTS, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+
+
+def _logs(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in _results(arguments) if name.endswith("log.csv")]
 
 
 def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> None:

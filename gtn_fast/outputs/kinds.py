@@ -12,16 +12,22 @@ from gtn_fast.inputs.files import FileError
 from gtn_fast.outputs.files import destination
 
 _LABELS = "gtn_fast.labels"
-_LOG_BEGINS = b"epoch,loss,"
+_LOG_LOOK = 64
 _MOST_JSON = 1 << 24
 _LONGEST_HEADER = 1 << 26
 
 
-def check_ours(path: Path, ours: Callable[[Path], bool], what: str, force: bool) -> None:
+def check_ours(
+    path: Path,
+    ours: Callable[[Path], bool],
+    what: str,
+    force: bool,
+    remedy: str = "force=True replaces it",
+) -> None:
     """Raise FileError unless ``path`` may be replaced: empty, not there, ``ours``, or ``force``."""
     real = destination(path)
     if holds_something(real) and not force and not ours(real):
-        raise FileError(f"{path}: is there already, and is not {what}; force=True replaces it")
+        raise FileError(f"{path}: is there already, and is not {what}; {remedy}")
 
 
 def holds_something(real: Path) -> bool:
@@ -72,11 +78,12 @@ def is_training_checkpoint(path: Path) -> bool:
 
 
 def is_training_log(path: Path) -> bool:
-    """Tell whether a training wrote it: a table of epochs and losses."""
+    """Tell whether a training wrote it: a table of epochs and losses, as CSV or JSON."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(_LOG_BEGINS)) == _LOG_BEGINS
+        start = file.read(_LOG_LOOK)
+    return start.startswith(b"epoch,loss,") or start.split()[:3] == [b"[", b"{", b'"epoch":']
 
 
 def _tensors_header(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_output, write_text
+from gtn_fast.outputs.kinds import check_ours, is_training_log
 from gtn_fast.outputs.streams import warn
 
 LogRows = Sequence[Mapping[str, float]]
@@ -59,6 +60,9 @@ def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
         if Path(log).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
+        check_ours(
+            Path(log), is_training_log, "a training's log", False, "give the log another name"
+        )
     if tensorboard is not None:
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
