@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -19,6 +20,7 @@ from gtn_fast.inputs.matrices import Held, RowMatrix
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal
+from gtn_fast.system.openmp import torch_in_a_fork
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
@@ -104,9 +106,11 @@ class Labels:
         import torch
 
         index = torch.from_numpy(self.x_index).to(X.device)
+        with torch_in_a_fork():
+            chosen = X[index]
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(slice(None)).to(X.device), X[index]
-        return torch.from_numpy(np.array(self.y)).to(X.device), X[index]
+            return self.given_y.rows(slice(None)).to(X.device), chosen
+        return torch.from_numpy(np.array(self.y)).to(X.device), chosen
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
@@ -129,6 +133,7 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
+        arrays["digest"] = np.array(_digest(arrays))
         check_apart(Path(path), self.given_y)
         check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
@@ -152,7 +157,12 @@ class Labels:
         check_regular(source)
         with source.open("rb") as file:
             try:
-                return _from_arrays(_read(file))
+                arrays = _read(file)
+                digest = arrays.pop("digest", None)  # there is none in files from before 2026-12
+                labels = _from_arrays(arrays)
+                if digest is not None and str(digest) != _digest(arrays):
+                    raise ValueError("it does not hold what was written")
+                return labels
             except _UNREADABLE as error:
                 raise ValueError(f"{source} is not a readable labels file: {error}") from error
 
@@ -184,6 +194,16 @@ def _read(file: Any) -> dict[str, NDArray[Any]]:
         return {name: archive[name] for name in archive.files}
 
 
+def _digest(arrays: dict[str, Any]) -> str:
+    """Digest names, dtypes, shapes and values; what is no member of a labels file counts, too."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"\n{name} {array.shape} {array.dtype.str}\n".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
     wanted = {"x_index": np.int64, "cosine": np.float32, "order": np.int64, "x_shape": np.int64}
     for name, dtype in wanted.items():
@@ -199,12 +219,20 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         raise ValueError("order is no permutation of Y's rows")
     if a["x_index"].min() < 0 or a["x_index"].max() >= n_x:
         raise ValueError("x_index is out of range")
+    taken = np.zeros(n_x, np.bool_)
+    taken[a["x_index"]] = True
+    if np.count_nonzero(taken) < n_y:
+        raise ValueError("x_index has a row of X twice")
+    if not np.isfinite(a["cosine"]).all():
+        raise ValueError("cosine holds NaN or infinity")
     given_y = a.get("y")
     if given_y is not None:
         if given_y.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f"y must be float32 or float64, is {given_y.dtype}")
         if given_y.shape != (n_y, d):
             raise ValueError(f"y must have shape {(n_y, d)}, has {given_y.shape}")
+        if not np.isfinite(given_y).all():
+            raise ValueError("y holds NaN or infinity")
     elif "seed" not in a:
         raise ValueError("it holds neither y nor a seed")
     report = json.loads(str(a["report"]))

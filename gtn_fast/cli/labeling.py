@@ -13,7 +13,17 @@ from gtn_fast.backends.options import declared
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
-from gtn_fast.cli.common import MATRIX, OK, Commands, count, load_x, natural, positive, print_table
+from gtn_fast.cli.common import (
+    MATRIX,
+    OK,
+    THREADS,
+    Commands,
+    count,
+    load_x,
+    natural,
+    positive,
+    print_table,
+)
 from gtn_fast.inputs.arrays import describe
 from gtn_fast.inputs.files import FileError, load_matrix, load_vector
 from gtn_fast.labels import saved_bytes
@@ -74,7 +84,7 @@ def add(commands: Commands) -> None:
     for command in (label, plan):
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gtn_fast import plots
-from gtn_fast.cli.common import OK, Commands, add_force, folder_for
+from gtn_fast.cli.common import OK, THREADS, Commands, add_force, folder_for
 from gtn_fast.outputs.files import write_text
 from gtn_fast.tools import bench, bench_gpu, demo
 
@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
     for command in (bench, demo):
         command.add_argument("--quick", action="store_true", help="smaller sizes")
         add_force(command)
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--threads", type=int, help=THREADS)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_apart, check_output, check_room, write_file
 from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
 
 _COLLAPSED = 0.9  # of the images' variance is left as error
@@ -89,6 +90,7 @@ def as_codec(codec: Any) -> Codec:
     return cast(Codec, codec)
 
 
+@computes_by_torch
 def encode_images(
     codec: AnyCodec,
     images: Any,
@@ -121,6 +123,7 @@ def encode_images(
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
+@computes_by_torch
 @torch.no_grad()
 def decode_latents(codec: AnyCodec, z: Any, batch_size: int = 512) -> NDArray[np.uint8]:
     """Decode latents (n, d): images, uint8 (n, c, h, w); ValueError for another shape or NaN."""
