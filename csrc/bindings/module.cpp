@@ -230,6 +230,7 @@ PYBIND11_MODULE(_native, m) {
         py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "");
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
+  add_device(m);
   add_watch(m);
   add_lists(m);
   add_screener(m);
