@@ -165,7 +165,7 @@ def _warn_of_few(metric: Any, sets: dict[str, Any]) -> None:
         warn(
             f"FID from {', '.join(few)} images but {features} features: a covariance has not full"
             f" rank and the distance is too large; use more than {features} images of each",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
