@@ -15,13 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import describe, is_tensor
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.outputs.files import check_apart, replacing
+from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
+_ROW_BYTES = 20  # x_index, order, cosine
+_OTHER_BYTES = 1 << 16  # report and headers, generously
+
+
+def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
+    """Return about how many bytes ``Labels.save`` writes; ``y_dtype`` None: Y is a seed."""
+    return n_y * (_ROW_BYTES + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
 
 
 @dataclass(eq=False)
@@ -103,11 +112,13 @@ class Labels:
             return self.given_y.rows(slice(None)).to(X.device), chosen
         return torch.from_numpy(np.array(self.y)).to(X.device), chosen
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
-        It is written under a temporary name in the same folder and renamed. Y is stored
-        only if it was given; a drawn Y is stored as its seed.
+        It is written under a temporary name in the same folder and renamed. Labels that were
+        there are replaced, anything else only with ``force``. Y is stored only if it was given;
+        a drawn Y is stored as its seed. FileError (a ValueError) for the file that Y is mapped
+        from, for what is no labels file, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -123,6 +134,8 @@ class Labels:
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
         arrays["digest"] = np.array(_digest(arrays))
+        check_apart(Path(path), self.given_y)
+        check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -141,6 +154,7 @@ class Labels:
             inconsistent in itself.
         """
         source = Path(path)
+        check_regular(source)
         with source.open("rb") as file:
             try:
                 arrays = _read(file)
