@@ -84,8 +84,8 @@ def covariance(x: NDArray[Any]) -> NDArray[np.float64]:
     """Return the covariance of x (n, d), its correlations shrunk by as much as they are noise.
 
     Deviations stay as measured; the correlations are multiplied by 1 - λ, with λ by Schäfer
-    and Strimmer (2005), so that the matrix is of full rank, deviations being positive, even
-    where there are fewer rows than dimensions. With many rows λ goes to 0.
+    and Strimmer (2005) and at least 1 / n, so that the matrix is of full rank, deviations being
+    positive, even where there are fewer rows than dimensions. With many rows λ goes to 0.
     """
     n = len(x)
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
@@ -94,10 +94,13 @@ def covariance(x: NDArray[Any]) -> NDArray[np.float64]:
     scaled = centred / np.where(deviation > 0, deviation, 1.0)
     correlation = scaled.T @ scaled / n
     # The variance of an entry, of n products with mean `correlation`: Schäfer and Strimmer's.
-    variance = (np.square(scaled).T @ np.square(scaled) / n - np.square(correlation)) / max(1, n - 1)
+    variance = (np.square(scaled).T @ np.square(scaled) / n - np.square(correlation)) / max(
+        1, n - 1
+    )
     off = ~np.eye(len(found), dtype=bool)
     squares = float(np.square(correlation[off]).sum())
-    share = 1.0 if squares == 0 else min(1.0, max(0.0, float(variance[off].sum()) / squares))
+    share = 1.0 if squares == 0 else float(variance[off].sum()) / squares
+    share = min(1.0, max(1.0 / n, share))
     shrunk: NDArray[np.float64] = found * np.where(off, 1.0 - share, 1.0)
     return shrunk
 
@@ -108,14 +111,15 @@ def _transport(
     """Return A, m_g and m_x."""
     wanted = covariance(data)
     values, vectors = np.linalg.eigh(covariance(generated))
-    # A coordinate of ĥ that never changes has nothing to stretch.
-    least = np.trace(wanted) / len(wanted) / _LARGEST_GAIN**2
-    values = np.maximum(values, max(least, np.finfo(np.float64).tiny))
+    # Exact zeros (a coordinate of ĥ that never changes) and what is below rounding.
+    least = max(float(values[-1]) * 1e-14, np.finfo(np.float64).tiny)
+    values = np.maximum(values, least)
     root = (vectors * np.sqrt(values)) @ vectors.T
     inverse = (vectors / np.sqrt(values)) @ vectors.T
     inner_values, inner_vectors = np.linalg.eigh(root @ wanted @ root)
     inner = (inner_vectors * np.sqrt(np.maximum(inner_values, 0.0))) @ inner_vectors.T
-    matrix = inverse @ inner @ inverse
+    gains, axes = np.linalg.eigh(inverse @ inner @ inverse)
+    matrix = (axes * np.clip(gains, 0.0, _LARGEST_GAIN)) @ axes.T
     mean_g = generated.mean(axis=0, dtype=np.float64)
     mean_x = data.mean(axis=0, dtype=np.float64)
-    return (matrix + matrix.T) / 2, mean_g, mean_x
+    return matrix, mean_g, mean_x
