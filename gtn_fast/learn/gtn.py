@@ -240,8 +240,7 @@ class GTN:
             draws=False,
             identity=self._identity(preset) | {"relabel_every": relabel_every},
         )
-        finish()
-        self.verdict = self._judge(x, val_x, derive(seed, "verdict"))
+        self.verdict = finish()._judge(x, val_x, derive(seed, "verdict"))
         if self.verdict.warning is not None:
             warn(self.verdict.warning, stacklevel=2)
         return self.history
