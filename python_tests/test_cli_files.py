@@ -13,7 +13,8 @@ from cli_runs import N, one_line, prepare, run
 
 import gtn_fast
 from gtn_fast.inputs import files
-from gtn_fast.inputs.files import load_matrix, write_file, write_text
+from gtn_fast.inputs.files import write_file, write_text
+from gtn_fast.inputs.reading import load_matrix
 
 
 @pytest.fixture
@@ -101,8 +102,8 @@ def test_damaged_files(data, capsys, suffix):
         ("X.csv", "unknown kind of file"),
         ("folder.npy", "directory"),
         ("X.npy:key", "holds one array"),
-        ("vector.npy", "2-D"),
-        ("cube.npy", "2-D"),
+        ("vector.npy", "X must be a matrix of shape (rows, d), got shape (3,)"),
+        ("cube.npy", "--flatten"),
         ("empty.npy", "empty"),
     ],
 )
@@ -121,7 +122,7 @@ def test_an_unreadable_file(data, capsys, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "X.npy")
 
-    monkeypatch.setattr(np, "load", refuse)
+    monkeypatch.setattr(np, "memmap", refuse)
     assert run("plan", "X.npy") == 2
     one_line(capsys, "X.npy: Permission denied")
 

@@ -12,22 +12,15 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arrays import stacked
-from gtn_fast.inputs.files import (
-    FileError,
-    check_output,
-    load_matrix,
-    matching_files,
-    write_file,
-    write_text,
-)
+from gtn_fast.inputs.arrays import Described, describe
+from gtn_fast.inputs.files import FileError, check_output, write_file, write_text
 
 Array = NDArray[Any]
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MATRIX = (
-    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
-    " one; FILE:KEY picks an array of a file that holds several"
+    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' or"
+    " 'data/**/*.npy' takes several as one; FILE:KEY picks an array of a file that holds several"
 )
 
 
@@ -64,13 +57,16 @@ def natural(text: str) -> int:
     return number
 
 
-def load_x(arguments: argparse.Namespace) -> Any:
-    """Load X of one file, or of all that a pattern matches, one below the other."""
-    paths = matching_files(arguments.x)
-    if len(paths) == 1:
-        return load_matrix(paths[0], arguments.key)
-    parts = [(path, load_matrix(path, arguments.key)) for path in paths]
-    return stacked(parts, "X")
+def open_x(arguments: argparse.Namespace) -> Described:
+    """Open X: one file, or all that a pattern matches, one below the other."""
+    return describe(arguments.x, "X", flatten=arguments.flatten, key=arguments.key)
+
+
+def open_y(arguments: argparse.Namespace) -> Described | None:
+    """Open Y, if one is given."""
+    if arguments.y is None:
+        return None
+    return describe(arguments.y, "Y", flatten=arguments.flatten)
 
 
 def check_folder(name: str) -> Path:

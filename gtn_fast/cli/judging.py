@@ -25,7 +25,8 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.images import load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output, split_key
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output
+from gtn_fast.inputs.patterns import matching_files, split_key
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -98,7 +99,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _holds_images(name: str) -> bool:
     """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
-    path, _ = split_key(name)
+    path, _ = split_key(matching_files(name)[0])
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
     suffix = path.suffix.lower()

@@ -13,8 +13,19 @@ from gtn_fast.backends.options import declared
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
-from gtn_fast.cli.common import MATRIX, OK, Commands, count, load_x, natural, positive, print_table
-from gtn_fast.inputs.files import FileError, check_output, load_matrix, load_vector, naming
+from gtn_fast.cli.common import (
+    MATRIX,
+    OK,
+    Commands,
+    count,
+    natural,
+    open_x,
+    open_y,
+    positive,
+    print_table,
+)
+from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.reading import load_vector
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 
 _LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
@@ -66,6 +77,8 @@ def add(commands: Commands) -> None:
                              help="labels of Y's rows (default for a drawn Y: GX)")  # fmt: skip
     for command in (label, verify, plan):
         command.add_argument("--key", help="the array of X's file, if it holds several")
+        command.add_argument("--flatten", action="store_true",
+                             help="take (n, c, h, w) as n rows")  # fmt: skip
     for command in (label, plan):
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
@@ -89,8 +102,7 @@ def _label(arguments: argparse.Namespace) -> int:
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
     check_output(out)
-    x = load_x(arguments)
-    y = None if arguments.y is None else load_matrix(arguments.y)
+    x, y = open_x(arguments), open_y(arguments)
     groups = _groups(arguments, drawn=y is None)
     check_output(out, len(x if y is None else y) * _LABEL_BYTES)
     start = time.perf_counter()
@@ -163,6 +175,11 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         strategy += f" each of {count(report['ranks'], 'rank')}"
     if report.get("simd"):
         strategy += f", {report['simd']}"
+    parts = report.get("x_files") or []
+    files = []
+    if len(parts) > 1:
+        first, last = (Path(parts[i]["file"]).name for i in (0, -1))
+        files = [("files", f"{len(parts):,}, in the order of rows: {first} to {last}")]
     quality = []
     if report.get("quality"):
         served = int(report["engine"].get("exact_rows", 0))
@@ -175,6 +192,7 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
         ("mean cosine", f"{float(labels.cosine.mean()):.6f}"),
+        *files,
         *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
     ]
@@ -189,9 +207,8 @@ def _verified(report: gtn_fast.VerifyReport) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    x = load_x(arguments)
+    x, y = open_x(arguments), open_y(arguments)
     labels = gtn_fast.Labels.load(arguments.labels)
-    y = None if arguments.y is None else load_matrix(arguments.y)
     groups = _groups(arguments, drawn=labels.seed is not None)
     start = time.perf_counter()
     checked = gtn_fast.verify(
@@ -213,8 +230,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")
-        x = load_x(arguments)
-        made = gtn_fast.plan(x, arguments.n_y, **how)
+        made = gtn_fast.plan(open_x(arguments), arguments.n_y, **how)
     elif None in sizes:
         raise ValueError("plan needs a file, or --n and --d")
     else:

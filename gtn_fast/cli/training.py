@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
     train.add_argument("--val", metavar="FILE|SHARE",
                        help="data to validate on, or a share of DATA to hold out,"
                             " or, for --images, test: the test split")  # fmt: skip
+    train.add_argument("--flatten", action="store_true", help="take (n, c, h, w) as n rows")
     train.add_argument("--components", type=natural, default=1, metavar="K",
                        help="clusters with a source of their own (default 1)")  # fmt: skip
     for name in ("epochs", "patience", "batch-size", "layers", "width"):
@@ -121,11 +122,11 @@ def _read(arguments: argparse.Namespace) -> _Data:
             if images is not None and data.autoencoder is not None:
                 models.check_images(data.autoencoder, images, name)
         return data
-    data.x = models.load_points(arguments.data, arguments.key)
+    data.x = models.load_points(arguments.data, arguments.key, flatten=arguments.flatten)
     if data.autoencoder is not None:
         models.check_width(data.autoencoder, data.x.shape[1], arguments.data, name)
     if file:
-        data.val = models.load_points(file)
+        data.val = models.load_points(file, flatten=arguments.flatten)
         if data.val.shape[1] != data.x.shape[1]:
             raise ValueError(
                 f"{file} has d = {data.val.shape[1]}, {arguments.data} has d = {data.x.shape[1]}"

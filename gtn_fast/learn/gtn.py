@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import convert, describe, is_tensor
+from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
 from gtn_fast.inputs.files import check_output
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file
@@ -117,15 +117,16 @@ class GTN:
         tensorboard: PathLike | None = None,
         threads: int | None = None,
         progress: Any = None,
+        flatten: bool = False,
     ) -> History:
-        """Learn the data X (n, d), an array or tensor of any real dtype.
+        """Learn the data X (n, d): whatever ``label`` takes, files and patterns included.
 
-        ``val`` (m, d) gets labels of its own and stops the training when its error no longer
-        falls (``patience`` epochs); so does ``metric``, which is called with this GTN after
-        each epoch and whose highest value is the best. ``epochs`` and ``patience`` replace the
-        preset's. ``relabel_every=k`` draws and labels a fresh Y every k epochs. ``threads``
-        is for the labeling. The rest is ``train``'s: see there. A fit starts from weights
-        drawn from ``seed``, whatever was learned before.
+        ``flatten`` as for ``label``. ``val`` (m, d) gets labels of its own and stops the
+        training when its error no longer falls (``patience`` epochs); so does ``metric``, which
+        is called with this GTN after each epoch and whose highest value is the best. ``epochs``
+        and ``patience`` replace the preset's. ``relabel_every=k`` draws and labels a fresh Y
+        every k epochs. ``threads`` is for the labeling. The rest is ``train``'s: see there. A
+        fit starts from weights drawn from ``seed``, whatever was learned before.
 
         Raises
         ------
@@ -151,9 +152,7 @@ class GTN:
         check_logs(log, tensorboard)
         if checkpoint is not None:
             check_output(Path(checkpoint))
-        x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
-        scaling = Scaling.of(x)
-        x = scaling.apply(x)
+        scaling, x, val_x = self._standardised(X, val, flatten)
         mixture, component = None, None
         if self.components > 1:
             mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
@@ -181,7 +180,6 @@ class GTN:
 
         val_pairs = None
         if val_x is not None:
-            val_x = scaling.apply(val_x)
             near = None if mixture is None else nearest(mixture, val_x)
             val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
         judged = val is not None or metric is not None
@@ -210,6 +208,17 @@ class GTN:
         )
         return self.history
 
+    def _standardised(
+        self, X: Any, val: Any, flatten: bool
+    ) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return X's scaling, and X and val (or None) standardised by it."""
+        x_in = self._described(X, "X", flatten)
+        val_in = None if val is None else self._described(val, "val", flatten)
+        with unchanged(x_in, val_in):
+            x, val_x = convert(x_in), None if val_in is None else convert(val_in)
+            scaling = Scaling.of(x)
+            return scaling, scaling.apply(x), None if val_x is None else scaling.apply(val_x)
+
     def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
 
@@ -230,9 +239,10 @@ class GTN:
     def transform(self, y: Any) -> NDArray[np.float32]:
         """Return ĥ of source points y (n, d), in the data's own scale: float32 (n, d)."""
         scaling = self._fitted()
-        if len(y) == 0:
+        if getattr(y, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
-        given = torch.from_numpy(self._points(y, "y").astype(np.float32, copy=False))
+        # A mapped file cannot be written, and torch warns of tensors that cannot.
+        given = torch.from_numpy(np.require(self._points(y, "y"), np.float32, "W"))
         self.model.eval()
         step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
         with threads_for(self.model, self.preset.batch_size):
@@ -309,7 +319,12 @@ class GTN:
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
         """Return a checked matrix (n, self.d), float32 or float64."""
-        described = describe(value, name)
+        described = self._described(value, name)
+        with unchanged(described):
+            return np.asarray(convert(described))
+
+    def _described(self, value: Any, name: str, flatten: bool = False) -> Described:
+        described = describe(value, name, flatten=flatten)
         if described.cols != self.d:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
-        return convert(described)
+        return described

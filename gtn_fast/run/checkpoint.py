@@ -24,7 +24,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -134,8 +134,16 @@ class Keep:
 class Checkpoint:
     """A file that follows a run. ``pairs()`` is what is settled so far."""
 
-    def __init__(self, path: Path, digest: str, every: float, before: Pairs) -> None:
+    def __init__(
+        self,
+        path: Path,
+        digest: str,
+        every: float,
+        before: Pairs,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.path, self.every, self._digest = path, every, digest
+        self._check = check  # raises if the inputs are no longer what was read
         self._parts = [before]
         self._saved = len(before.y_rows)
         self._last = time.monotonic()
@@ -144,8 +152,10 @@ class Checkpoint:
         self.saves, self.seconds = 0, 0.0
 
     @classmethod
-    def start(cls, keep: Keep, digest: str) -> Checkpoint:
+    def start(cls, keep: Keep, digest: str, check: Callable[[], None] = lambda: None) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
+
+        ``check`` is called before each save: what it raises ends the run, and nothing is saved.
 
         Raises FileExistsError for a file that is there without ``resume``, ValueError for
         one that is damaged or belongs to another run, OSError where it cannot be written.
@@ -155,8 +165,9 @@ class Checkpoint:
                 raise FileExistsError(
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
-            return cls(keep.path, digest, keep.every, load_checkpoint(keep.path, digest))
-        fresh = cls(keep.path, digest, keep.every, no_pairs())
+            before = load_checkpoint(keep.path, digest)
+            return cls(keep.path, digest, keep.every, before, check)
+        fresh = cls(keep.path, digest, keep.every, no_pairs(), check)
         fresh._write()  # that it cannot be written is found now, not in half an hour
         return fresh
 
@@ -184,6 +195,7 @@ class Checkpoint:
         with self._saving:
             if len(self.pairs().y_rows) == self._saved:
                 return
+            self._check()
             try:
                 self._write()
                 return
