@@ -123,7 +123,7 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(models, "load_matrix", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr(models, "load_points", lambda *_: pytest.fail("worked first"))
     assert run("train", at / "x.npy", "--out", "o") == 2
     one_line(capsys, "cannot write", "Permission denied")
 

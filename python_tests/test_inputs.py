@@ -381,12 +381,11 @@ def test_headers_that_promise_more_than_the_file_holds(capsys, content, words):
 
 
 def test_an_archive_that_does_not_fit_into_memory(monkeypatch, capsys):
-    from gtn_fast.inputs import npy as npy_reader
     from gtn_fast.planning import memory
 
     np.savez("x.npz", x=np.zeros((1000, 10)), big=np.zeros(10**6))
     monkeypatch.setattr(memory, "available_bytes", lambda: 70_000)
-    monkeypatch.setattr(npy_reader, "_CHECKED_FROM", 1)
+    monkeypatch.setattr(memory, "_ASKED_FROM", 1)
     assert run("plan", "x.npz:x") == 2
     one_line(capsys, "reading x.npz:x needs about 78.1 KiB (80000 bytes)", "68.4 KiB")
 

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.wording import listing
-from gtn_fast.planning.memory import check_memory
+from gtn_fast.planning.memory import check_room
 
 _SUFFIX = ".npy"
 _MOST_DIMENSIONS = 32
-_CHECKED_FROM = 1 << 26  # bytes: asking the system costs more than a small array
 _DEFLATE_GAIN = 1032  # no byte of deflated data gives more
 
 
@@ -124,7 +123,7 @@ class Archive:
     def read(self, key: str) -> NDArray[Any]:
         """Return one array; FileError, or MemoryError if it does not fit."""
         header = self.header(key)
-        check_room(header.promised, f"{self._name}:{key}")
+        check_room(header.promised, f"reading {self._name}:{key}")
         with self._opened(key) as (stream, _):
             array: NDArray[Any] = npy_format.read_array(stream, allow_pickle=False)
             return array
@@ -163,12 +162,6 @@ def opened_archive(stream: IO[bytes], name: str, suffix: str = ".npz") -> Iterat
         raise FileError(f"{name}: not a readable {suffix} file: {_line(error)}") from None
     with archive:
         yield Archive(archive, name, size)
-
-
-def check_room(needed: int, name: str) -> None:
-    """Raise MemoryError, naming the file, if so many bytes are not available."""
-    if needed >= _CHECKED_FROM:
-        check_memory(needed, f"reading {name}")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

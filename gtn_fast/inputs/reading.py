@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import EXTENSIONS, FileError
-from gtn_fast.inputs.npy import check_room, map_file, opened_archive, shape_text
+from gtn_fast.inputs.npy import map_file, opened_archive, shape_text
 from gtn_fast.inputs.patterns import split_key
 from gtn_fast.inputs.sources import check_regular
 from gtn_fast.inputs.wording import listing
+from gtn_fast.planning.memory import check_room
 
 _NO_ROOM_FOR_FILES = 24  # EMFILE
 
@@ -90,7 +91,7 @@ def _read_npz(path: Path, key: str | None, ndim: int) -> NDArray[Any]:
 def _read_torch(path: Path, key: str | None, ndim: int) -> Any:
     import torch
 
-    check_room(path.stat().st_size, str(path))
+    check_room(path.stat().st_size, f"reading {path}")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except RuntimeError as error:
@@ -122,7 +123,7 @@ def _read_torch(path: Path, key: str | None, ndim: int) -> Any:
 def _read_safetensors(path: Path, key: str | None, ndim: int) -> Any:
     from safetensors import safe_open
 
-    check_room(path.stat().st_size, str(path))
+    check_room(path.stat().st_size, f"reading {path}")
     with safe_open(path, framework="np") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         chosen = choose(path, key, shapes, ndim)

@@ -80,7 +80,7 @@ def check_regular(path: Path) -> None:
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from None
     if stat.S_ISDIR(mode):
-        raise FileError(f"{path}: is a directory; '{path}/*.npy' takes the files in it")
+        raise FileError(f"{path}: is a directory")
     if not stat.S_ISREG(mode):
         kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
         kind = next((text for test, text in kinds if test(mode)), "a device")

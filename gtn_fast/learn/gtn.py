@@ -24,11 +24,13 @@ from gtn_fast.learn.labeling import Labeled, label_points, nearest
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.training.guards import threads_for
 from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
+from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
@@ -233,6 +235,8 @@ class GTN:
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Generate new points (n, d), in the data's own scale (algorithm 2)."""
         self._fitted()
+        n = check_integer(n, "n", 0, 2**48)
+        check_room(16 * n * self.d, f"sampling {n:,} rows")
         return self.transform(self.source_sample(n, seed))
 
     @torch.no_grad()
@@ -252,6 +256,7 @@ class GTN:
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
         """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
         steps = check_integer(steps, "steps", 2, 2**31 - 1)
+        check_room(20 * steps * self.d, f"a path of {steps:,} steps")
         ends = [
             self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
             for name, y in (("y0", y0), ("y1", y1))
@@ -305,8 +310,9 @@ class GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
         with whole(path, gtn_file.NOT_WHOLE):
+            model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0), saved.weights)
             gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
-            gtn.model.load_state_dict(saved.weights)
+            gtn.model.load_state_dict(model.state_dict())
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
         gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
         gtn.label_seconds, gtn.history = saved.label_seconds, saved.history

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.learn.mixture import Mixture
-from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.presets import Preset, preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
@@ -85,7 +85,7 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         component = _shaped(arrays["mixture/component"], index.shape)
     return SavedGTN(
         d=d,
-        preset=Preset(**meta["preset"]),
+        preset=preset(Preset(**meta["preset"])),
         components=k,
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
         scaling=Scaling(

@@ -10,6 +10,7 @@ from typing import Any
 
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.learn.sizes import MAX_LAYERS, MAX_WIDTH
 
 MAX_RAYS = 1 << 20
 
@@ -80,7 +81,9 @@ def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
 
 
 def _checked(made: Preset) -> Preset:
-    for name in ("layers", "width", "batch_size", "epochs"):
+    check_integer(made.layers, "layers", 1, MAX_LAYERS)
+    check_integer(made.width, "width", 1, MAX_WIDTH)
+    for name in ("batch_size", "epochs"):
         check_integer(getattr(made, name), name, 1, 2**31 - 1)
     check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
     if made.patience is not None:

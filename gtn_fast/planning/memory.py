@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gtn_fast.inputs.device import Device
 
+_ASKED_FROM = 1 << 26  # bytes
+
 
 def available_bytes() -> int | None:
     """Return the bytes this process can still get: the least room of machine and cgroups.
@@ -45,6 +47,12 @@ def check_memory(needed: int, purpose: str) -> None:
             f"{purpose} needs about {size_text(needed)} ({needed} bytes),"
             f" but only {size_text(available)} ({available} bytes) are available"
         )
+
+
+def check_room(needed: int, purpose: str) -> None:
+    """As ``check_memory``, but for what is large alone: a small array costs less than to ask."""
+    if needed >= _ASKED_FROM:
+        check_memory(needed, purpose)
 
 
 def memory_limit(memory: object, device: Device) -> int | None:
