@@ -15,6 +15,7 @@ from gtn_fast.cli.common import Array, check_folder, count, natural, positive
 from gtn_fast.images import KINDS, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.wording import listing
 
 if TYPE_CHECKING:
     from gtn_fast.learn.training.loop import History
@@ -37,6 +38,8 @@ def add_image_options(parser: Options) -> None:
     parser.add_argument("--key", help="the array of the file, if it holds several")
     parser.add_argument("--side", type=natural, metavar="N", help="resize images to N x N")
     parser.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
+    parser.add_argument("--skip-damaged", action="store_true",
+                        help="leave out pictures that cannot be read")  # fmt: skip
 
 
 def add_autoencoder_options(parser: Options, prefix: str = "") -> None:
@@ -148,7 +151,14 @@ def read_images(
     """Read the images of the command (or those at ``path``), uint8 (n, c, h, w)."""
     options = given(arguments, "kind", "key", "side", "limit")
     quiet = False if arguments.quiet else None
-    found = load_images(path or arguments.data, split=split, progress=quiet, **options)
+    found = load_images(
+        path or arguments.data,
+        split=split,
+        progress=quiet,
+        skip_damaged=arguments.skip_damaged,
+        **options,
+    )
+    arguments.left_out = [*getattr(arguments, "left_out", []), *found.left_out]
     images: Array = found.images
     return images
 
@@ -228,6 +238,12 @@ def images_text(images: Array) -> str:
     """Write what images they are: ``60,000 of 28 x 28, grey``."""
     n, channels, height, width = images.shape
     return f"{n:,} of {height} x {width}, {'grey' if channels == 1 else 'RGB'}"
+
+
+def left_out_rows(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the line of the summary about pictures that were left out, if there were any."""
+    left_out = getattr(arguments, "left_out", [])
+    return [("left out", f"{len(left_out):,}: {listing(left_out, 3)}")] if left_out else []
 
 
 def history_record(history: History) -> dict[str, Any]:

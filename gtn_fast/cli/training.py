@@ -19,6 +19,7 @@ from gtn_fast.cli.common import (
     natural,
     positive,
     print_table,
+    write_array,
     write_json,
 )
 from gtn_fast.learn.presets import PRESETS, preset
@@ -28,6 +29,7 @@ _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
 _AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
 _RESULTS = ("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json")
 _IMAGE_RESULTS = (stages.AUTOENCODER, "latents.npy", "reconstructions.png")
+_HELD_OUT = "held_out.npy"
 _JUDGED = 10_000  # samples that the metrics look at
 _COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked for
 
@@ -73,7 +75,7 @@ def _train(arguments: argparse.Namespace) -> int:
             stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
         if arguments.images:
             _encode(data, arguments, out)
-        _hold_out(data, arguments)
+        _hold_out(data, arguments, out)
         gtn, history = _fit(data, chosen, arguments, out)
         _finish(data, gtn, history, arguments, out)
     return OK
@@ -85,6 +87,7 @@ class _Data:
 
     x: Any = None  # latents (n, d)
     val: Any = None  # latents (m, d), or the share to hold out, or None
+    rows: Array | None = None  # of DATA that are trained on; None: all
     images: Array | None = None
     val_images: Array | None = None
     autoencoder: Any = None
@@ -98,6 +101,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
         raise ValueError("--patience needs --val: there is nothing to watch")
     names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
     meant = stages.given(arguments, *names)
+    if arguments.skip_damaged:
+        meant["skip_damaged"] = True
     if meant and not arguments.images:
         raise ValueError(f"--{next(iter(meant)).replace('_', '-')} is about images: add --images")
     own = [name for name in meant if name.startswith("ae_") or name == "d"]
@@ -148,6 +153,8 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     """Encode images to latents, by an autoencoder that is trained here or was given."""
     assert data.images is not None
     data.table.append(("images", stages.images_text(data.images)))
+    data.table += stages.left_out_rows(arguments)
+    data.record["left_out"] = arguments.left_out
     if data.autoencoder is None:
         data.autoencoder, history = stages.fit_autoencoder(
             data.images, arguments, out, val=data.val_images, prefix="ae_", stem=_AE_STEM
@@ -162,8 +169,11 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     )
 
 
-def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
-    """Take a share of the rows for validation; the others keep their order."""
+def _hold_out(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
+    """Take a share of the rows for validation; the others keep their order.
+
+    Which they are stands in the folder, by their rows in DATA.
+    """
     if not isinstance(data.val, float):
         return
     n = len(data.x)
@@ -173,6 +183,9 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(arguments.seed).permutation(n)[:held]] = True
     data.x, data.val = data.x[~chosen], data.x[chosen]
+    data.rows = np.flatnonzero(~chosen)
+    write_array(out / _HELD_OUT, np.flatnonzero(chosen))
+    data.record["held_out"] = {"rows": held, "file": _HELD_OUT}
 
 
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
@@ -193,6 +206,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             threads=arguments.threads,
             progress=False if arguments.quiet else None,
         )
+    gtn.rows = data.rows
     gtn.save(out / "gtn.safetensors")
     return gtn, history
 
@@ -218,6 +232,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {arguments.preset}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
         names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
+        names += (_HELD_OUT,) if data.rows is not None else ()
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
 

@@ -102,6 +102,7 @@ class GTN:
         self.history: History | None = None
         self.label_seed = 0
         self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
+        self.rows: NDArray[np.int64] | None = None  # of X, by the caller's count; None: all
         self.component: NDArray[np.int64] | None = None  # of every row of X
 
     def fit(
@@ -160,6 +161,7 @@ class GTN:
             mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
 
         self.scaling, self.mixture, self.component = scaling, mixture, component
+        self.rows = None
         self.label_seconds = 0.0
         self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
 
@@ -272,7 +274,7 @@ class GTN:
         """Return the y (d,) that was labeled with that row of X, in the last labeling."""
         self._fitted()
         assert self.x_index is not None
-        row = check_integer(row, "row", 0, len(self.x_index) - 1)
+        row = self._trained_row(row)
         i = int(np.flatnonzero(self.x_index == row)[0])
         if self.mixture is not None:
             assert self.component is not None
@@ -280,6 +282,17 @@ class GTN:
         else:
             y = normal(self.label_seed, i, 1, self.d)
         return y.reshape(self.d)
+
+    def _trained_row(self, row: int) -> int:
+        """Return the place among the rows trained on of a row by the caller's count."""
+        assert self.x_index is not None
+        if self.rows is None:
+            return check_integer(row, "row", 0, len(self.x_index) - 1)
+        row = check_integer(row, "row", 0, 2**48)
+        place = int(np.searchsorted(self.rows, row))
+        if place == len(self.rows) or self.rows[place] != row:
+            raise ValueError(f"row {row} was not trained on: it was held out, or is not there")
+        return place
 
     def save(self, path: PathLike) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
@@ -301,6 +314,7 @@ class GTN:
                 label_seed=self.label_seed,
                 label_seconds=self.label_seconds,
                 history=self.history,
+                rows=self.rows,
             ),
             path,
         )
@@ -316,6 +330,7 @@ class GTN:
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
         gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
         gtn.label_seconds, gtn.history = saved.label_seconds, saved.history
+        gtn.rows = saved.rows
         return gtn
 
     def _fitted(self) -> Scaling:

@@ -37,6 +37,7 @@ class SavedGTN:
     label_seed: int
     label_seconds: float
     history: History | None
+    rows: NDArray[np.int64] | None = None
 
 
 def save(gtn: SavedGTN, path: PathLike) -> None:
@@ -49,6 +50,8 @@ def save(gtn: SavedGTN, path: PathLike) -> None:
     if gtn.mixture is not None and gtn.component is not None:
         arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
         arrays["mixture/component"] = gtn.component
+    if gtn.rows is not None:
+        arrays["labels/rows"] = gtn.rows
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors |= {f"model/{name}": value for name, value in gtn.weights.items()}
     meta = {
@@ -97,7 +100,14 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         label_seed=int(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
+        rows=_ascending(arrays["labels/rows"], len(index)) if "labels/rows" in arrays else None,
     )
+
+
+def _ascending(rows: NDArray[Any], n: int) -> NDArray[Any]:
+    if rows.shape != (n,) or rows.dtype != np.int64 or (np.diff(rows, prepend=-1) <= 0).any():
+        raise ValueError("labels/rows are no rows of X")
+    return rows
 
 
 def _shaped(array: Any, shape: tuple[int, ...]) -> Any:
