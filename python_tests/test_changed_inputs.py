@@ -323,6 +323,37 @@ for i in range(24):
     assert "truncated" in out
 
 
+def test_a_file_that_is_filled_with_noise_at_any_moment(native):
+    """NaN and infinity where there were none: no crash, no run without end."""
+    out = in_a_process(
+        """
+import threading
+import numpy as np
+import gtn_fast
+rng = np.random.default_rng(0)
+for i in range(24):
+    d = (1, 2, 3, 6, 24)[i % 5]
+    x = rng.standard_normal((200_000 if d < 3 else 40_000, d)).astype(np.float32)
+    np.save("big.npy", x)
+    def change():
+        noise = rng.integers(0, 256, x.nbytes, np.uint8).tobytes()
+        with open("big.npy", "r+b") as file:
+            file.seek(128)
+            file.write(noise)
+    timer = threading.Timer(rng.uniform(0, 0.2), change)
+    timer.start()
+    try:
+        gtn_fast.label("big.npy", x[:20_000], threads=2)
+        print("done")
+    except ValueError as error:
+        print("overwritten" if "was overwritten" in str(error) else error)
+    timer.join()
+"""
+    )
+    assert set(out.split()) <= {"done", "overwritten"}
+    assert "overwritten" in out
+
+
 def test_others_keep_their_handler(native):
     """Ours ends with the call; a fault that is not in a file of ours goes to who was there."""
     in_a_process(

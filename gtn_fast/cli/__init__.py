@@ -25,15 +25,11 @@ from collections.abc import Sequence
 import gtn_fast
 from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
+from gtn_fast.packages import how_to_get
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
 
-_EXTRAS = {
-    "matplotlib": "plots",
-    "mlxtend": "demo",
-    "tensorboard": "tensorboard",
-    **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn"), "train"),
-}
+_NEEDED = ("torch", "safetensors", "matplotlib")  # of the commands that train and draw
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except ImportError as error:
-        return _fail(_how_to_get(error), BAD_INPUT)
+        return _fail(how_to_get(error, _NEEDED), BAD_INPUT)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
@@ -65,13 +61,6 @@ def _fail(message: str, code: int) -> int:
     # In one piece: ranks of a torchrun share stderr.
     sys.stderr.write(f"gtn-fast: {kind}{' '.join(message.split())}\n")
     return code
-
-
-def _how_to_get(error: ImportError) -> str:
-    extra = _EXTRAS.get((error.name or "").split(".")[0])
-    if extra is None:
-        return str(error)
-    return f"{error.name} is not installed: pip install 'gtn-fast[{extra}]'"
 
 
 def _parser() -> Parser:

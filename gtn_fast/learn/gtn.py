@@ -16,9 +16,11 @@ from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
 from gtn_fast.inputs.files import check_output
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file
 from gtn_fast.learn import presets as _presets
+from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.labeling import Labeled, label_points, nearest
 from gtn_fast.learn.mixture import Mixture
@@ -93,7 +95,7 @@ class GTN:
         self.preset = _presets.preset(preset, **overrides)
         check_method(self.preset.method, self.d)
         self.components = check_integer(components, "components", 1, 2**31 - 1)
-        self.device = torch.device("cpu" if device is None else device)
+        self.device = check_torch_device(device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
         self.scaling: Scaling | None = None
         self.mixture: Mixture | None = None
@@ -154,7 +156,7 @@ class GTN:
                 raise ValueError("patience needs val or metric: there is nothing to watch")
         check_logs(log, tensorboard)
         if checkpoint is not None:
-            check_output(Path(checkpoint))
+            check_output(Path(a_path(checkpoint, "checkpoint")))
         scaling, x, val_x = self._standardised(X, val, flatten)
         mixture, component = None, None
         if self.components > 1:

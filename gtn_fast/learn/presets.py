@@ -92,12 +92,13 @@ def _checked(made: Preset) -> Preset:
         check_integer(made.rays, "rays", 1, MAX_RAYS)
     if made.method not in METHODS:
         raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(METHODS)}")
-    if not _is_number(made.lr) or not 0 < made.lr < math.inf:
+    if not is_number(made.lr) or not 0 < made.lr < math.inf:
         raise ValueError(f"lr must be a positive number, got {made.lr!r}")
-    if not _is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
+    if not is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
         raise ValueError(f"negative_slope must be a number >= 0, got {made.negative_slope!r}")
     return made
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether it is a real number, which True is not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

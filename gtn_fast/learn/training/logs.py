@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gtn_fast.inputs.files import check_output, write_text
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.learn.training.store import PathLike
 
 LogRows = Sequence[Mapping[str, float]]
@@ -50,9 +51,11 @@ def writer(
 def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
     """Raise what ``writer`` would, and touch nothing."""
     if log is not None:
-        if Path(log).suffix not in (".csv", ".json"):
+        if Path(a_path(log, "log")).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
+    if tensorboard is not None:
+        a_path(tensorboard, "tensorboard")
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
         raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
 

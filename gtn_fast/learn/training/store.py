@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gtn_fast._version import __version__
 from gtn_fast.inputs.files import FileError, check_output, write_file
+from gtn_fast.inputs.sources import check_regular
+from gtn_fast.inputs.wording import a_path
 
 _KEY = "gtn_fast"
 _FORMAT = 1  # of the header; a file of a later one is refused
@@ -52,9 +54,8 @@ def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str
     FileError (a ValueError) names the file and says whether it is missing, damaged,
     foreign, of a later format or of another kind.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileError(f"{source}: {'is a directory' if source.is_dir() else 'no such file'}")
+    source = Path(a_path(path, "path"))
+    check_regular(source)
     try:
         with safe_open(source, framework="pt") as file:
             header = _header(source, file.metadata(), kind)
