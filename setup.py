@@ -49,6 +49,10 @@ class CMakeBuild(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         (module,) = (build_dir / "python").glob(f"_native*{target.suffix}")
         shutil.copy2(module, target)
+        cubins = target.parent / "backends" / "cuda" / "cubins"
+        cubins.mkdir(parents=True, exist_ok=True)
+        for cubin in (build_dir / "cubins").glob("*.cubin"):
+            shutil.copy2(cubin, cubins)
 
 
 def _pybind11_dir() -> str:

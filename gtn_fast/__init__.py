@@ -30,6 +30,7 @@ Beside them:
     cli/          the command line
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
                   package; the folder tools/ of the repository writes its documents)
+    system/       CPUs and quotas, threads, forks, the end of the interpreter
     environment.py  rounding and subnormal numbers, whatever the caller has set
     packages.py   optional packages: what each is for, whether it works
 

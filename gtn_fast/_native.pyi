@@ -104,3 +104,37 @@ def simd_levels() -> list[str]: ...
 def simd_compiled() -> list[str]: ...
 def simd_active() -> str: ...
 def screening_rate(d: int) -> float: ...  # pairs per second, one thread
+
+# One matching on a GPU or, with an empty cubin, in its emulation (csrc/cuda/loop.h). Memory is
+# the caller's: addresses go in.
+class DeviceLoop:
+    def __init__(
+        self,
+        cubin: bytes,
+        wgmma: bool,
+        stream: int,
+        n_x: int,
+        n_y: int,
+        d: int,
+        padded: int,
+        block: int = 0,
+        end_pairs: int = 1 << 24,
+    ) -> None: ...
+    @property
+    def work_bytes(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def left_to_the_end(self) -> int: ...
+    def scales(
+        self, data: int, rows: int, stride: int, is_double: bool, largest: int, inner: int
+    ) -> None: ...
+    def run(
+        self, given: dict[str, Any], progress: Callable[[int], None] | None = None
+    ) -> dict[str, int]: ...
+
+DEVICE_COUNTERS_BYTES: int
+DEVICE_LARGEST_DIMENSION: int
+
+# Cancels what other threads call here and waits for it, seconds at most: the interpreter ends.
+def end_calls() -> None: ...

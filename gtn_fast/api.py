@@ -9,9 +9,11 @@ from gtn_fast.backends.options import documented
 from gtn_fast.backends.registry import BackendOptions
 from gtn_fast.environment import DefaultEnvironment
 from gtn_fast.labels import Labels
+from gtn_fast.planning.memory import naming_limits
 from gtn_fast.run import local, sharded
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 from gtn_fast.run.job import Arguments, Job
+from gtn_fast.system.ending import long_call
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,8 +73,9 @@ def label(
         Integer labels of the rows of X and of Y: matching happens inside each group only
         (appendix C).
     threads : int, optional
-        1 to 4096; the CPUs of this process by default (with group: its part of those that
-        other ranks share).
+        1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
+        container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
+        (with group: its part of those that other ranks share).
     progress : None, bool or callable
         A bar on stderr (None: on a terminal, if it will take more than two seconds), or
         what is called with (done, total) about ten times per second.
@@ -114,7 +117,8 @@ def label(
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
-        data or parameters, of another format, or damaged is a ValueError.
+        data or parameters, of another format, or damaged is a ValueError. The system refuses
+        a thread (OSError); threads=1 needs none.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     ConnectionError
@@ -127,8 +131,12 @@ def label(
     OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
     once for the tile registers, which the process then keeps; where X or Y is a mapped file,
     SIGBUS is handled until the call ends. Nothing else.
+
+    In a background thread a call may be under way when the interpreter ends: it is stopped, its
+    checkpoint saved, and its thread does not go on. In a forked child whose parent had FAISS
+    loaded, method "faiss" takes one thread, since OpenMP does not survive a fork.
     """
-    with DefaultEnvironment() as environment:
+    with DefaultEnvironment() as environment, long_call(), naming_limits("label"):
         given = Arguments(
             X,
             Y,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -20,12 +21,16 @@ from gtn_fast.inputs.matrices import Held
 from gtn_fast.inputs.npy import opened_archive
 from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.sources import check_regular
-from gtn_fast.inputs.wording import a_path
+from gtn_fast.inputs.wording import a_path, listing
 from gtn_fast.sample import Drawn, normal
+from gtn_fast.system.openmp import torch_in_a_fork
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
-_MEMBERS = ("x_index", "cosine", "order", "x_shape", "report", "y", "seed")
+_MEMBERS = (
+    *("format", "format_version", "x_index", "cosine", "order", "x_shape", "report", "y", "seed"),
+    "digest",
+)
 
 
 @dataclass(eq=False)
@@ -103,14 +108,16 @@ class Labels:
         import torch
 
         index = torch.from_numpy(self.x_index).to(x.device)
+        with torch_in_a_fork():
+            chosen = x[index]
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(slice(None)).to(x.device), x[index]
-        return torch.from_numpy(np.array(self.y)).to(x.device), x[index]
+            return self.given_y.rows(slice(None)).to(x.device), chosen
+        return torch.from_numpy(np.array(self.y)).to(x.device), chosen
 
     def source(self, x_row: int) -> tuple[Path, int]:
         """Return the file that a row of X came from, and its row there.
 
-        ValueError if X did not come from files; IndexError for a row that X has not.
+        ValueError if X did not come from files, or for a row that X has not.
         """
         files = self.report.get("x_files")
         if not files:
@@ -138,6 +145,7 @@ class Labels:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
         kept = [] if self.given_y is None else [describe(self.given_y, "Y")]
         with replacing(Path(path)) as temporary, unchanged(*kept), temporary.open("wb") as file:
+            arrays["digest"] = np.array(_digest(arrays))
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -159,7 +167,12 @@ class Labels:
             check_regular(source)  # opening a pipe would wait for ever
         with source.open("rb") as file:
             try:
-                return _from_arrays(_read(file, str(source)))
+                arrays = _read(file, str(source))
+                digest = arrays.pop("digest", None)  # there is none in files from before 2026-12
+                labels = _from_arrays(arrays)
+                if digest is not None and str(digest) != _digest(arrays):
+                    raise ValueError("it does not hold what was written")
+                return labels
             except _UNREADABLE as error:
                 reason = str(error).removeprefix(f"{source}: ")
                 raise ValueError(f"{source} is not a readable labels file: {reason}") from error
@@ -181,14 +194,27 @@ _UNREADABLE = (
 
 
 def _read(file: Any, name: str) -> dict[str, NDArray[Any]]:
-    """Read what a labels file has; whatever else is in the archive stays packed."""
+    """Read what a labels file has; an archive with more in it is refused before that is read."""
     with opened_archive(file, name) as archive:
         if "format" not in archive or str(archive.read("format")) != _FORMAT:
             raise ValueError("it was not written by Labels.save")
         version = int(archive.read("format_version"))
         if version != _FORMAT_VERSION:
             raise ValueError(f"it has format version {version}, this is {_FORMAT_VERSION}")
-        return {name: archive.read(name) for name in _MEMBERS if name in archive}
+        others = [name for name in archive.names if name not in _MEMBERS]
+        if others:
+            raise ValueError(f"it does not hold what was written, but also {listing(others)}")
+        return {name: archive.read(name) for name in archive.names}
+
+
+def _digest(arrays: dict[str, Any]) -> str:
+    """Digest names, dtypes, shapes and values; what is no member of a labels file counts, too."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"\n{name} {array.shape} {array.dtype.str}\n".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
@@ -206,12 +232,20 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         raise ValueError("order is no permutation of Y's rows")
     if a["x_index"].min() < 0 or a["x_index"].max() >= n_x:
         raise ValueError("x_index is out of range")
+    taken = np.zeros(n_x, np.bool_)
+    taken[a["x_index"]] = True
+    if np.count_nonzero(taken) < n_y:
+        raise ValueError("x_index has a row of X twice")
+    if not np.isfinite(a["cosine"]).all():
+        raise ValueError("cosine holds NaN or infinity")
     given_y = a.get("y")
     if given_y is not None:
         if given_y.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f"y must be float32 or float64, is {given_y.dtype}")
         if given_y.shape != (n_y, d):
             raise ValueError(f"y must have shape {(n_y, d)}, has {given_y.shape}")
+        if not np.isfinite(given_y).all():
+            raise ValueError("y holds NaN or infinity")
     elif "seed" not in a:
         raise ValueError("it holds neither y nor a seed")
     report = json.loads(str(a["report"]))

@@ -167,9 +167,9 @@ def write_checkpoint(path, x, y, which):
     whole = gtn_fast.label(x, y, checkpoint=path)
     sums = checksum
     digest = fingerprint(len(x), len(y), x.shape[1], sums(x), sums(y))
-    cosine = load_checkpoint(path, digest).cosine[np.argsort(whole.order)]
+    cosine = load_checkpoint(path, digest, len(x), len(y)).cosine[np.argsort(whole.order)]
     path.unlink()
-    part = Checkpoint.start(Keep(path, resume=False, every=0), digest)
+    part = Checkpoint.start(Keep(path, resume=False, every=0), digest, len(x), len(y))
     part.add(which, whole.x_index[which], cosine[which])
     part.save()
 

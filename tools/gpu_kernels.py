@@ -9,9 +9,14 @@ runs. ``--check`` compares and changes nothing.
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from gtn_fast.backends.cuda import cubins
 from gtn_fast.backends.triton import ahead
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "gpu.md"
@@ -66,6 +71,40 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def own_table() -> str:
+    """Return the kernels of csrc/cuda as a Markdown table; nvcc compiles them."""
+    root = PAGE.parents[1]
+    found: dict[str, dict[str, str]] = {}
+    said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+    version = said.split("release ")[1].split(",")[0]
+    for architecture in cubins.ARCHITECTURES.values():
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                ["nvcc", "-std=c++20", "--fmad=false", "-cubin", f"-arch={architecture}",
+                 *(["-DGTN_WGMMA"] if architecture == "sm_90a" else []), "-Xptxas", "-v",
+                 f"-I{root / 'csrc'}", str(root / "csrc" / "cuda" / "kernels.cu"),
+                 "-o", str(Path(folder) / "kernels.cubin")],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+        for kernel, spilled, registers in re.findall(
+            r"entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
+            done.stderr,
+            flags=re.DOTALL,
+        ):
+            text = f"{registers} registers, {spilled} spilled"
+            found.setdefault(kernel, {})[architecture] = text
+    lines = [
+        f"nvcc {version}; registers per thread, bytes spilled.",
+        "",
+        f"| kernel | {' | '.join(cubins.ARCHITECTURES.values())} |",
+        f"|---|{'---|' * len(cubins.ARCHITECTURES)}",
+    ]
+    for kernel, cells in sorted(found.items()):
+        row = " | ".join(cells.get(each, "") for each in cubins.ARCHITECTURES.values())
+        lines.append(f"| `{kernel}` | {row} |")
+    return "\n".join(lines)
+
+
 def filled(page: str, name: str, text: str) -> str:
     """Return the page with ``text`` between the marks of that name."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
@@ -78,6 +117,8 @@ def main() -> int:
     """Write the tables, or with --check say whether they are those of the page."""
     page = PAGE.read_text(encoding="utf-8")
     made = filled(filled(page, "floors", floors()), "kernels", table())
+    if shutil.which("nvcc"):  # else that table stays as it is
+        made = filled(made, "own", own_table())
     if "--check" in sys.argv[1:]:
         return int(made != page)
     PAGE.write_text(made, encoding="utf-8")

@@ -21,6 +21,7 @@ MatrixView any_matrix(const py::object& a, const char* name);
 void check_threads(int threads);
 void expect(const py::array& a, const char* name, const std::vector<py::ssize_t>& shape);
 
+void add_device(py::module_& m);
 void add_lists(py::module_& m);
 void add_screener(py::module_& m);
 

@@ -8,7 +8,8 @@
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
     faiss/        candidates from an index of FAISS, on the CPU or a GPU: approximate
-    triton/       the screen on a GPU
+    triton/       the screen on a GPU: the backend, and its kernels in Triton
+    cuda/         the same with kernels of our own, csrc/cuda: what triton.backend tries first
     distributed/  the screen with X in shards on several processes
     lists/        blocks and short lists, for backends that find candidates themselves
 
@@ -25,6 +26,7 @@ Who calls whom, from ``label`` down to the compiled engine:
       |             +-- faiss.backend.match --.
       |             +-- faiss.gpu.match ------+-> lists.blocks --------> _native
       |             `-- triton.backend.match -+-> lists.rest ----------> native.match
+      |                         `-- cuda.loop ----------------------------> _native.DeviceLoop
       |
       `-- run.sharded, in each of several processes
             distributed.shards -----------------> lists.blocks --------> _native

@@ -121,6 +121,10 @@ def verify(
             raise TypeError("Y=None needs Labels, which know their Y; got an index array")
         Y = labels.y_source
     x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
+    if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
+        raise ValueError(
+            f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
+        )
     check_pair(x_in, y_in)
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)

@@ -23,6 +23,8 @@ MATRIX = (
     " 'data/**/*.npy' takes several as one; FILE:KEY picks an array of a file that holds several"
 )
 
+THREADS = "-1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
+
 
 class Parser(argparse.ArgumentParser):
     """Errors in one line, like every other error of the command line."""

@@ -16,6 +16,7 @@ from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
+    THREADS,
     Array,
     Commands,
     check_folder,
@@ -62,7 +63,7 @@ def add(commands: Commands) -> None:
     experiment.add_argument("--data", metavar="PATH", help="the data set, where one is needed")
     experiment.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
     experiment.add_argument("--seed", type=int, default=0, help="default 0")
-    experiment.add_argument("--threads", type=int, help="default: all cores of this process")
+    experiment.add_argument("--threads", type=int, help=THREADS)
     experiment.add_argument("--quiet", action="store_true", help="only files")
     for name in _OPTIONS:
         experiment.add_argument(f"--{name.replace('_', '-')}", type=natural,

@@ -16,6 +16,7 @@ from gtn_fast.cli import sharded
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
+    THREADS,
     Commands,
     count,
     natural,
@@ -82,7 +83,7 @@ def add(commands: Commands) -> None:
     for command in (label, plan):
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gtn_fast import plots
-from gtn_fast.cli.common import OK, Commands, folder
+from gtn_fast.cli.common import OK, THREADS, Commands, folder
 from gtn_fast.inputs.files import write_text
 from gtn_fast.tools import bench, bench_gpu, demo
 
@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
     for command in (bench, demo):
         command.add_argument("--quick", action="store_true", help="smaller sizes")
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--threads", type=int, help=THREADS)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli.common import Array, check_folder, count, natural, positive
+from gtn_fast.cli.common import THREADS, Array, check_folder, count, natural, positive
 from gtn_fast.images import KINDS, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
@@ -58,9 +58,7 @@ def add_training_options(parser: Options) -> None:
     again.add_argument("--resume", action="store_true", help="go on where DIR was left")
     again.add_argument("--fresh", action="store_true", help="forget what DIR has begun")
     parser.add_argument("--tensorboard", metavar="LOGDIR", help="write there for TensorBoard")
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="default: all cores of this process"
-    )
+    parser.add_argument("--threads", type=int, metavar="N", help=THREADS)
     parser.add_argument("--device", help="cpu, cuda, ... (default: cuda if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 

@@ -34,6 +34,7 @@ from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
 from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
+from gtn_fast.system.ending import long_call, stop_here
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
@@ -143,7 +144,9 @@ class GTN:
 
         Notes
         -----
-        What it changes in the process until it ends is what ``train`` and ``label`` change.
+        What it changes in the process until it ends is what ``train`` and ``label`` change;
+        torch's global generator is neither used nor changed, so that other threads may draw
+        from it, or fit.
         """
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
@@ -188,7 +191,6 @@ class GTN:
         if val_x is not None:
             near = None if mixture is None else nearest(mixture, val_x)
             val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
-        judged = val is not None or metric is not None
         self.history = train(
             self.model,
             mse,
@@ -198,7 +200,7 @@ class GTN:
             lr=preset.lr,
             seed=seed,
             val=val_pairs,
-            patience=preset.patience if judged else None,
+            patience=preset.patience if val is not None or metric is not None else None,
             metric=None if metric is None else lambda _: metric(self),
             refresh=refresh if relabel_every else None,
             checkpoint=checkpoint,
@@ -206,6 +208,7 @@ class GTN:
             tensorboard=tensorboard,
             progress=progress,
             title="train ĥ",
+            draws=False,
             identity={
                 "preset": asdict(replace(preset, epochs=1, patience=None)),
                 "components": self.components,
@@ -253,8 +256,11 @@ class GTN:
         given = torch.from_numpy(np.require(self._points(y, "y"), np.float32, "W"))
         self.model.eval()
         step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
-        with threads_for(self.model, self.preset.batch_size):
-            parts = [self.model(part.to(self.device)).cpu() for part in torch.split(given, step)]
+        parts = []
+        with long_call(), threads_for(self.model, self.preset.batch_size):
+            for part in torch.split(given, step):
+                stop_here()
+                parts.append(self.model(part.to(self.device)).cpu())
         return scaling.undo(torch.cat(parts).numpy())
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:

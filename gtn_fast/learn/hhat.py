@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.presets import Preset, is_number
 from gtn_fast.learn.sizes import MAX_LAYERS, MAX_WIDTH, check_weights
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 
 
 class HHat(nn.Module):

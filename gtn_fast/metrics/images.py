@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.learn.training.generators import DrawingFrom
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.metrics.networks import (
     FeatureNetwork,
@@ -24,8 +25,10 @@ from gtn_fast.metrics.networks import (
     evaluating,
     score_metric,
 )
+from gtn_fast.system.openmp import computes_by_torch
 
 
+@computes_by_torch
 def inception_score(
     images: Any,
     network: FeatureNetwork | None = None,
@@ -60,11 +63,12 @@ def inception_score(
         metric = score_metric(network, splits, images).to(device)
         for batch in batches(images, network, device, batch_size, "Inception Score", progress):
             metric.update(batch)
-        with torch.random.fork_rng(devices=[]):  # it shuffles by torch's global generator
-            torch.manual_seed(derive(check_seed(seed), "Inception Score"))
+        shuffled = torch.Generator().manual_seed(derive(check_seed(seed), "Inception Score"))
+        with DrawingFrom(shuffled):
             return float(metric.compute()[0])
 
 
+@computes_by_torch
 def fid(
     real: Any,
     generated: Any,
@@ -89,6 +93,7 @@ def fid(
     return _fids(real, {"generated": generated}, network, batch_size, progress)["generated"]
 
 
+@computes_by_torch
 def image_scores(
     real: Any,
     generated: Any,

@@ -39,6 +39,7 @@ from gtn_fast.inputs.files import replacing
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
 _ROW_BYTES = 24
+_NO_COSINE = 1.001  # rounding goes less far beyond 1
 _SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
 CHECKPOINT_EVERY_S = 30.0
@@ -152,10 +153,18 @@ class Checkpoint:
         self.saves, self.seconds = 0, 0.0
 
     @classmethod
-    def start(cls, keep: Keep, digest: str, check: Callable[[], None] = lambda: None) -> Checkpoint:
+    def start(
+        cls,
+        keep: Keep,
+        digest: str,
+        n_x: int,
+        n_y: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
 
-        ``check`` is called before each save: what it raises ends the run, and nothing is saved.
+        ``n_x``, ``n_y``: rows of X and of Y, which its pairs are checked against. ``check`` is
+        called before each save: what it raises ends the run, and nothing is saved.
 
         Raises FileExistsError for a file that is there without ``resume``, ValueError for
         one that is damaged or belongs to another run, OSError where it cannot be written.
@@ -165,7 +174,7 @@ class Checkpoint:
                 raise FileExistsError(
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
-            before = load_checkpoint(keep.path, digest)
+            before = load_checkpoint(keep.path, digest, n_x, n_y)
             return cls(keep.path, digest, keep.every, before, check)
         fresh = cls(keep.path, digest, keep.every, no_pairs(), check)
         fresh._write()  # that it cannot be written is found now, not in half an hour
@@ -240,11 +249,11 @@ class Checkpoint:
         self.seconds += self._last - started
 
 
-def load_checkpoint(path: Path, digest: str) -> Pairs:
-    """Read the pairs of a checkpoint of the run with this fingerprint.
+def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
+    """Read the pairs of a checkpoint of the run with this fingerprint, of so many rows.
 
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
-    another format or of another run; OSError as ``open``.
+    another format or of another run, or whose pairs cannot be right; OSError as ``open``.
     """
     with path.open("rb") as file:
         header = _header(path, file)
@@ -257,7 +266,16 @@ def load_checkpoint(path: Path, digest: str) -> Pairs:
     if len(payload) != rows * _ROW_BYTES or zlib.crc32(payload) != header["checksum"]:
         raise ValueError(f"{path} is damaged: {rows} rows announced, {len(payload)} bytes found")
     y_rows, x_rows = np.frombuffer(payload, np.int64, 2 * rows).reshape(2, rows)
-    return Pairs(y_rows, x_rows, np.frombuffer(payload, np.float64, rows, 16 * rows))
+    cosine = np.frombuffer(payload, np.float64, rows, 16 * rows)
+    for of, some, n in (("Y", y_rows, n_y), ("X", x_rows, n_x)):
+        seen = np.zeros(n, np.bool_)
+        inside = (some >= 0) & (some < n)
+        seen[some[inside]] = True
+        if not inside.all() or np.count_nonzero(seen) < rows:
+            raise ValueError(f"{path} is damaged: a row of {of} is out of range, or comes twice")
+    if not (np.abs(cosine) < _NO_COSINE).all():
+        raise ValueError(f"{path} is damaged: it has a cosine that is none")
+    return Pairs(y_rows, x_rows, cosine)
 
 
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:

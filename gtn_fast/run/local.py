@@ -114,7 +114,11 @@ def _checkpoint(job: Job, x: Any, y: Any, files: Reading) -> Checkpoint | None:
         *(job.n_x, job.n_y, job.d, checksum(x), job.seed if job.y is None else checksum(y)),
         groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
     )
-    return Checkpoint.start(job.keep, digest, files.check)
+    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check)
+    before = state.pairs()
+    if groups is not None and (groups.of_y[before.y_rows] != groups.of_x[before.x_rows]).any():
+        raise ValueError(f"{job.keep.path} is damaged: it has a pair of two groups")
+    return state
 
 
 def _go_on(

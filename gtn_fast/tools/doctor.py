@@ -18,9 +18,10 @@ from gtn_fast._version import __version__
 from gtn_fast.backends import native, registry
 from gtn_fast.backends.interface import Matched
 from gtn_fast.backends.methods import takes_dimension
-from gtn_fast.inputs.arguments import MAX_THREADS, available_cpus
+from gtn_fast.inputs.arguments import MAX_THREADS
 from gtn_fast.packages import PACKAGES, Package, failure_reason, probe_package
 from gtn_fast.planning.memory import available_bytes, total_bytes
+from gtn_fast.system.cpus import available_cpus
 from gtn_fast.tools import bench
 
 SELF_TEST_SHAPE = (2000, 8)

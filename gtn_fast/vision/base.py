@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.sizes import check_weights, rebuilt
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
@@ -125,22 +125,24 @@ def train_model(
     bfloat16: bool,
     seed: int,
     identity: Mapping[str, Any] | None = None,
+    draws: bool = False,
     **training: Any,
 ) -> tuple[M, History]:
     """Train a new model on uint8 images by ``loss(x, *outputs)``, x in [-1, 1], outputs in float.
 
     The output starts at the mean colour. ``bfloat16`` computes the layers in that precision;
-    ``identity``: what a checkpoint must agree with beside the rest; ``training``: what
-    ``train`` takes. TypeError or ValueError for images of another kind or shape.
+    ``identity``: what a checkpoint must agree with beside the rest; ``draws``: the model draws,
+    from the generator that it is given; ``training``: what ``train`` takes. TypeError or
+    ValueError for images of another kind or shape.
     """
     data = as_square_images(images)
     model = seeded(lambda: cls(data.shape[1], data.shape[2], d), derive(seed, "weights"))
     at_mean_colour(model.decoder, data)
 
-    def batch_loss(model: nn.Module, batch: Tensor) -> Tensor:
+    def batch_loss(model: nn.Module, batch: Tensor, **drawing: Any) -> Tensor:
         x = to_unit(batch)
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=bfloat16):
-            outputs = model(x)
+            outputs = model(x, **drawing)
         if isinstance(outputs, Tensor):
             outputs = (outputs,)
         return loss(x, *(each.float() for each in outputs))
@@ -152,6 +154,7 @@ def train_model(
         val=None if val is None else (as_square_images(val, "val", data),),
         seed=seed,
         identity={"bfloat16": bfloat16, **(identity or {})},
+        draws=draws,
         **training,
     )
     return model, history

@@ -22,6 +22,7 @@ from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.files import check_output, write_file
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
 
 
@@ -86,6 +87,7 @@ def as_codec(codec: Any) -> Codec:
     return cast(Codec, codec)
 
 
+@computes_by_torch
 def encode_images(
     codec: AnyCodec,
     images: Any,
@@ -113,6 +115,7 @@ def encode_images(
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
+@computes_by_torch
 @torch.no_grad()
 def decode_latents(codec: AnyCodec, z: Any, batch_size: int = 512) -> NDArray[np.uint8]:
     """Decode latents (n, d): images, uint8 (n, c, h, w); ValueError for another shape or NaN."""

@@ -17,3 +17,19 @@ if os.environ.get("TRITON_INTERPRET") not in ("0", "1"):
 
 # Tensors are small here, and torch's other threads would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def triton_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the kernels of csrc/cuda away, so that Triton does it all."""
+    from gtn_fast.backends.cuda import loop
+
+    monkeypatch.setattr(loop, "kernels_for", lambda device: None)
+
+
+@pytest.fixture(params=["triton", "kernels"])
+def either_way(request: pytest.FixtureRequest) -> str:
+    """Run the test by Triton alone, and by the kernels of csrc/cuda."""
+    if request.param == "triton":
+        request.getfixturevalue("triton_alone")
+    return str(request.param)

@@ -33,6 +33,13 @@ DEVICE = session.find_device("cuda")
 PLENTY = 1 << 34
 
 
+@pytest.fixture(autouse=True)
+def by_triton_alone(request):
+    """The loop of csrc/cuda has a file of its own."""
+    if "either_way" not in request.fixturenames:
+        request.getfixturevalue("triton_alone")
+
+
 def held(array):
     """As a tensor on the device."""
     return Held(torch.from_numpy(array).to(DEVICE), array.dtype)
@@ -493,7 +500,7 @@ def test_what_is_left_for_the_engine():
 
 
 @pytest.mark.parametrize("name", WITH_TORCH)
-def test_any_floating_point_environment_of_the_caller(native, name):
+def test_any_floating_point_environment_of_the_caller(either_way, name):
     """Interpreted, everything is computed on this thread."""
     x, y = (rows_of_all_sizes(200, 5, seed) for seed in (1, 2))
     expected, cosine, _ = match(x, y)
@@ -502,14 +509,14 @@ def test_any_floating_point_environment_of_the_caller(native, name):
     assert (labels.cosine == cosine.astype(np.float32)).all()
 
 
-def test_label_on_the_device(native):
+def test_label_on_the_device(either_way):
     x, y = cases.make("clustered", 150, 120, 6)
     labels = gtn_fast.label(x, y, device="cuda", threads=2)
     assert (labels.x_index == match(x, y)[0]).all()
     shown = {name: labels.report[name] for name in ("strategy", "backend", "device", "exact")}
     assert shown == {"strategy": "screen", "backend": "triton", "device": "cuda", "exact": True}
     assert labels.report["simd"].startswith("triton ")
-    assert labels.report["engine"]["screened"] > 0
+    assert labels.report["engine"]["screened" if either_way == "triton" else "rows_by_kernels"] > 0
     gtn_fast.verify(x, y, labels)
 
 
@@ -531,7 +538,7 @@ def test_a_checkpoint_of_the_device_is_resumed_on_either(native, tmp_path):
         assert (labels.order == expected.order).all()
 
 
-def test_groups_on_the_device(native):
+def test_groups_on_the_device(either_way):
     x, y = cases.make("gaussian", 120, 100, 4)
     groups = (np.arange(120) % 2, np.arange(100) % 2)
     labels = gtn_fast.label(x, y, device="cuda", groups=groups, threads=1)
@@ -539,7 +546,7 @@ def test_groups_on_the_device(native):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_tensors_are_read_where_they_are(native, dtype):
+def test_tensors_are_read_where_they_are(either_way, dtype):
     x, y = (torch.from_numpy(a).to(DEVICE, dtype) for a in cases.make("gaussian", 140, 70, 5))
     labels = gtn_fast.label(x, y, device="cuda")
     plain = gtn_fast.label(x.cpu(), y.cpu(), device="cpu")
@@ -635,7 +642,9 @@ def test_a_block_is_interrupted(native):
 
 def test_the_backend_says_what_it_computes_with():
     assert registry.why_not("triton") is None
-    assert triton_backend.instructions().endswith("interpreter" if DEVICE.type == "cpu" else "cuda")
+    words = triton_backend.instructions().split(", ")
+    assert words[0].startswith("triton 3.")
+    assert words[1] == ("interpreter" if DEVICE.type == "cpu" else "cuda")
 
 
 def test_the_benchmark_runs(native, monkeypatch):

@@ -68,6 +68,18 @@ TEST_CASE("screen: what is left is too narrow for codes") {
   }
 }
 
+// So many x's of one frame that is too narrow for codes that their directions take more memory
+// than an allocator has at hand anyway.
+TEST_CASE("screen: many x's too narrow for codes") {
+  std::mt19937_64 rng(2);
+  std::normal_distribution<double> normal;
+  Matrix x(kReduced ? 4000 : 60000, 16), y(12, 16);
+  for (Matrix* m : {&x, &y})
+    for (int64_t r = 0; r < m->rows; ++r)
+      for (int64_t c = 0; c < 16; ++c) (*m)(r, c) = (m == &x ? 1e-15 : 1.0) * normal(rng) + 1.0;
+  check_screen(x, y, 0, 1, "many narrow x's");
+}
+
 // X on a few rays, whose cosines with a y differ in their last bits or tie: in double
 // the frames are too narrow for codes, in float they are not, but where Y lies on the
 // same rays the codes tell its y's nothing. `twins` gives each direction many x's, so

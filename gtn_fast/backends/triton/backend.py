@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import native
+from gtn_fast.backends.cuda import cubins
 from gtn_fast.backends.interface import HandOver as HandOver
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.backends.lists.blocks import Assignment, choose_in_blocks
@@ -26,10 +30,33 @@ from gtn_fast.planning.choice import quickest
 
 _SMALLEST_CAPABILITY = (8, 0)
 _CPU = "leave device out or take device='cpu' (the same answer)"
-# The model of docs/gpu.md, seconds on an H200 with 16 cores: per call, per y, per value of a y;
-# per score, per coordinate of a score where a tile's y's stay on chip, and where they do not.
-_CALL_S, _ROW_S, _VALUE_S = 0.1, 5.5e-7, 1.1e-9
-_SCORE_S, _RESIDENT_S, _STREAMED_S = 1.1e-13, 2.6e-15, 3.7e-15
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """A model of the seconds that a matching takes, fitted to those of docs/gpu.md.
+
+    Per call, per y, per value of a y; per score, and per coordinate of a score where a
+    program's y's stay on chip and where they do not.
+    """
+
+    call: float
+    row: float
+    value: float
+    score: float
+    resident: float
+    streamed: float
+    resident_to: int  # dimensions
+
+    def seconds(self, n_x: int, n_y: int, d: int) -> float:
+        pairs = n_x * n_y - 0.5 * n_y * n_y
+        coordinate = self.resident if d <= self.resident_to else self.streamed
+        per_pair = self.score + max(16, d) * coordinate
+        return self.call + n_y * (self.row + d * self.value) + pairs * per_pair
+
+
+_BY_TRITON = _Rates(0.1, 5.5e-7, 1.1e-9, 1.1e-13, 2.6e-15, 3.7e-15, 128)  # an H200, 16 cores
+_BY_KERNELS = _Rates(0.01, 7.4e-8, 3.2e-10, 1.3e-13, 2.56e-15, 3.66e-15, 256)  # an H100, 16 cores
 _BLOCK_S = 1e-3  # per small block: launches, and waiting for their results
 _FEWEST_FOR_THE_ENGINE = 2048
 
@@ -64,20 +91,30 @@ def require() -> None:
 
 
 def instructions() -> str:
-    """Return what computes: Triton's version, and whether it is its interpreter."""
+    """Return what computes: Triton's version, and the kernels of csrc/cuda that are here."""
     import triton
 
-    where = "interpreter" if _interpreted() else "cuda"
-    return f"triton {triton.__version__}, {where}"
+    if _interpreted():
+        return f"triton {triton.__version__}, interpreter"
+    kernels = cubins.find(_torch().cuda.get_device_capability())
+    own = "no kernels of our own" if kernels is None else f"kernels for {kernels.architecture}"
+    return f"triton {triton.__version__}, cuda, {own}"
 
 
 def predict(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
     """Predict seconds and bytes of host memory, by the model of docs/gpu.md."""
     del threads
-    pairs = n_x * n_y - 0.5 * n_y * n_y
-    coordinate = max(16, d) * (_RESIDENT_S if d <= 128 else _STREAMED_S)
-    seconds = _CALL_S + n_y * (_ROW_S + d * _VALUE_S) + pairs * (_SCORE_S + coordinate)
+    seconds = (_BY_KERNELS if _has_kernels(d) else _BY_TRITON).seconds(n_x, n_y, d)
     return seconds, n_x * 64 + n_y * 64 + min(n_y, 32768) * 640
+
+
+def _has_kernels(d: int) -> bool:
+    """Tell whether the kernels of csrc/cuda serve the GPU that is here, if one is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return False
+    here = cubins.find(torch.cuda.get_device_capability()) is not None
+    return here and d <= native.module().DEVICE_LARGEST_DIMENSION
 
 
 def rows_for_the_engine(n_x: int, n_y: int, d: int, threads: int) -> int:
@@ -117,32 +154,44 @@ def match(
 
     ``x`` and ``y``: arrays, or ``Held`` where they are on a device.
     """
+    from gtn_fast.backends.cuda import loop
     from gtn_fast.backends.triton import session
 
     del strategy, settled_every  # a block takes long enough
     began = time.perf_counter()
-    made = session.make(x, y, threads=threads, device=str(device))
-    packed = time.perf_counter()
-    turns = made.turns
     state = Assignment(len(x), len(y))
-    count = choose_in_blocks(
+    at = session.find_device(str(device))
+    count: dict[str, float] = {}
+    if not list_length:  # which is an option of the other way alone
+        run = loop.Run(x, y, at, free=session.free_bytes(at), threads=threads, block=block)
+        if run.refusal is None:
+            count = run.run(state, progress=progress, hand_over=settled)
+        if state.done == len(y):
+            count["match_seconds"] = time.perf_counter() - began
+            return Matched(state.x_index, state.cosine, run.turns, count)
+        del run  # and its memory
+    made = session.make(x, y, threads=threads, device=str(device))
+    made.source.take(np.flatnonzero(state.taken))
+    packed = time.perf_counter()
+    first = state.done
+    count |= choose_in_blocks(
         made.source,
         made.rank,
-        turns,
+        made.turns,
         state,
-        stop=len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads),
+        stop=max(first, len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads)),
         block=block,
         list_length=list_length,
         progress=progress,
         hand_over=settled,
     )
     screened = time.perf_counter()
-    made.check(state, turns[: state.done])
+    made.check(state, made.turns[first : state.done])
     count["engine_rows"] = match_rest(
-        x, y, turns, state, threads=threads, progress=progress, hand_over=settled
+        x, y, made.turns, state, threads=threads, progress=progress, hand_over=settled
     )
     count |= made.counters()
     count["pack_seconds"] = packed - began
     count["match_seconds"] = time.perf_counter() - packed
     count["engine_seconds"] = time.perf_counter() - screened
-    return Matched(state.x_index, state.cosine, turns, count)
+    return Matched(state.x_index, state.cosine, made.turns, count)

@@ -43,7 +43,7 @@ class Session:
 
         All choices where X and Y are in host memory, else about 65,536 of them.
         """
-        if self._cosines is self._host:
+        if self._cosines is self._host or not len(y_rows):
             return
         if not self._host.at_hand:
             y_rows = y_rows[:: -(-len(y_rows) // _CHECKED)]
@@ -98,7 +98,7 @@ def make(
     x_rows, y_rows = StoredRows(x, at), StoredRows(y, at)
     n_x, d = x.shape
     residence = memory.decide(
-        _free_bytes(at) if free is None else free,
+        free_bytes(at) if free is None else free,
         n_x,
         launch.padded_dimension(d),
         x_rows.bytes_to_stay + y_rows.bytes_to_stay,
@@ -121,7 +121,8 @@ def make(
     return Session(source, columns, host, cosines, rank, turns)
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
+    """Return how many bytes of the device's memory can be had."""
     if device.type != "cuda":
         return 1 << 40  # the interpreter: as if all fitted
     free, _ = torch.cuda.mem_get_info(device)

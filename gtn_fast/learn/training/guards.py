@@ -1,4 +1,4 @@
-"""What a training loop is kept safe by: checks of its data, whole steps, private generators.
+"""What a training loop is kept safe by: checks of its data, whole steps.
 
 And by the right number of threads.
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-M = TypeVar("M", bound=nn.Module)
+from gtn_fast.system import ending
+from gtn_fast.system.openmp import torch_threads
 
 _SMALL = 10_000_000  # weights x rows of a batch
 
@@ -47,14 +47,21 @@ def has_batch_norm(model: nn.Module) -> bool:
 class Stop:
     """Lets Ctrl-C wait for the end of a step: ``asked`` then tells. A second one acts at once.
 
+    ``asked`` also tells that the interpreter ends, in a background thread.
+
     No Ctrl-C is lost: one that nobody has acted on is raised where the ``with`` ends. Python
     delivers signals to the main thread only; there, a program's own handler stays.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked = False
         self._at_once = False
         self._installed = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the training is to stop at the end of this step."""
+        return self._asked or ending.asked()
 
     def __enter__(self) -> Stop:
         main = threading.current_thread() is threading.main_thread()
@@ -70,8 +77,8 @@ class Stop:
             raise KeyboardInterrupt
 
     def _handle(self, _signal: int, _frame: Any) -> None:
-        waits = not self.asked and not self._at_once
-        self.asked = True
+        waits = not self._asked and not self._at_once
+        self._asked = True
         if not waits:
             raise KeyboardInterrupt
 
@@ -87,21 +94,6 @@ class Stop:
             self._at_once = False
 
 
-@contextmanager
-def private_generators(where: torch.device) -> Iterator[None]:
-    """Give torch's global generators back as they were."""
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        yield
-
-
-def noise_state(where: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's global generators, of the CPU and of ``where``, by name."""
-    states = {"cpu": torch.get_rng_state()}
-    if where.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(where)
-    return states
-
-
 def is_small(model: nn.Module, batch_size: int) -> bool:
     """Tell whether a step is so little work that threads and bookkeeping cost more than it."""
     parameters = list(model.parameters())
@@ -109,28 +101,6 @@ def is_small(model: nn.Module, batch_size: int) -> bool:
     return flat and batch_size * sum(p.numel() for p in parameters) < _SMALL
 
 
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Give torch so many threads (None: as many as it has), and the old number afterwards.
-
-    The number belongs to the process: torch's work in other threads sees it meanwhile.
-    """
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def threads_for(model: nn.Module, batch_size: int) -> AbstractContextManager[None]:
     """Use one thread for a small network: a second one costs more than it gives."""
     return torch_threads(1 if is_small(model, batch_size) else None)
-
-
-def seeded(build: Callable[[], M], seed: int) -> M:
-    """Call ``build()`` on the CPU with torch's generator at ``seed``; then put the state back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return build()

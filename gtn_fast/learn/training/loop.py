@@ -6,7 +6,7 @@
 Beside it: run.py (the loop itself), checkpoint.py (the file that a killed run goes on from),
 logs.py (CSV, JSON, TensorBoard). A run is a function of its arguments: the batches of an epoch
 and whatever randomness the loss draws come from (seed, epoch), and torch's global generator is
-left as it was.
+left as it was (``draws`` says what that means beside other threads).
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.wording import a_path
 from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.training.checkpoint import run_identity
+from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import check_rows, threads_for
 from gtn_fast.learn.training.logs import writer
 from gtn_fast.learn.training.run import History, Loss, Run
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.ending import long_call
 
 __all__ = ["History", "Loss", "train"]
 
@@ -54,6 +56,7 @@ def train(
     progress: Any = None,
     title: str = "train",
     identity: Mapping[str, Any] | None = None,
+    draws: bool | None = None,
 ) -> History:
     """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
 
@@ -87,6 +90,11 @@ def train(
         A bar over all batches (gtn_fast.run.progress).
     identity : mapping, optional
         JSON-able settings outside these arguments that a checkpoint must agree with.
+    draws : bool, optional
+        True: the loss draws, and is given a ``generator=`` of this run to draw from. False: it
+        draws nothing. None: it may draw from torch's global generators (dropout does), which
+        are seeded for every epoch meanwhile: then the weights follow from the arguments unless
+        another thread draws from them, too.
 
     Raises
     ------
@@ -98,8 +106,8 @@ def train(
     Notes
     -----
     What a call changes in the process until it ends: in the main thread Ctrl-C waits for the
-    end of a step (where Python's own handler is in place); torch's global generators, and its
-    number of threads for a small network. All are put back.
+    end of a step (where Python's own handler is in place); torch's number of threads for a small
+    network, in this thread alone; with draws=None torch's global generators. All are put back.
     """
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
@@ -137,11 +145,12 @@ def train(
         batch_size=batch_size,
         seed=seed,
         where=where,
+        noise=Noise(draws, where),
         metric=metric,
         refresh=refresh,
         title=title,
     )
-    with writer(log, tensorboard) as write_log, threads_for(model, batch_size):
+    with long_call(), writer(log, tensorboard) as write_log, threads_for(model, batch_size):
         if checkpoint is not None:
             settings = {
                 "batch_size": batch_size,

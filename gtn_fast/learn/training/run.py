@@ -8,26 +8,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.files import check_output
-from gtn_fast.learn.training.checkpoint import load_state, save_state
+from gtn_fast.learn.training.checkpoint import Identity, load_state, save_state
+from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import (
     Stop,
     check_rows,
     has_batch_norm,
-    noise_state,
-    private_generators,
 )
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
-"""loss(model, *batch) -> scalar tensor, the mean over the batch."""
+"""loss(model, *batch) -> scalar tensor, the mean over the batch; see ``train(draws=)``."""
 
 
 _GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces of this size
@@ -63,6 +61,7 @@ class Run:
     batch_size: int
     seed: int
     where: torch.device
+    noise: Noise
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
     title: str
@@ -74,14 +73,14 @@ class Run:
     epoch_seconds: float = 0.0
     best: dict[str, Tensor] | None = None
     best_score: float = -math.inf
-    noise: dict[str, Tensor] = field(default_factory=dict)  # a checkpoint's generators, to go on
+    noise_states: dict[str, Tensor] = field(default_factory=dict)  # a checkpoint's, to go on from
     began: float = field(default_factory=time.perf_counter)
     path: Path | None = None
     every_s: float = math.inf
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Identity = field(default_factory=lambda: Identity({}, {}))
     next_save: float = math.inf
 
-    def keep_at(self, path: Path, every_s: float, identity: Mapping[str, Any]) -> None:
+    def keep_at(self, path: Path, every_s: float, identity: Identity) -> None:
         """Keep a checkpoint at ``path``; take up the one that is there."""
         weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
         check_output(path, 4 * weights)  # theirs, the best ones, Adam's two averages
@@ -92,7 +91,7 @@ class Run:
         best, others, meta = load_state(path, self.model, self.optimizer, identity)
         self.best = best
         self.losses = list(others.pop("losses").to(self.where).unbind())
-        self.noise = others
+        self.noise_states = others
         self.epoch, self.step = meta["epoch"], meta["step"]
         self.epoch_seconds = meta["epoch_seconds"]
         self.best_score = meta["best_score"] if best else -math.inf
@@ -111,7 +110,7 @@ class Run:
         others = dict(noise or {})
         others["losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
         meta = {
-            "identity": self.identity,
+            "identity": self.identity.now,
             "epoch": self.epoch,
             "step": self.step,
             "epoch_seconds": self.epoch_seconds,
@@ -130,6 +129,7 @@ class Run:
         with Stop() as stop:
             while not self._finished(epochs, patience):
                 self._epoch(stop, write_log, bar)
+            self._check_weights()
             self.save()
         if self.best is not None:
             self.model.load_state_dict(self.best)
@@ -140,9 +140,9 @@ class Run:
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
-        with private_generators(self.where):
+        with self.noise.kept_apart():
             self._steps(stop, bar)
-        with self._saved_at_interrupt(), private_generators(self.where), stop.at_once():
+        with self._saved_at_interrupt(), self.noise.kept_apart(), stop.at_once():
             scores = self._scores()
         self._record(scores)
         write_log(self.history.epochs)
@@ -190,7 +190,7 @@ class Run:
         seen, next_look = self.step, time.monotonic() + _LOOK_S
         for batch in self._batches():
             self.optimizer.zero_grad(set_to_none=True)
-            value = self.loss(self.model, *batch)
+            value = self.loss(self.model, *batch, **self.noise.arguments)
             value.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.losses.append(value.detach())
@@ -200,7 +200,7 @@ class Run:
                 self._check_losses(seen)
                 bar.update(self.step - seen)
                 if stop.asked or time.monotonic() >= self.next_save:
-                    self.save(noise_state(self.where))
+                    self.save(self.noise.state())
                 if stop.asked:
                     raise KeyboardInterrupt
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
@@ -236,6 +236,15 @@ class Run:
                 f" step {step + 1}; a lower lr may help"
             )
 
+    def _check_weights(self) -> None:
+        """Raise FloatingPointError for weights that the last steps, of finite losses, spoilt."""
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise FloatingPointError(
+                    f"{self.title}: {name} holds NaN or infinity after epoch {self.epoch - 1};"
+                    " a lower lr may help"
+                )
+
     @torch.no_grad()
     def _scores(self) -> dict[str, float]:
         """Return validation loss and metric of the weights as they are."""
@@ -246,7 +255,8 @@ class Run:
             self._seed_noise("validation")  # the same noise each time
             total = torch.zeros((), dtype=torch.float64)
             for batch in zip(*(torch.split(t, 4 * self.batch_size) for t in self.val), strict=True):
-                value = self.loss(self.model, *(t.to(self.where) for t in batch))
+                rows = (t.to(self.where) for t in batch)
+                value = self.loss(self.model, *rows, **self.noise.arguments)
                 total += value.cpu().double() * len(batch[0])
             scores["val_loss"] = float(total) / len(self.val[0])
         if self.metric is not None:
@@ -277,13 +287,7 @@ class Run:
 
     def _seed_noise(self, purpose: str) -> None:
         """Seed what the loss draws by (seed, epoch) alone, or go on from the checkpoint."""
-        seed = derive(self.seed, purpose)
-        torch.default_generator.manual_seed(seed)
-        if self.where.type == "cuda":
-            with torch.cuda.device(self.where):
-                torch.cuda.manual_seed(seed)
-        if self.noise:
-            torch.set_rng_state(self.noise["cpu"])
-            if "cuda" in self.noise and self.where.type == "cuda":
-                torch.cuda.set_rng_state(self.noise["cuda"], self.where)
-            self.noise = {}
+        self.noise.seed(derive(self.seed, purpose))
+        if self.noise_states:
+            self.noise.go_on(self.noise_states)
+            self.noise_states = {}
