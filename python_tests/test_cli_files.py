@@ -102,7 +102,10 @@ def test_damaged_files(data, capsys, suffix):
         ("X.csv", "unknown kind of file"),
         ("folder.npy", "directory"),
         ("X.npy:key", "holds one array"),
-        ("vector.npy", "X must be a matrix of shape (rows, d), got shape (3,)"),
+        (
+            "vector.npy",
+            "X, vector.npy must be a matrix of shape (rows, d), got shape (3,); X.reshape(-1, 1)",
+        ),
         ("cube.npy", "--flatten"),
         ("empty.npy", "empty"),
     ],

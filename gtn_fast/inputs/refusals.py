@@ -41,11 +41,12 @@ def refuse_dtype(array: NDArray[Any], name: str) -> NoReturn:
 
 def refuse_shape(shape: tuple[int, ...], name: str) -> NoReturn:
     """Raise ValueError for what is no matrix, with the call that makes it one."""
+    x = name.split(",")[0]  # "X, part-3.npy" is X where it is put into a call
     text = f"{name} must be a matrix of shape (rows, d), got shape {shape}"
     if len(shape) == 1:
-        text += f"; {name}.reshape(-1, 1) has one number per row"
+        text += f"; {x}.reshape(-1, 1) has one number per row"
     if len(shape) > 2:
-        text += f"; {name}.reshape({shape[0]}, -1), flatten=True or --flatten makes rows of it"
+        text += f"; {x}.reshape({shape[0]}, -1), flatten=True or --flatten makes rows of it"
     raise ValueError(text)
 
 
