@@ -129,11 +129,11 @@ def test_sample_gives_points_and_images(at, capsys):
 def test_interpolate_between_rows_and_between_draws(at):
     gtn = GTN.load(at / "points/gtn.safetensors")
     path = at / "points/gtn.safetensors"
-    assert run("interpolate", path, "--out", "a", "--rows", 3, 9, "--rows", 0, 269,
+    assert run("interpolate", path, "--out", "a", "--rows", 3, 9, "--rows", 1, 299,
                "--steps", 7, "--quiet") == 0  # fmt: skip
     found = np.load("a/interpolations.npy")
     assert found.shape == (2, 7, 2)
-    assert np.array_equal(found[1], gtn.interpolate_between(0, 269, steps=7))
+    assert np.array_equal(found[1], gtn.interpolate_between(1, 299, steps=7))
     assert run("interpolate", path, "--out", "b", "--seed", 4, "--count", 3, "--quiet") == 0
     y = gtn.source_sample(6, seed=4)
     assert np.array_equal(np.load("b/interpolations.npy")[2], gtn.interpolate(y[4], y[5]))

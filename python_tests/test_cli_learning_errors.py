@@ -80,7 +80,7 @@ def at(made, tmp_path, monkeypatch):
         ("sample {gtn} --out s.npy --n 0", ["whole number"]),
         ("sample {gtn} --out s.npy --n 99999999999999", ["s.npy", "bytes"]),
         ("sample {gtn} --out s.npy --autoencoder {ae}", ["d = 2", "d = 3"]),
-        ("interpolate {gtn} --out o --rows 0 300", ["row 300 was not trained on"]),
+        ("interpolate {gtn} --out o --rows 0 300", ["row 0 was not trained on"]),
         ("interpolate {gtn} --out o --rows -1 3", ["-1"]),
         ("interpolate {gtn} --out o --rows 0 3 --seed 1", ["--rows", "--seed"]),
         ("interpolate {gtn} --out o --steps 1", ["--steps", "two ends"]),
