@@ -21,6 +21,7 @@ The rooms of a labeling, in the order in which it passes them:
 
 Beside them:
 
+    outputs/      what is written: whole or not at all, and over nothing that must stay
     learn/        the training layer, in torch
     vision/       networks for images
     images/       reading image data sets

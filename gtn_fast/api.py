@@ -11,6 +11,7 @@ from gtn_fast.environment import DefaultEnvironment
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import naming_limits
 from gtn_fast.run import local, sharded
+from gtn_fast.run.advice import warn_of_idle
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 from gtn_fast.run.job import Arguments, Job
 from gtn_fast.system.ending import long_call
@@ -77,8 +78,9 @@ def label(
         container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
         (with group: its part of those that other ranks share).
     progress : None, bool or callable
-        A bar on stderr (None: on a terminal, if it will take more than two seconds), or
-        what is called with (done, total) about ten times per second.
+        A bar on stderr (None: on a terminal or in a notebook, if it will take more than two
+        seconds; elsewhere a long run writes a line a minute), or what is called
+        with (done, total) about ten times per second.
     memory : int or str, optional
         The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
         larger than memory. A drawn Y is not stored then; what the screen needs goes to a
@@ -86,7 +88,8 @@ def label(
     checkpoint : path, optional
         A file that follows the run: what is settled is saved there every
         ``checkpoint_every`` seconds (less often where saving takes more than a hundredth
-        of the time), and at the end, Ctrl-C or SIGTERM, whole or not at all. It stays
+        of the time), and at the end, Ctrl-C or a signal that would end the process (SIGTERM,
+        SIGHUP, SIGQUIT, SIGUSR1), whole or not at all. It stays
         there when the run is done. Not for method "rank" or approximate ones.
     resume : bool
         Go on from the checkpoint, if it is there: with any exact method, thread count or
@@ -124,10 +127,17 @@ def label(
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
 
+    Warns
+    -----
+    UserWarning
+        Before the work: a drawn Y, and an X far off its centre or on one ray, whose cosines say
+        little; an argument without effect.
+
     Notes
     -----
-    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
-    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them) raise SystemExit(128 + number) until
+    the call ends; method "faiss" gives FAISS's
     OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
     once for the tile registers, which the process then keeps; where X or Y is a mapped file,
     SIGBUS is handled until the call ends. Nothing else.
@@ -158,4 +168,6 @@ def label(
         )
         if given.sharded:
             return sharded.label(given)
-        return local.label(Job.of(given))
+        job = Job.of(given)
+        warn_of_idle(given)
+        return local.label(job)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.arrays import describe, is_tensor, unchanged
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.inputs.npy import opened_archive
 from gtn_fast.inputs.opening import file_of_row
-from gtn_fast.inputs.sources import check_regular
 from gtn_fast.inputs.wording import a_path, listing
+from gtn_fast.outputs.files import check_apart, replacing
+from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
 
@@ -31,6 +32,13 @@ _MEMBERS = (
     *("format", "format_version", "x_index", "cosine", "order", "x_shape", "report", "y", "seed"),
     "digest",
 )
+_ROW_BYTES = 20  # x_index, order, cosine
+_OTHER_BYTES = 1 << 16  # report and headers, generously
+
+
+def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
+    """Return about how many bytes ``Labels.save`` writes; ``y_dtype`` None: Y is a seed."""
+    return n_y * (_ROW_BYTES + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
 
 
 @dataclass(eq=False)
@@ -124,11 +132,13 @@ class Labels:
             raise ValueError("X was no file: the report lists none")
         return file_of_row(files, check_integer(x_row, "x_row", 0, self.n_x - 1))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
-        It is written under a temporary name in the same folder and renamed. Y is stored
-        only if it was given; a drawn Y is stored as its seed.
+        It is written under a temporary name in the same folder and renamed. Labels that were
+        there are replaced, anything else only with ``force``. Y is stored only if it was given;
+        a drawn Y is stored as its seed. FileError (a ValueError) for the file that Y is mapped
+        from, for what is no labels file, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -144,6 +154,8 @@ class Labels:
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
         kept = [] if self.given_y is None else [describe(self.given_y, "Y")]
+        check_apart(Path(path), self.given_y)
+        check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, unchanged(*kept), temporary.open("wb") as file:
             arrays["digest"] = np.array(_digest(arrays))
             np.savez(file, **arrays)
@@ -163,8 +175,7 @@ class Labels:
             inconsistent in itself.
         """
         source = Path(a_path(path, "path"))
-        if source.exists() and not source.is_dir():
-            check_regular(source)  # opening a pipe would wait for ever
+        check_regular(source)
         with source.open("rb") as file:
             try:
                 arrays = _read(file, str(source))

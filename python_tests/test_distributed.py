@@ -159,7 +159,7 @@ def test_what_is_wrong_on_one_rank_is_raised_on_all(native, tmp_path):
         "no y": "ValueError: Y must be the same on all ranks: rank 0 gives one, rank 1 does not",
         "seed": "ValueError: seed must be the same on all ranks: rank 0 has 0, rank 1 has 1",
         "block": "ValueError: block must be the same on all ranks: rank 0 has 0, rank 1 has 9",
-        "threads": "ValueError: rank 1: threads must be from 1 to 4096, got 0",
+        "threads": "ValueError: rank 1: threads must be from 1 to 4096, got 0 (-1 takes all CPUs)",
         "kind": "TypeError: rank 1: X must hold real numbers (float or integer dtype),"
         " got dtype complex128",
         "groups": "ValueError: rank 1: groups does not go with method 'distributed':"

@@ -142,8 +142,8 @@ def test_rows_are_counted_as_the_user_does(tmp_path, monkeypatch, capsys):
     plain.fit(x[kept], x[held], epochs=1, progress=False)
     for place in (0, 7, 29):
         assert (gtn.y_of_row(kept[place]) == plain.y_of_row(place)).all()
-    inside = ("interpolate", "run/gtn.safetensors", "--out", "between", "--quiet", "--rows")
-    assert run(*inside, kept[0], kept[29]) == 0
+    inside = ("interpolate", "run/gtn.safetensors", "--out", "between", "--quiet", "--force")
+    assert run(*inside, "--rows", kept[0], kept[29]) == 0
     for row in (held[0], 40):
-        assert run(*inside, kept[0], row) == 2
+        assert run(*inside, "--rows", kept[0], row) == 2
         one_line(capsys, f"row {row} was not trained on")

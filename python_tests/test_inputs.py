@@ -428,11 +428,11 @@ def test_pipes_and_devices_are_refused(native, capsys):
         ("train", "pipe.npy", "--out", "run"),
     ):
         assert run(*words) == 2
-        one_line(capsys, "is a pipe, no regular file")
+        one_line(capsys, "is no regular file but a pipe")
     Path("zero.npy").symlink_to("/dev/zero")
     assert run("plan", "zero.npy") == 2
-    one_line(capsys, "zero.npy: is a device, no regular file")
-    with pytest.raises(ValueError, match="is a pipe"):
+    one_line(capsys, "zero.npy: is no regular file but a device")
+    with pytest.raises(ValueError, match="but a pipe"):
         gtn_fast.LabeledPairs(X32, cache="pipe.npz")
 
 

@@ -285,8 +285,8 @@ def test_a_refusal_names_limit_and_remedy(native, limit):
     if limit == "users":
         assert len(lines) == 3
     else:
-        assert lines[3].startswith("MemoryError labeling 1048576 x 1048576 rows")
-        assert "(the limit is that of ulimit -v): give memory=" in lines[3]
+        assert lines[3].startswith("MemoryError label")  # predicted, or met
+        assert "the limit is that of ulimit -v): give memory=" in lines[3]
 
 
 def test_memory_that_is_refused_in_the_middle(native, monkeypatch):

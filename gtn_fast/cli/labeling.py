@@ -25,11 +25,13 @@ from gtn_fast.cli.common import (
     positive,
     print_table,
 )
-from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.reading import load_vector
-from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
-
-_LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
+from gtn_fast.labels import saved_bytes
+from gtn_fast.outputs.files import deliver, remove
+from gtn_fast.outputs.kinds import is_labels
+from gtn_fast.outputs.targets import Sources, Target, check_targets
+from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S, saved_checkpoint_bytes
 
 
 def add(commands: Commands) -> None:
@@ -52,6 +54,8 @@ def add(commands: Commands) -> None:
                        help=f"seconds between saves (default {CHECKPOINT_EVERY_S:g})")  # fmt: skip
     label.add_argument("--resume", action="store_true",
                        help="go on from the checkpoint, if it is there")  # fmt: skip
+    label.add_argument("--force", action="store_true",
+                       help="replace a file that is there and holds no labels")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
     _add_approximate(label)
 
@@ -102,10 +106,10 @@ def _label(arguments: argparse.Namespace) -> int:
     if sharded.under_torchrun():
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
-    check_output(out)
+    _check_outputs(arguments, out)
     x, y = open_x(arguments), open_y(arguments)
     groups = _groups(arguments, drawn=y is None)
-    check_output(out, len(x if y is None else y) * _LABEL_BYTES)
+    _check_outputs(arguments, out, x, y)
     start = time.perf_counter()
     labels = gtn_fast.label(
         x,
@@ -125,10 +129,9 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    with naming(out):
-        labels.save(out)
+    deliver(out, lambda path: labels.save(path, force=arguments.force))
     if arguments.checkpoint is not None:
-        Path(arguments.checkpoint).unlink(missing_ok=True)
+        remove(Path(arguments.checkpoint))
     summary = _summary(labels, x, seconds, out)
     if arguments.verify:
         checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)
@@ -138,10 +141,26 @@ def _label(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _check_outputs(arguments: argparse.Namespace, out: Path, x: Any = None, y: Any = None) -> None:
+    """Raise FileError for outputs that would destroy something, or have no room (X being known)."""
+    labels_bytes = checkpoint_bytes = 0
+    if x is not None:
+        n_y, d = len(x if y is None else y), x.shape[1]
+        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype)
+        checkpoint_bytes = saved_checkpoint_bytes(n_y)
+    targets = [Target(out, labels_bytes, is_labels)]
+    if arguments.checkpoint is not None:
+        # Whether the run may go on from what is there is seen when it begins.
+        targets.append(Target(Path(arguments.checkpoint), checkpoint_bytes, lambda _: True))
+    names = (arguments.x, arguments.y, arguments.groups_x, arguments.groups_y)
+    sources = Sources([name for name in names if name is not None])
+    check_targets(targets, sources, force=arguments.force)
+
+
 def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
     """Label as one of several ranks, each with its own rows of X; rank 0 writes and prints."""
     start = time.perf_counter()
-    labels, x, y = sharded.label(arguments, out, group, _LABEL_BYTES)
+    labels, x, y = sharded.label(arguments, out, group, _check_outputs)
     seconds = time.perf_counter() - start
     if labels.report["rank"] > 0:
         return OK

@@ -18,8 +18,11 @@ from gtn_fast.backends.distributed.ranks import joined, torch_distributed
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
 from gtn_fast.cli.common import open_x, open_y
-from gtn_fast.inputs.files import check_output, naming
+from gtn_fast.inputs.arrays import Described
 from gtn_fast.inputs.sources import listed
+from gtn_fast.outputs.files import deliver, remove
+
+Check = Callable[[argparse.Namespace, Path, Described, Described | None], None]
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
@@ -57,7 +60,7 @@ def world() -> Iterator[Any]:
 
 
 def inputs(
-    arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
+    arguments: argparse.Namespace, out: Path, group: Any, check: Check
 ) -> tuple[Any, Any, Any]:
     """Return this rank's rows of X, Y or None, and all of X (unread, if it is an .npy file).
 
@@ -72,7 +75,7 @@ def inputs(
                 raise ValueError(f"--method {arguments.method} does not go with torchrun")
             x, y = open_x(arguments), open_y(arguments)
             if ranks.rank == 0:
-                check_output(out, len(x if y is None else y) * bytes_a_row)
+                check(arguments, out, x, y)
             return (x, y), list(map(int, x.shape))
 
         (x, y), shapes = ranks.together(open_files)
@@ -93,9 +96,12 @@ def on_rank_0(group: Any, work: Callable[[], Any]) -> Any:
         return done
 
 
-def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int) -> Any:
-    """Label with all ranks and save on rank 0; return the labels, all of X, and Y or None."""
-    shard, y, x = inputs(arguments, out, group, bytes_a_row)
+def label(arguments: argparse.Namespace, out: Path, group: Any, check: Check) -> Any:
+    """Label with all ranks and save on rank 0; return the labels, all of X, and Y or None.
+
+    ``check(arguments, out, x, y)`` raises on rank 0 for outputs that cannot be.
+    """
+    shard, y, x = inputs(arguments, out, group, check)
     labels = gtn_fast.label(
         shard,
         y,
@@ -109,10 +115,9 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
     labels.report["x_files"] = listed(x.files)
 
     def save() -> None:
-        with naming(out):
-            labels.save(out)
+        deliver(out, lambda path: labels.save(path, force=arguments.force))
         if arguments.checkpoint is not None:
-            Path(arguments.checkpoint).unlink(missing_ok=True)
+            remove(Path(arguments.checkpoint))
 
     on_rank_0(group, save)
     return labels, x, y

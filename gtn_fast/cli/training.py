@@ -23,6 +23,8 @@ from gtn_fast.cli.common import (
     write_json,
 )
 from gtn_fast.learn.presets import PRESETS, preset
+from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.streams import warn
 
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
@@ -68,14 +70,15 @@ def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
-    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
+    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
+    _check_space(data, chosen, arguments, out)
     with stages.making(out):
-        if arguments.fresh:
-            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+        if stages.starts_anew(arguments):
+            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT, *_logs(arguments))
         if arguments.images:
             _encode(data, arguments, out)
-        _hold_out(data, arguments, out)
+        _hold_out(data, arguments)
         gtn, history = _fit(data, chosen, arguments, out)
         _finish(data, gtn, history, arguments, out)
     return OK
@@ -88,6 +91,7 @@ class _Data:
     x: Any = None  # latents (n, d)
     val: Any = None  # latents (m, d), or the share to hold out, or None
     rows: Array | None = None  # of DATA that are trained on; None: all
+    held_out: Array | None = None  # the others
     images: Array | None = None
     val_images: Array | None = None
     autoencoder: Any = None
@@ -139,6 +143,44 @@ def _read(arguments: argparse.Namespace) -> _Data:
     return data
 
 
+def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of all files that will be written."""
+    results: tuple[str, ...] = _RESULTS
+    if _share(arguments.val) is not None:
+        results += (_HELD_OUT,)
+    if not arguments.images:
+        return results
+    latents = ("latents.npy", "reconstructions.png")
+    if arguments.autoencoder:
+        return (*results, *latents)
+    return (*results, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+
+
+def _logs(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in _results(arguments) if name.endswith("log.csv")]
+
+
+def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> None:
+    """Raise FileError unless there is room for everything that will be written."""
+    sizes: list[int] = []
+    if data.images is None:
+        n, d = data.x.shape
+    else:
+        n, d = len(data.images), arguments.d or 5
+        sizes.append(4 * n * d)
+        if data.autoencoder is None:
+            sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
+        else:
+            d = data.autoencoder.d
+    wide = chosen.width
+    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
+    model, checkpoint = stages.model_bytes(weights)
+    if isinstance(data.val, float):
+        sizes.append(8 * n)  # the rows held out
+        model += 8 * n  # and the others
+    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+
+
 def _share(text: str | None) -> float | None:
     try:
         share = float(text or "")
@@ -169,11 +211,8 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     )
 
 
-def _hold_out(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
-    """Take a share of the rows for validation; the others keep their order.
-
-    Which they are stands in the folder, by their rows in DATA.
-    """
+def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
+    """Take a share of the rows for validation; the others keep their order."""
     if not isinstance(data.val, float):
         return
     n = len(data.x)
@@ -183,15 +222,17 @@ def _hold_out(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(arguments.seed).permutation(n)[:held]] = True
     data.x, data.val = data.x[~chosen], data.x[chosen]
-    data.rows = np.flatnonzero(~chosen)
-    write_array(out / _HELD_OUT, np.flatnonzero(chosen))
+    data.rows, data.held_out = np.flatnonzero(~chosen), np.flatnonzero(chosen)
     data.record["held_out"] = {"rows": held, "file": _HELD_OUT}
 
 
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.learn.gtn import GTN
 
-    gtn = GTN(data.x.shape[1], chosen, components=arguments.components, device=arguments.device)
+    d = data.x.shape[1]
+    if arguments.rays and d != 2:
+        warn(f"--rays has no effect at d = {d}: its lines are in the plane")
+    gtn = GTN(d, chosen, components=arguments.components, device=arguments.device)
     with stages.keeping(out / _CHECKPOINT):
         history = gtn.fit(
             data.x,
@@ -207,12 +248,14 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             progress=False if arguments.quiet else None,
         )
     gtn.rows = data.rows
-    gtn.save(out / "gtn.safetensors")
+    deliver(out / "gtn.safetensors", lambda path: gtn.save(path, force=arguments.force))
     return gtn, history
 
 
 def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, out: Path) -> None:
-    """Write pictures, metrics and the summary."""
+    """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
+    if data.held_out is not None:
+        write_array(out / _HELD_OUT, data.held_out)
     plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
@@ -232,7 +275,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {arguments.preset}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
         names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
-        names += (_HELD_OUT,) if data.rows is not None else ()
+        names += (_HELD_OUT,) if data.held_out is not None else ()
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
 

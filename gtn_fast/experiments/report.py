@@ -21,7 +21,8 @@ from gtn_fast import plots
 from gtn_fast._version import __version__
 from gtn_fast.experiments.registry import EXPERIMENTS
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
-from gtn_fast.inputs.files import FileError, check_output, naming, write_text
+from gtn_fast.inputs.files import FileError, naming
+from gtn_fast.outputs.files import check_output, write_text
 from gtn_fast.system.openmp import torch_threads
 from gtn_fast.tools import bench
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import CHANNELS, ImageSet, label_array
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_file
 from gtn_fast.inputs.npy import Archive, map_file, opened_archive
-from gtn_fast.inputs.sources import check_regular
 from gtn_fast.inputs.wording import listing
 
 
@@ -22,7 +21,7 @@ def read(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet
     Axes are (n, h, w), (n, h, w, c) or (n, c, h, w). Raises FileError for a file that
     is damaged, ambiguous or without the split, TypeError unless the images are uint8.
     """
-    check_regular(path)
+    check_file(path)
     try:
         if path.suffix.lower() == ".npy":
             return _read_npy(path, split, key, limit)

@@ -17,8 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from gtn_fast.images import transform
 from gtn_fast.images.image_set import ImageSet
 from gtn_fast.inputs.arguments import check_threads
-from gtn_fast.inputs.files import FileError
-from gtn_fast.inputs.sources import check_regular
+from gtn_fast.inputs.files import FileError, check_file
 from gtn_fast.inputs.wording import listing
 from gtn_fast.planning.memory import check_room
 from gtn_fast.run.progress import progress_bar
@@ -282,7 +281,7 @@ def _good(results: Sequence[Any], left_out: list[str]) -> list[int]:
 
 
 def _opened(file: Path) -> Image.Image:
-    check_regular(file)
+    check_file(file)
     try:
         return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
-from gtn_fast.inputs.files import FileError, naming
-from gtn_fast.inputs.sources import check_regular
+from gtn_fast.inputs.files import FileError, check_file, naming
 from gtn_fast.planning.memory import check_room
 
 _UBYTE = 0x08
@@ -28,7 +27,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     then each dimension in 4 bytes. Raises FileError for anything else, for a file that
     is too short or too long, and for damaged gzip.
     """
-    check_regular(path)
+    check_file(path)
     with naming(path), _open(path) as stream:
         try:
             shape, data = _content(stream, path, ndim)

@@ -12,5 +12,5 @@ arguments.py   numbers
 device.py      devices
 groups.py      labels of groups, and the rows of each group
 matrices.py    matrices that are not one array: several files, a tensor on a GPU
-files.py       outputs that appear whole or not at all
+files.py       the error of every file, and what is no regular file
 """

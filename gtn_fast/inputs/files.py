@@ -1,15 +1,12 @@
-"""Results that appear whole or not at all, and the error of every file."""
+"""The error of every file, and what is no regular file: a pipe may never end."""
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".safetensors")
 
@@ -18,57 +15,33 @@ class FileError(ValueError):
     """A file that cannot be read or written; the message names it and says why."""
 
 
-def check_output(path: Path, needed_bytes: int = 0) -> None:
-    """Raise FileError if ``path`` cannot be written now: to be called before the work.
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise FileError for a pipe, a device or a socket; whoever opens the rest says what is wrong.
 
-    The folder must exist, take a new file and have room for ``needed_bytes``.
+    Opening a pipe may wait for ever, and a device may never end.
     """
-    folder = path.parent
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory")
-    if not folder.is_dir():
-        raise FileError(f"{path}: the folder {folder} does not exist")
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        free = shutil.disk_usage(folder).free
+        mode = os.stat(path).st_mode  # noqa: PTH116  (any path, as the caller wrote it)
+    except OSError:
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    kind = next((text for test, text in kinds if test(mode)), "a device")
+    raise FileError(f"{os.fspath(path)}: is no regular file but {kind}; save it to a file first")
+
+
+def check_file(path: Path) -> None:
+    """Raise FileError unless a regular file is there."""
+    check_regular(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file") from None
     except OSError as error:
-        raise FileError(f"{path}: cannot write to {folder}: {error.strerror}") from None
-    if needed_bytes > free:
-        raise FileError(
-            f"{path}: needs about {needed_bytes:,} bytes, but {folder} has {free:,} left"
-        )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` (same suffix), which becomes ``path`` on success.
-
-    On any error or Ctrl-C the temporary file goes and what ``path`` held stays. The file gets
-    the permissions that any new file of this process gets.
-    """
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
-    # Not by tempfile, whose files are private: the umask is applied by the system here, and
-    # reading it would change it for a moment, for all threads.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
-    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_file(path: Path, writer: Callable[[Path], Any]) -> None:
-    """Call ``writer(temporary_path)``, then rename; FileError if the disk refuses."""
-    with naming(path), replacing(path) as temporary:
-        writer(temporary)
+        raise FileError(f"{path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path}: is a directory")
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.files import EXTENSIONS, FileError
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_file
 from gtn_fast.inputs.npy import map_file, opened_archive, shape_text
 from gtn_fast.inputs.patterns import split_key
-from gtn_fast.inputs.sources import check_regular
 from gtn_fast.inputs.wording import listing
 from gtn_fast.planning.memory import check_room
 
@@ -53,7 +52,7 @@ def load_array(spec: str, key: str | None = None, ndim: int = 2) -> Any:
         raise FileError(f"{path}: is a directory; '{path}/*.npy' takes the files in it")
     if suffix not in EXTENSIONS:
         raise FileError(f"{path}: unknown kind of file; wanted one of {', '.join(EXTENSIONS)}")
-    check_regular(path)
+    check_file(path)
     read = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": _read_safetensors}
     try:
         return read.get(suffix, _read_torch)(path, key, ndim)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import stat
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -69,22 +68,6 @@ class Source:
         if now.size > self.was.size:
             return f"was overwritten or grew, from {self.was.size:,} to {now.size:,} bytes,"
         return "was overwritten" if now.changed_ns != self.was.changed_ns else None
-
-
-def check_regular(path: Path) -> None:
-    """Raise FileError for what is no regular file; a pipe or a device has no end to read to."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise FileError(f"{path}: no such file") from None
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from None
-    if stat.S_ISDIR(mode):
-        raise FileError(f"{path}: is a directory")
-    if not stat.S_ISREG(mode):
-        kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
-        kind = next((text for test, text in kinds if test(mode)), "a device")
-        raise FileError(f"{path}: is {kind}, no regular file; save it to a file first")
 
 
 def mapped_file(array: Any) -> Source | None:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
-from gtn_fast.inputs.files import check_output
 from gtn_fast.inputs.wording import a_path
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file
@@ -32,6 +31,8 @@ from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
+from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
 from gtn_fast.system.ending import long_call, stop_here
@@ -43,6 +44,19 @@ _ROWS = 1024  # but at least so many rows
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
     return nn.functional.mse_loss(model(y), x)
+
+
+def _warn_of_idle(relabel_every: int, epochs: int) -> None:
+    if relabel_every >= epochs:
+        warn(f"relabel_every={relabel_every} has no effect in {epochs} epochs", UserWarning, 3)
+
+
+def _check_files(
+    log: PathLike | None, tensorboard: PathLike | None, checkpoint: PathLike | None
+) -> None:
+    check_logs(log, tensorboard)
+    if checkpoint is not None:
+        check_output(Path(a_path(checkpoint, "checkpoint")))
 
 
 class GTN:
@@ -95,6 +109,8 @@ class GTN:
         self.d = check_integer(d, "d", 1, 2**31 - 1)
         self.preset = _presets.preset(preset, **overrides)
         check_method(self.preset.method, self.d)
+        if overrides.get("rays") is not None and self.d != 2:
+            warn(f"rays= has no effect at d = {self.d}: its lines are in the plane", UserWarning, 2)
         self.components = check_integer(components, "components", 1, 2**31 - 1)
         self.device = check_torch_device(device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
@@ -138,7 +154,7 @@ class GTN:
         ------
         TypeError, ValueError
             Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
-            run; a disk that refuses. Those about X and val leave the GTN as it was.
+            run; files that cannot be written. Those about X and val leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
 
@@ -157,9 +173,8 @@ class GTN:
             preset = _presets.preset(preset, patience=patience)
             if val is None and metric is None:
                 raise ValueError("patience needs val or metric: there is nothing to watch")
-        check_logs(log, tensorboard)
-        if checkpoint is not None:
-            check_output(Path(a_path(checkpoint, "checkpoint")))
+        _warn_of_idle(relabel_every, preset.epochs)
+        _check_files(log, tensorboard, checkpoint)
         scaling, x, val_x = self._standardised(X, val, flatten)
         mixture, component = None, None
         if self.components > 1:
@@ -302,10 +317,11 @@ class GTN:
             raise ValueError(f"row {row} was not trained on: it was held out, or is not there")
         return place
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
 
-        FileError (a ValueError) if the disk refuses, ValueError before a fit.
+        A GTN that is there is replaced, anything else only with ``force``. FileError (a
+        ValueError) for that, and if the disk refuses; ValueError before a fit.
         """
         scaling = self._fitted()
         assert self.x_index is not None
@@ -325,6 +341,7 @@ class GTN:
                 rows=self.rows,
             ),
             path,
+            force=force,
         )
 
     @staticmethod

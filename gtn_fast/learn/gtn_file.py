@@ -40,7 +40,7 @@ class SavedGTN:
     rows: NDArray[np.int64] | None = None
 
 
-def save(gtn: SavedGTN, path: PathLike) -> None:
+def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
@@ -62,7 +62,7 @@ def save(gtn: SavedGTN, path: PathLike) -> None:
         "label_seconds": gtn.label_seconds,
         "history": None if gtn.history is None else asdict(gtn.history),
     }
-    save_tensors(path, _KIND, tensors, meta)
+    save_tensors(path, _KIND, tensors, meta, force=force)
 
 
 def load(path: PathLike) -> SavedGTN:

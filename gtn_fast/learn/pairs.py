@@ -18,11 +18,12 @@ from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.arrays import convert, describe, unchanged
-from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.files import FileError, check_file
 from gtn_fast.inputs.groups import group_pair
-from gtn_fast.inputs.sources import check_regular, listed
+from gtn_fast.inputs.sources import listed
 from gtn_fast.inputs.wording import a_path
-from gtn_fast.labels import Labels
+from gtn_fast.labels import Labels, saved_bytes
+from gtn_fast.outputs.files import check_output, deliver
 
 _KEY = "labeled_pairs"  # where the fingerprint stands in the report of the cached labels
 _HASH_BYTES = 1 << 24
@@ -98,17 +99,19 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any], files: Any) 
     """Read the labels of ``data`` from ``path``, or make them and write them there."""
     if path.suffix.lower() != ".npz":
         raise ValueError(f"cache must be a path ending in .npz, got {path}")
+    if path.exists():
+        check_file(path)
     fingerprint = _fingerprint(data, wanted)
     found = _read(path)
     if found is not None and _fits(found, data, fingerprint):
         found.report["x_files"] = files
         return found
-    check_output(path)  # labeling may take long: better to know now
+    # Labeling may take long: better to know now.
+    check_output(path, saved_bytes(len(data), data.shape[1], None))
     labels = label(data, **wanted)
     labels.report[_KEY] = fingerprint
     labels.report["x_files"] = files
-    with naming(path):
-        labels.save(path)
+    deliver(path, lambda place: labels.save(place, force=True))  # one of ours, or damaged
     return labels
 
 
@@ -138,8 +141,6 @@ def _sha256(array: NDArray[Any]) -> str:
 
 def _read(path: Path) -> Labels | None:
     """Read the labels in ``path``; None if absent or damaged, ValueError for another file."""
-    if path.exists():
-        check_regular(path)
     try:
         labels = Labels.load(path)
     except FileNotFoundError:

@@ -25,6 +25,7 @@ from gtn_fast.metrics.networks import (
     evaluating,
     score_metric,
 )
+from gtn_fast.outputs.streams import warn
 from gtn_fast.system.openmp import computes_by_torch
 
 
@@ -161,10 +162,10 @@ def _warn_of_few(metric: Any, sets: dict[str, Any]) -> None:
     features = len(metric.real_features_sum)
     few = [f"{len(images)} {name}" for name, images in sets.items() if len(images) <= features]
     if few:
-        warnings.warn(
+        warn(
             f"FID from {', '.join(few)} images but {features} features: a covariance has not full"
             f" rank and the distance is too large; use more than {features} images of each",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

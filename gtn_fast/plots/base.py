@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.files import write_file
+from gtn_fast.outputs.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

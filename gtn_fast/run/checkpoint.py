@@ -19,10 +19,8 @@ import hashlib
 import json
 import math
 import os
-import signal
 import threading
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +32,10 @@ from numpy.typing import NDArray
 
 from gtn_fast._version import __version__
 from gtn_fast.backends.interface import Pairs
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.outputs.files import replacing
+from gtn_fast.outputs.streams import warn
+from gtn_fast.run.signals import ending_by_exit
 
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
@@ -44,7 +45,11 @@ _SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_BYTES_PER_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
-TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
+
+
+def saved_checkpoint_bytes(n_y: int) -> int:
+    """Return the most bytes that the file takes."""
+    return n_y * _ROW_BYTES + _LONGEST_HEADER
 
 
 def no_pairs() -> Pairs:
@@ -208,10 +213,10 @@ class Checkpoint:
             try:
                 self._write()
                 return
-            except OSError as error:
+            except (OSError, FileError) as error:
                 self._last = time.monotonic()
-                why = error.strerror or error
-            warnings.warn(
+                why = getattr(error, "strerror", None) or error
+            warn(
                 f"{self.path}: not saved ({why});"
                 f" the checkpoint before, of {self._saved} rows, is kept",
                 RuntimeWarning,
@@ -255,6 +260,7 @@ def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
     another format or of another run, or whose pairs cannot be right; OSError as ``open``.
     """
+    check_regular(path)
     with path.open("rb") as file:
         header = _header(path, file)
         if header["fingerprint"] != digest:
@@ -296,26 +302,16 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def saved_on_exit(checkpoint: Checkpoint | None) -> Iterator[None]:
-    """Save when the run ends, however it does: well, by an error, Ctrl-C or SIGTERM.
+    """Save when the run ends, however it does: well, by an error, Ctrl-C or a signal.
 
-    SIGTERM, where nobody handles it, raises SystemExit(143) meanwhile.
+    A signal of ``signals.ENDING`` that nobody handles raises SystemExit(128 + its number)
+    meanwhile.
     """
     if checkpoint is None:
         yield
         return
-    handled = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if handled:
-        signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        if handled:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        checkpoint.save()
-
-
-def _terminate(_number: int, _frame: Any) -> None:
-    raise SystemExit(TERMINATED)
+    with ending_by_exit():
+        try:
+            yield
+        finally:
+            checkpoint.save()

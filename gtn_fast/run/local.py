@@ -14,6 +14,7 @@ from gtn_fast.inputs.matrices import Stacked
 from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
+from gtn_fast.run.advice import warn_of_disappointment
 from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, saved_on_exit
 from gtn_fast.run.groups import Part, match_groups, unsettled
 from gtn_fast.run.job import Job
@@ -37,6 +38,7 @@ def _label(job: Job, files: Reading, times: Times) -> Labels:
     needed = schedule.needed_bytes()
     check_memory(needed, f"labeling {job.n_y} x {job.n_x} rows of dimension {job.d}")
     x = _read_x(job, schedule)
+    warn_of_disappointment(job, x)
     y = _read_y(job, schedule, times)
     state = _checkpoint(job, x, y, files)
     resumed = 0 if state is None else len(state.pairs().y_rows)

@@ -92,10 +92,16 @@ class ImageModel(nn.Module):
         """Return the model as a Codec: uint8 images in, uint8 images out."""
         return network_codec(self)
 
-    def save(self, path: PathLike, meta: Mapping[str, Any] | None = None) -> None:
-        """Write weights and shape to a .safetensors file; ``meta`` (JSON-able) is kept beside."""
+    def save(
+        self, path: PathLike, meta: Mapping[str, Any] | None = None, *, force: bool = False
+    ) -> None:
+        """Write weights and shape to a .safetensors file; ``meta`` (JSON-able) is kept beside.
+
+        FileError for a file that is there and holds anything else, without ``force``.
+        """
         shape = {"channels": self.channels, "side": self.side, "d": self.d}
-        save_tensors(path, self.kind, self.state_dict(), {**shape, "extra": dict(meta or {})})
+        about = {**shape, "extra": dict(meta or {})}
+        save_tensors(path, self.kind, self.state_dict(), about, force=force)
 
     @classmethod
     def load(cls: type[M], path: PathLike, device: torch.device | str | None = None) -> M:

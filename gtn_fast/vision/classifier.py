@@ -56,10 +56,13 @@ class Classifier(nn.Module):
         """Map uint8 (b, c, h, w) to logits (b, classes)."""
         return cast(Tensor, self.head(self.features(images)))
 
-    def save(self, path: PathLike) -> None:
-        """Write weights and shape to a .safetensors file."""
+    def save(self, path: PathLike, *, force: bool = False) -> None:
+        """Write weights and shape to a .safetensors file.
+
+        FileError for a file that is there and holds anything else, without ``force``.
+        """
         shape = {"channels": self.channels, "side": self.side, "classes": self.classes}
-        save_tensors(path, _KIND, self.state_dict(), shape)
+        save_tensors(path, _KIND, self.state_dict(), shape, force=force)
 
     @classmethod
     def load(cls, path: PathLike, device: torch.device | str | None = None) -> Classifier:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gtn_fast.run.signals import exit_code, handled
 from gtn_fast.system import ending
 from gtn_fast.system.openmp import torch_threads
 
@@ -47,16 +48,19 @@ def has_batch_norm(model: nn.Module) -> bool:
 class Stop:
     """Lets Ctrl-C wait for the end of a step: ``asked`` then tells. A second one acts at once.
 
-    ``asked`` also tells that the interpreter ends, in a background thread.
-
-    No Ctrl-C is lost: one that nobody has acted on is raised where the ``with`` ends. Python
+    So do, where the run ``keeps`` a checkpoint, the signals that would end the process; a second
+    one of them changes nothing. ``asked`` also tells that the interpreter ends, in a background
+    thread. ``stopping()`` is what to raise: KeyboardInterrupt, or SystemExit with the signal's exit
+    code. None is lost: one that nobody has acted on is raised where the ``with`` ends. Python
     delivers signals to the main thread only; there, a program's own handler stays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool = False) -> None:
         self._asked = False
         self._at_once = False
-        self._installed = False
+        self._code: int | None = None
+        self._set = ExitStack()
+        self._keeps = keeps
 
     @property
     def asked(self) -> bool:
@@ -66,29 +70,41 @@ class Stop:
     def __enter__(self) -> Stop:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+            signal.signal(signal.SIGINT, self._interrupt)
+            self._set.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
+        if self._keeps:
+            self._set.enter_context(handled(self._end))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._set.close()
         if self.asked and kind is None:
-            raise KeyboardInterrupt
+            raise self.stopping()
 
-    def _handle(self, _signal: int, _frame: Any) -> None:
+    def stopping(self) -> BaseException:
+        """Return what to raise once it is asked for."""
+        return KeyboardInterrupt() if self._code is None else SystemExit(self._code)
+
+    def _interrupt(self, _signal: int, _frame: Any) -> None:
         waits = not self._asked and not self._at_once
         self._asked = True
         if not waits:
             raise KeyboardInterrupt
 
+    def _end(self, number: int, _frame: Any) -> None:
+        if self.asked:
+            return
+        self._asked, self._code = True, exit_code(number)
+        if self._at_once:
+            raise self.stopping()
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let Ctrl-C raise at once inside, an earlier one too: for what may stop anywhere."""
+        """Let a signal raise at once inside, an earlier one too: for what may stop anywhere."""
         self._at_once = True
         try:
             if self.asked:
-                raise KeyboardInterrupt
+                raise self.stopping()
             yield
         finally:
             self._at_once = False

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gtn_fast.inputs.files import check_output, write_text
+from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.wording import a_path
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, write_text
+from gtn_fast.outputs.kinds import check_ours, is_training_log
+from gtn_fast.outputs.streams import warn
 
 LogRows = Sequence[Mapping[str, float]]
 
@@ -26,7 +29,8 @@ def writer(
 
     ``log`` ends in .csv (a column per value) or .json (a list of objects) and is replaced
     whole each time. ValueError for another ending or a folder that cannot be written,
-    ImportError where TensorBoard is missing: both before any training.
+    ImportError where TensorBoard is missing: both before any training. A log that cannot be
+    written later is a warning: the training goes on.
     """
     check_logs(log, tensorboard)
     path = None if log is None else Path(log)
@@ -34,7 +38,10 @@ def writer(
 
     def write(rows: LogRows) -> None:
         if path is not None:
-            write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            try:
+                write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            except FileError as error:
+                warn(f"not logged: {error}", RuntimeWarning, 2)
         if board is not None:
             last = rows[-1]
             for name in last:
@@ -54,10 +61,24 @@ def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
         if Path(a_path(log, "log")).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
+        check_ours(
+            Path(log), is_training_log, "a training's log", False, "give the log another name"
+        )
     if tensorboard is not None:
-        a_path(tensorboard, "tensorboard")
-    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+        folder = Path(a_path(tensorboard, "tensorboard"))
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+        _check_board(folder)
+
+
+def _check_board(folder: Path) -> None:
+    """Raise FileError unless the folder takes files, or the first one above it that is there."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file, not a folder")
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    check_output(there / "events")
 
 
 def _board(folder: PathLike) -> Any:

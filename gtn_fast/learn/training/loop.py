@@ -81,9 +81,10 @@ def train(
     device : optional
         Where to train; the model's own device by default, and where it stays.
     checkpoint : path, optional
-        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at Ctrl-C and
-        at the end. If it exists, the run goes on from it and ends with the weights of a run that
-        was never interrupted; more ``epochs`` or another ``patience`` may be given.
+        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at the end, at
+        Ctrl-C and at a signal that would end the process (SIGTERM, SIGHUP, SIGQUIT, SIGUSR1). If it
+        exists, the run goes on from it and ends with the weights of a run that was never
+        interrupted; more ``epochs`` or another ``patience`` may be given.
     log : path, optional
         .csv or .json, replaced after each epoch. ``tensorboard`` is a folder.
     progress : None, bool or callable
@@ -99,15 +100,18 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        Arguments that make no training; a checkpoint of another run; a disk that refuses.
+        Arguments that make no training; a checkpoint of another run; files that cannot be
+        written. Once the training runs, a save that fails is a RuntimeWarning and it goes on.
     FloatingPointError
         The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
 
     Notes
     -----
     What a call changes in the process until it ends: in the main thread Ctrl-C waits for the
-    end of a step (where Python's own handler is in place); torch's number of threads for a small
-    network, in this thread alone; with draws=None torch's global generators. All are put back.
+    end of a step (where Python's own handler is in place), and so do, with a checkpoint, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them), which then raise SystemExit(128 +
+    number); torch's number of threads for a small network, in this thread alone; with draws=None
+    torch's global generators. All are put back.
     """
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)

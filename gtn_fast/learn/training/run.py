@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.inputs.files import check_output
+from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.checkpoint import Identity, load_state, save_state
 from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import (
@@ -22,6 +22,8 @@ from gtn_fast.learn.training.guards import (
 )
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
@@ -100,7 +102,7 @@ class Run:
         self.began = time.perf_counter() - self.history.seconds
 
     def save(self, noise: Mapping[str, Tensor] | None = None) -> None:
-        """Write the checkpoint, if one is kept. FileError if the disk refuses.
+        """Write the checkpoint, if one is kept. That it cannot be is a warning: the run goes on.
 
         ``noise``: the generators' states, inside an epoch.
         """
@@ -117,7 +119,10 @@ class Run:
             "best_score": self.best_score if self.best else None,
             "history": asdict(self.history),
         }
-        save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        try:
+            save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        except FileError as error:
+            warn(f"not saved: {error}; a checkpoint before is kept", RuntimeWarning, 2)
         self.next_save = time.monotonic() + self.every_s
 
     def go(
@@ -126,7 +131,7 @@ class Run:
         """Train every epoch that is left, then load the best weights."""
         if self.refresh is not None:
             self._ask_back()
-        with Stop() as stop:
+        with Stop(keeps=self.path is not None) as stop:
             while not self._finished(epochs, patience):
                 self._epoch(stop, write_log, bar)
             self._check_weights()
@@ -136,7 +141,7 @@ class Run:
         self.model.eval()
 
     def _epoch(self, stop: Stop, write_log: Callable[[LogRows], None], bar: Bar) -> None:
-        """Train what is left of this epoch; at Ctrl-C save and raise KeyboardInterrupt."""
+        """Train what is left of this epoch; at Ctrl-C, or a signal, save and raise."""
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
@@ -151,7 +156,7 @@ class Run:
             self.save()
         if stop.asked:
             self.save()
-            raise KeyboardInterrupt
+            raise stop.stopping()
 
     def _finished(self, epochs: int, patience: int | None) -> bool:
         done = self.epoch - 1
@@ -175,10 +180,10 @@ class Run:
 
     @contextmanager
     def _saved_at_interrupt(self) -> Iterator[None]:
-        """Save the state at a Ctrl-C inside: for what leaves the state alone."""
+        """Save the state at a Ctrl-C or a signal inside: for what leaves the state alone."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.save()
             raise
 
@@ -202,7 +207,7 @@ class Run:
                 if stop.asked or time.monotonic() >= self.next_save:
                     self.save(self.noise.state())
                 if stop.asked:
-                    raise KeyboardInterrupt
+                    raise stop.stopping()
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
         self._check_losses(seen)
         bar.update(self.step - seen)

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gtn_fast._version import __version__
-from gtn_fast.inputs.files import FileError, check_output, write_file
-from gtn_fast.inputs.sources import check_regular
+from gtn_fast.inputs.files import FileError, check_file
 from gtn_fast.inputs.wording import a_path
+from gtn_fast.outputs.files import check_output, write_file
+from gtn_fast.outputs.kinds import check_ours, tensors_kind
 
 _KEY = "gtn_fast"
 _MEMBERS = {"kind", "format", "version", "meta"}  # of the header, and a digest since 2026-11
@@ -28,13 +29,19 @@ PathLike = str | os.PathLike[str]
 
 
 def save_tensors(
-    path: PathLike, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+    path: PathLike,
+    kind: str,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    *,
+    force: bool = False,
 ) -> None:
     """Write ``tensors`` and the JSON-able ``meta`` to ``path``, whole or not at all.
 
     ``kind`` names what the file is ("GTN", "autoencoder") and must be asked for again when
     it is read. Tensors of any device and layout are stored contiguous, each for itself.
-    FileError (a ValueError) if the disk refuses; TypeError for a ``meta`` that is not JSON.
+    A file of the same kind is replaced, any other only with ``force``. FileError (a ValueError)
+    for that, and if the disk refuses; TypeError for a ``meta`` that is not JSON.
     """
     header = {"kind": kind, "format": _FORMAT, "version": __version__, "meta": dict(meta)}
     own = {name: _own(tensor) for name, tensor in tensors.items()}
@@ -47,7 +54,8 @@ def save_tensors(
             raise OSError(str(error)) from None
 
     target = Path(path)
-    check_output(target)
+    check_ours(target, lambda place: tensors_kind(place) == kind, _a(kind), force)
+    check_output(target, len(text) + sum(each.nbytes for each in own.values()))
     write_file(target, writer)
 
 
@@ -61,7 +69,7 @@ def load_tensors(
     whose names begin with ``may_be_infinite``). Files from before there were digests are read.
     """
     source = Path(a_path(path, "path"))
-    check_regular(source)
+    check_file(source)
     try:
         with safe_open(source, framework="pt") as file:
             header = _header(source, file.metadata(), kind)
