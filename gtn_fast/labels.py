@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gtn_fast.inputs.arrays import describe, is_tensor
 from gtn_fast.inputs.files import replacing
 from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.packages import load_package
 from gtn_fast.sample import Drawn, normal
 
 _FORMAT = "gtn_fast.labels"
@@ -26,12 +27,14 @@ _FORMAT_VERSION = 1
 class Labels:
     """A matching of every row of Y with a row of X of its own.
 
+    ``len(labels)`` is n_y. What ``partial`` or ``min_cosine`` left without an x is counted too.
+
     Attributes
     ----------
     x_index : int64 (n_y,)
-        The row of X for every row of Y, in Y's row order.
+        The row of X for every row of Y, in Y's row order; -1 for none.
     cosine : float32 (n_y,)
-        The cosine of each pair, rounded once from float64.
+        The cosine of each pair, rounded once from float64; NaN for none.
     order : int64 (n_y,)
         Y's rows in the order in which they chose: by norm (with groups: the groups
         by label ascending, by norm inside each; method "rank": by value).
@@ -45,6 +48,8 @@ class Labels:
         a GPU, labeled there, stays there until ``y`` is asked for.
     seed : int or None
         The seed that Y was drawn from, or None if it was given.
+    x_ids, y_ids : array or None
+        The index of X and of Y, where that was a DataFrame with an index of its own.
     """
 
     x_index: NDArray[np.int64]
@@ -56,6 +61,56 @@ class Labels:
     given_y: NDArray[Any] | Held | None = field(default=None, repr=False)
     seed: int | None = None
     _drawn_y: NDArray[np.float32] | None = field(default=None, repr=False)
+    x_ids: NDArray[Any] | None = field(default=None, repr=False)
+    y_ids: NDArray[Any] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.x_index)
+
+    def __repr__(self) -> str:
+        parts = [f"n_y={len(self)}, n_x={self.n_x}, d={self.d}"]
+        if len(self.unmatched):
+            parts.append(f"unmatched={len(self.unmatched)}")
+        if len(self.unmatched) < len(self):
+            parts.append(f"mean cosine {float(np.nanmean(self.cosine, dtype=np.float64)):.4f}")
+        if "strategy" in self.report:
+            parts.append(f"strategy {self.report['strategy']!r}")
+        if self.report.get("exact") is False:
+            parts.append("approximate")
+        if "seconds" in self.report:
+            parts.append(f"{self.report['seconds']['total']:.3g} s")
+        return f"Labels({', '.join(parts)})"
+
+    @property
+    def unmatched(self) -> NDArray[np.int64]:
+        """The rows of Y that have no x, ascending."""
+        return np.flatnonzero(self.x_index < 0)
+
+    @property
+    def y_index(self) -> NDArray[np.int64]:
+        """The inverse: for every row of X (n_x,) the row of Y that took it; -1 for none."""
+        inverse = np.full(self.n_x, -1, np.int64)
+        matched = np.flatnonzero(self.x_index >= 0)
+        inverse[self.x_index[matched]] = matched
+        return inverse
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, one row per row of Y, with Y's index: x, cosine, turn.
+
+        ``x``: the index of the row of X, or its number where X has no index of its own (missing
+        for none); ``cosine``; ``turn``: when the y chose, from 0. ImportError without pandas.
+        """
+        pandas = load_package("pandas", "pandas", "pip install pandas")
+        turn = np.empty(len(self), np.int64)
+        turn[self.order] = np.arange(len(self))
+        ids = np.arange(self.n_x) if self.x_ids is None else self.x_ids
+        x = pandas.Series(ids[self.x_index])  # of -1: anything, removed below
+        if len(self.unmatched):
+            x = x.astype("Int64" if ids.dtype.kind in "iu" else object)
+            x[self.unmatched] = pandas.NA if ids.dtype.kind in "iu" else None
+        index = pandas.RangeIndex(len(self)) if self.y_ids is None else pandas.Index(self.y_ids)
+        columns = {"x": x.array, "cosine": self.cosine, "turn": turn}
+        return pandas.DataFrame(columns, index=index)
 
     @property
     def y(self) -> NDArray[Any]:
@@ -80,8 +135,8 @@ class Labels:
     def pairs(self, X: Any) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
-        The labels have X's type and dtype; Y is a tensor on X's device if X is a tensor.
-        ValueError if X has not the shape of the X that was labeled.
+        Rows of Y without an x are left out. The labels have X's type and dtype; Y is a tensor on
+        X's device if X is a tensor. ValueError if X has not the shape of the X that was labeled.
         """
         described = describe(X, "X")
         if (described.rows, described.cols) != (self.n_x, self.d):
@@ -91,19 +146,24 @@ class Labels:
             )
         if not is_tensor(X):
             x = described.value if isinstance(described.value, RowMatrix) else np.asarray(X)
-            return self.y, x[self.x_index]
+            return self.y[self._matched()], x[self.x_index[self._matched()]]
         import torch
 
-        index = torch.from_numpy(self.x_index).to(X.device)
+        index = torch.from_numpy(self.x_index[self._matched()]).to(X.device)
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(slice(None)).to(X.device), X[index]
-        return torch.from_numpy(np.array(self.y)).to(X.device), X[index]
+            return self.given_y.rows(self._matched()).to(X.device), X[index]
+        return torch.from_numpy(np.array(self.y[self._matched()])).to(X.device), X[index]
+
+    def _matched(self) -> Any:
+        """Return what selects the rows of Y that have an x: a slice if all have."""
+        return np.flatnonzero(self.x_index >= 0) if len(self.unmatched) else slice(None)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
         It is written under a temporary name in the same folder and renamed. Y is stored
-        only if it was given; a drawn Y is stored as its seed.
+        only if it was given; a drawn Y is stored as its seed. Of an index, what is neither
+        number, date nor text is stored as text.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -118,6 +178,10 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
+        for name, ids in (("x_ids", self.x_ids), ("y_ids", self.y_ids)):
+            if ids is not None:
+                plain = ids.dtype.kind in "iufbUMm"
+                arrays[name] = ids if plain else np.array([str(each) for each in ids])
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -179,12 +243,17 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
             raise ValueError(f"{name} must be 1-D {np.dtype(dtype)}, is {a[name].dtype}")
     n_x, d = (int(size) for size in a["x_shape"])
     n_y = len(a["x_index"])
-    if not (len(a["cosine"]) == len(a["order"]) == n_y and 1 <= n_y <= n_x and d >= 1):
+    if not (len(a["cosine"]) == len(a["order"]) == n_y and n_y >= 1 and n_x >= 1 and d >= 1):
         raise ValueError("the sizes of its arrays do not agree")
     if not np.array_equal(np.sort(a["order"]), np.arange(n_y)):
         raise ValueError("order is no permutation of Y's rows")
-    if a["x_index"].min() < 0 or a["x_index"].max() >= n_x:
+    if a["x_index"].min() < -1 or a["x_index"].max() >= n_x:
         raise ValueError("x_index is out of range")
+    if (np.isnan(a["cosine"]) != (a["x_index"] < 0)).any():
+        raise ValueError("x_index and cosine do not agree on which rows are unmatched")
+    for name, rows in (("x_ids", n_x), ("y_ids", n_y)):
+        if name in a and a[name].shape != (rows,):
+            raise ValueError(f"{name} must have shape ({rows},), has {a[name].shape}")
     given_y = a.get("y")
     if given_y is not None:
         if given_y.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -205,4 +274,6 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         report=report,
         given_y=given_y,
         seed=None if given_y is not None else int(a["seed"]),
+        x_ids=a.get("x_ids"),
+        y_ids=a.get("y_ids"),
     )

@@ -22,7 +22,7 @@ from gtn_fast.inputs.files import check_output, load_matrix, naming
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
-    *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
+    *("checkpoint", "resume", "checkpoint_every", "memory", "device", "partial", "min_cosine"),
     *declared(FaissOptions),
 )
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -28,7 +28,10 @@ _FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays be
 
 @dataclass(frozen=True)
 class Described:
-    """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate."""
+    """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate.
+
+    ``ids``: the index of a DataFrame that has one of its own, None for anything else.
+    """
 
     name: str
     value: Any
@@ -36,12 +39,24 @@ class Described:
     cols: int
     dtype: np.dtype[Any]
     copy_bytes: int
+    ids: NDArray[Any] | None = None
 
 
 def is_tensor(value: object) -> bool:
     """Tell whether ``value`` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def row_ids(value: Any) -> NDArray[Any] | None:
+    """Return the index of a pandas DataFrame, unless it just counts the rows from 0."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame):
+        return None
+    index = value.index
+    if isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1:
+        return None
+    return np.asarray(index.to_numpy())
 
 
 def describe(value: Any, name: str) -> Described:
@@ -53,6 +68,7 @@ def describe(value: Any, name: str) -> Described:
     float8 become float32 (exactly), integers and longdouble become float64 (integers beyond
     2**53 are rounded).
     """
+    ids = row_ids(value)
     value = _opened(value, name)
     if isinstance(value, RowMatrix):
         dtype, fits = value.dtype, True
@@ -69,7 +85,8 @@ def describe(value: Any, name: str) -> Described:
         raise ValueError(f"{name} is empty: shape {shape}; need at least one row and one column")
     if rows > MAX_ROWS:
         raise ValueError(f"{name} has {rows} rows; the engine takes at most {MAX_ROWS}")
-    return Described(name, value, rows, cols, dtype, 0 if fits else rows * cols * dtype.itemsize)
+    copy_bytes = 0 if fits else rows * cols * dtype.itemsize
+    return Described(name, value, rows, cols, dtype, copy_bytes, ids)
 
 
 def convert(described: Described) -> NDArray[Any]:
@@ -174,12 +191,13 @@ def check_columns(x: Described, y: Described) -> None:
         )
 
 
-def check_pair(x: Described, y: Described) -> None:
-    """Raise ValueError unless X and Y have one dimension and n_y <= n_x."""
+def check_pair(x: Described, y: Described, *, partial: bool = False) -> None:
+    """Raise ValueError unless X and Y have one dimension and (but for ``partial``) n_y <= n_x."""
     check_columns(x, y)
-    if y.rows > x.rows:
+    if y.rows > x.rows and not partial:
         raise ValueError(
-            f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows}"
+            f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows};"
+            " partial=True leaves the rest unmatched"
         )
 
 

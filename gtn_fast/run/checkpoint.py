@@ -6,9 +6,9 @@ strategy, thread count or number of processes found them or goes on from them.
 
 A file is a line that names the format, a line of JSON (the version that wrote it, for
 people, the fingerprint of data and parameters, the number of pairs, a checksum) and three
-arrays: rows of Y and of X (int64) and cosines (float64), in the order in which they were
-settled. It is written under a temporary name and renamed: a crash or a full disk leaves the
-one before.
+arrays: rows of Y and of X (int64; -1 for a y that takes none) and cosines (float64), in the
+order in which they were settled. It is written under a temporary name and renamed: a crash or a
+full disk leaves the one before.
 """
 
 from __future__ import annotations
@@ -97,9 +97,12 @@ def fingerprint(
     x: Sequence[int],
     y: Sequence[int] | int,
     groups: Sequence[Sequence[int]] | None = None,
+    min_cosine: float | None = None,
 ) -> str:
     """Digest what the answer depends on: checksums of X, of Y (or its seed) and of groups."""
-    parts = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
+    parts: dict[str, Any] = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
+    if min_cosine is not None:
+        parts["min_cosine"] = min_cosine
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

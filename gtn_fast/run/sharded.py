@@ -51,7 +51,7 @@ def label(given: Arguments) -> Labels:
         job, shapes = ranks.together(lambda: _checked(given))
         job = _agreed_job(job, given, shapes)
         first = sum(each["rows"] for each in shapes[: ranks.rank])
-        seconds, needed = predict(job.n_x, job.n_y, job.d, job.threads, ranks.size)
+        seconds, needed = predict(job.n_x, min(job.n_x, job.n_y), job.d, job.threads, ranks.size)
         needed += job.x.copy_bytes + (0 if job.y is None else job.y.copy_bytes)
         if job.keep is not None:
             needed += CHECKPOINT_BYTES_PER_ROW * job.n_y
@@ -73,7 +73,9 @@ def label(given: Arguments) -> Labels:
                 progress=call,
                 start=start,
                 settled=None if state is None else state.add,
+                min_cosine=-np.inf if job.min_cosine is None else job.min_cosine,
             )
+            matched.cosine[matched.x_index < 0] = np.nan
         times.end("match")
         report = report_of(
             job,
@@ -99,6 +101,8 @@ def _checked(given: Arguments) -> tuple[Job, dict[str, Any]]:
         "seed": job.drawn_seed,
         "block": job.block,
         "list_length": job.list_length,
+        "partial": job.partial,
+        "min_cosine": job.min_cosine,
         "checkpoint": job.keep is not None,
         "cpus": _cpus(),
     }
@@ -151,7 +155,8 @@ def _resumed(
         return None, None
     of_y = job.seed if y is None else checksum(y)
     sums = sum_of_checksums(ranks.tell(checksum(x, first)))
-    return _begun(ranks, job.keep, fingerprint(job.n_x, job.n_y, job.d, sums, of_y))
+    digest = fingerprint(job.n_x, job.n_y, job.d, sums, of_y, min_cosine=job.min_cosine)
+    return _begun(ranks, job.keep, digest)
 
 
 def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
@@ -184,7 +189,10 @@ def _begun(ranks: Ranks, keep: Keep, digest: str) -> tuple[Checkpoint | None, Pa
 
 def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Return n_x and n_y; ValueError where the ranks' arguments do not fit together."""
-    for name in ("d", "rows of Y", "seed", "block", "list_length", "checkpoint"):
+    for name in (
+        *("d", "rows of Y", "seed", "block", "list_length"),
+        *("partial", "min_cosine", "checkpoint"),
+    ):
         other = next((r for r, each in enumerate(shapes) if each[name] != shapes[0][name]), None)
         if other is None:
             continue
@@ -212,10 +220,11 @@ def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
         raise ValueError("X is empty on all ranks: need at least one row")
     if n_x > MAX_ROWS:
         raise ValueError(f"X has {n_x} rows in all; the engine takes at most {MAX_ROWS}")
-    if n_y > n_x:
+    if n_y > n_x and not shapes[0]["partial"]:
         raise ValueError(
             "every row of Y needs a row of X of its own:"
-            f" Y has {n_y} rows, the shards of X only {n_x} in all"
+            f" Y has {n_y} rows, the shards of X only {n_x} in all;"
+            " partial=True leaves the rest unmatched"
         )
     return n_x, n_y
 
