@@ -142,7 +142,7 @@ wheel-check: venv
 # --- runs ------------------------------------------------------------------------
 
 demo: build
-	$(BIN)/gtn-fast demo --out demo_output
+	$(BIN)/gtn-fast demo --out demo_output --force
 
 bench: build
 	$(BIN)/python -m benchmarks.run
@@ -176,7 +176,7 @@ experiments: build
 	$(BIN)/python tools/experiments_page.py experiments_output
 
 experiment-%: build
-	$(BIN)/gtn-fast experiment $* --out experiments_output $(if $(DATA_$*),--data $(DATA_$*))
+	$(BIN)/gtn-fast experiment $* --out experiments_output --force $(if $(DATA_$*),--data $(DATA_$*))
 
 clean:
 	rm -rf $(VENV) build dist demo_output bench_output experiments_output *.egg-info gtn_fast/*.so

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import workloads
 from gtn_fast.backends import native
 from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.system.openmp import faiss_threads
 
 DIMENSIONS = (16, 64, 128)
 GRAPH_WORKLOAD = ("mnist", 64)
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hnsw", action="store_true")
     parsed = parser.parse_args(arguments)
     n, faiss = parsed.n, faiss_index.module()
-    with faiss_index.faiss_threads(faiss, 1):
+    with faiss_threads(faiss, 1):
         if parsed.hnsw:
             compare_with_hnsw(n)
             return 0

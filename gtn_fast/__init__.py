@@ -21,6 +21,7 @@ The rooms of a labeling, in the order in which it passes them:
 
 Beside them:
 
+    outputs/      what is written: whole or not at all, and over nothing that must stay
     learn/        the training layer, in torch
     vision/       networks for images
     images/       reading image data sets
@@ -30,6 +31,7 @@ Beside them:
     cli/          the command line
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
                   package; the folder tools/ of the repository writes its documents)
+    system/       CPUs and quotas, threads, forks, the end of the interpreter
     environment.py  rounding and subnormal numbers, whatever the caller has set
     packages.py   optional packages: what each is for, whether it works
 

@@ -134,3 +134,6 @@ class DeviceLoop:
 
 DEVICE_COUNTERS_BYTES: int
 DEVICE_LARGEST_DIMENSION: int
+
+# Cancels what other threads call here and waits for it, seconds at most: the interpreter ends.
+def end_calls() -> None: ...

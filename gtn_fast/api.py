@@ -9,9 +9,12 @@ from gtn_fast.backends.options import documented
 from gtn_fast.backends.registry import BackendOptions
 from gtn_fast.environment import DefaultEnvironment
 from gtn_fast.labels import Labels
+from gtn_fast.planning.memory import naming_limits
 from gtn_fast.run import local, sharded
+from gtn_fast.run.advice import warn_of_idle
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
 from gtn_fast.run.job import Arguments, Job
+from gtn_fast.system.ending import long_call
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,11 +80,13 @@ def label(
         From -1 to 1. A y whose best free x has a smaller cosine (in float64) takes none, and
         that x stays free for those who choose later. Not for method "rank".
     threads : int, optional
-        1 to 4096; the CPUs of this process by default (with group: its part of those that
-        other ranks share).
+        1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
+        container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
+        (with group: its part of those that other ranks share).
     progress : None, bool or callable
-        A bar on stderr (None: on a terminal, if it will take more than two seconds), or
-        what is called with (done, total) about ten times per second.
+        A bar on stderr (None: on a terminal or in a notebook, if it will take more than two
+        seconds; elsewhere a long run writes a line a minute), or what is called
+        with (done, total) about ten times per second.
     memory : int or str, optional
         The most bytes to take beyond X and a given Y ("8GB", "500MiB"), for an X in files
         larger than memory. A drawn Y is not stored then; what the screen needs goes to a
@@ -89,7 +94,8 @@ def label(
     checkpoint : path, optional
         A file that follows the run: what is settled is saved there every
         ``checkpoint_every`` seconds (less often where saving takes more than a hundredth
-        of the time), and at the end, Ctrl-C or SIGTERM, whole or not at all. It stays
+        of the time), and at the end, Ctrl-C or a signal that would end the process (SIGTERM,
+        SIGHUP, SIGQUIT, SIGUSR1), whole or not at all. It stays
         there when the run is done. Not for method "rank" or approximate ones.
     resume : bool
         Go on from the checkpoint, if it is there: with any exact method, thread count or
@@ -116,20 +122,32 @@ def label(
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
         The checkpoint is there without ``resume``, or cannot be written. One of other
-        data or parameters, of another format, or damaged is a ValueError.
+        data or parameters, of another format, or damaged is a ValueError. The system refuses
+        a thread (OSError); threads=1 needs none.
     ImportError
         The backend of the method cannot run here; says why and what to do.
     ConnectionError
         With group: another rank is gone. What is wrong on one rank is raised on all.
 
+    Warns
+    -----
+    UserWarning
+        Before the work: a drawn Y, and an X far off its centre or on one ray, whose cosines say
+        little; an argument without effect.
+
     Notes
     -----
-    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM (where
-    nobody handles it) raises SystemExit(143) until the call ends; method "faiss" gives FAISS's
+    What a call changes in the process: with ``checkpoint``, in the main thread, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them) raise SystemExit(128 + number) until
+    the call ends; method "faiss" gives FAISS's
     OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
     once for the tile registers, which the process then keeps. Nothing else.
+
+    In a background thread a call may be under way when the interpreter ends: it is stopped, its
+    checkpoint saved, and its thread does not go on. In a forked child whose parent had FAISS
+    loaded, method "faiss" takes one thread, since OpenMP does not survive a fork.
     """
-    with DefaultEnvironment() as environment:
+    with DefaultEnvironment() as environment, long_call(), naming_limits("label"):
         given = Arguments(
             X,
             Y,
@@ -152,4 +170,6 @@ def label(
         )
         if given.sharded:
             return sharded.label(given)
-        return local.label(Job.of(given))
+        job = Job.of(given)
+        warn_of_idle(given)
+        return local.label(job)

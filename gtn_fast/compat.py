@@ -8,6 +8,7 @@ from typing import Any
 from gtn_fast.api import label
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arrays import is_tensor
+from gtn_fast.system.openmp import torch_in_a_fork
 
 _TYPES = ("cosine", "angular_dist")
 
@@ -63,6 +64,7 @@ def create_labels(
     labels = label(t, s, threads=threads, progress=False)
     order = torch.from_numpy(labels.order)
     chosen = torch.from_numpy(labels.x_index[labels.order])
-    sources = s.detach()[order.to(s.device)].to(torch.float32)
-    targets = t.detach()[chosen.to(t.device)].to(device=s.device, dtype=torch.float32)
+    with torch_in_a_fork():
+        sources = s.detach()[order.to(s.device)].to(torch.float32)
+        targets = t.detach()[chosen.to(t.device)].to(device=s.device, dtype=torch.float32)
     return sources, targets

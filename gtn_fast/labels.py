@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -14,13 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import describe, is_tensor
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.outputs.files import check_apart, replacing
+from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.packages import load_package
 from gtn_fast.sample import Drawn, normal
+from gtn_fast.system.openmp import torch_in_a_fork
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
+_ROW_BYTES = 20  # x_index, order, cosine
+_OTHER_BYTES = 1 << 16  # report and headers, generously
+
+
+def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
+    """Return about how many bytes ``Labels.save`` writes; ``y_dtype`` None: Y is a seed."""
+    return n_y * (_ROW_BYTES + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
 
 
 @dataclass(eq=False)
@@ -150,20 +161,24 @@ class Labels:
         import torch
 
         index = torch.from_numpy(self.x_index[self._matched()]).to(X.device)
+        with torch_in_a_fork():
+            chosen = X[index]
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(self._matched()).to(X.device), X[index]
-        return torch.from_numpy(np.array(self.y[self._matched()])).to(X.device), X[index]
+            return self.given_y.rows(self._matched()).to(X.device), chosen
+        return torch.from_numpy(np.array(self.y[self._matched()])).to(X.device), chosen
 
     def _matched(self) -> Any:
         """Return what selects the rows of Y that have an x: a slice if all have."""
         return np.flatnonzero(self.x_index >= 0) if len(self.unmatched) else slice(None)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
 
-        It is written under a temporary name in the same folder and renamed. Y is stored
-        only if it was given; a drawn Y is stored as its seed. Of an index, what is neither
-        number, date nor text is stored as text.
+        It is written under a temporary name in the same folder and renamed. Labels that were
+        there are replaced, anything else only with ``force``. Y is stored only if it was given;
+        a drawn Y is stored as its seed. Of an index, what is neither number, date nor text is
+        stored as text. FileError (a ValueError) for the file that Y is mapped from, for what is
+        no labels file, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -182,6 +197,9 @@ class Labels:
             if ids is not None:
                 plain = ids.dtype.kind in "iufbUMm"
                 arrays[name] = ids if plain else np.array([str(each) for each in ids])
+        arrays["digest"] = np.array(_digest(arrays))
+        check_apart(Path(path), self.given_y)
+        check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -200,9 +218,15 @@ class Labels:
             inconsistent in itself.
         """
         source = Path(path)
+        check_regular(source)
         with source.open("rb") as file:
             try:
-                return _from_arrays(_read(file))
+                arrays = _read(file)
+                digest = arrays.pop("digest", None)  # there is none in files from before 2026-12
+                labels = _from_arrays(arrays)
+                if digest is not None and str(digest) != _digest(arrays):
+                    raise ValueError("it does not hold what was written")
+                return labels
             except _UNREADABLE as error:
                 raise ValueError(f"{source} is not a readable labels file: {error}") from error
 
@@ -234,6 +258,16 @@ def _read(file: Any) -> dict[str, NDArray[Any]]:
         return {name: archive[name] for name in archive.files}
 
 
+def _digest(arrays: dict[str, Any]) -> str:
+    """Digest names, dtypes, shapes and values; what is no member of a labels file counts, too."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"\n{name} {array.shape} {array.dtype.str}\n".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
     wanted = {"x_index": np.int64, "cosine": np.float32, "order": np.int64, "x_shape": np.int64}
     for name, dtype in wanted.items():
@@ -249,8 +283,15 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         raise ValueError("order is no permutation of Y's rows")
     if a["x_index"].min() < -1 or a["x_index"].max() >= n_x:
         raise ValueError("x_index is out of range")
-    if (np.isnan(a["cosine"]) != (a["x_index"] < 0)).any():
-        raise ValueError("x_index and cosine do not agree on which rows are unmatched")
+    matched = a["x_index"] >= 0
+    taken = np.zeros(n_x, np.bool_)
+    taken[a["x_index"][matched]] = True
+    if np.count_nonzero(taken) < np.count_nonzero(matched):
+        raise ValueError("x_index has a row of X twice")
+    if not np.isfinite(a["cosine"][matched]).all():
+        raise ValueError("cosine holds NaN or infinity")
+    if not np.isnan(a["cosine"][~matched]).all():
+        raise ValueError("a row of Y without a row of X has a cosine")
     for name, rows in (("x_ids", n_x), ("y_ids", n_y)):
         if name in a and a[name].shape != (rows,):
             raise ValueError(f"{name} must have shape ({rows},), has {a[name].shape}")
@@ -260,6 +301,8 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
             raise ValueError(f"y must be float32 or float64, is {given_y.dtype}")
         if given_y.shape != (n_y, d):
             raise ValueError(f"y must have shape {(n_y, d)}, has {given_y.shape}")
+        if not np.isfinite(given_y).all():
+            raise ValueError("y holds NaN or infinity")
     elif "seed" not in a:
         raise ValueError("it holds neither y nor a seed")
     report = json.loads(str(a["report"]))

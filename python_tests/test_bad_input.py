@@ -16,6 +16,7 @@ from gtn_fast.inputs.device import check_device
 from gtn_fast.planning import memory
 from gtn_fast.planning.memory import available_bytes, peak_bytes, size_text
 from gtn_fast.run import local
+from gtn_fast.system import cgroups, cpus
 
 X = np.random.default_rng(0).standard_normal((10, 3))
 Y = np.random.default_rng(1).standard_normal((8, 3))
@@ -198,6 +199,7 @@ def test_too_little_memory(monkeypatch):
     needed = int(message.split("(")[1].split(" bytes")[0])
     assert needed > 4 * 1000 * 10  # Y alone
     assert "but only 4.9 KiB (5000 bytes) are available" in message
+    assert "give memory= (X in files), fewer rows or threads, or raise the limit" in message
 
 
 def test_copies_count(monkeypatch):
@@ -231,18 +233,12 @@ def test_cgroup_limits(monkeypatch, tmp_path):
         (folder / "memory.max").write_text(limit + "\n")
         (folder / "memory.current").write_text(usage + "\n")
         (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
-    names = ("memory.max", "memory.current")
-    assert memory._room(tmp_path / "a", *names) == 400
-    assert memory._room(tmp_path / "a/b", *names) is None
-    assert memory._room(tmp_path / "nothing", *names) is None
-
-    def path(name):
-        if name == "/proc/self/cgroup":
-            (tmp_path / "cgroup").write_text("0::/a/b\n")
-            return tmp_path / "cgroup"
-        return tmp_path if name == "/sys/fs/cgroup" else tmp_path / "nothing"
-
-    monkeypatch.setattr(memory, "Path", path)
+    assert memory._room(tmp_path / "a", 2) == 400
+    assert memory._room(tmp_path / "a/b", 2) is None
+    assert memory._room(tmp_path / "nothing", 2) is None
+    (tmp_path / "cgroup").write_text("0::/a/b\n")
+    monkeypatch.setattr(cgroups, "SELF", tmp_path / "cgroup")
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     assert memory._cgroup_room() == 400
 
 
@@ -294,6 +290,9 @@ def test_limits_belong_to_the_range():
 
 
 def test_as_many_threads_as_cpus_of_this_process(monkeypatch):
+    for name in (cpus.OWN, cpus.COMMON):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cpus, "_quota", lambda: None)
     monkeypatch.setattr(os, "sched_getaffinity", {0: {3, 5, 8}}.__getitem__)
     assert check_threads(None) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(10**6))

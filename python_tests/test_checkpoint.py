@@ -54,7 +54,7 @@ def test_goes_on_with_another_method_and_thread_count(native, problem, tmp_path)
     path = tmp_path / "run.ckpt"
     label_until(x, path, 1, method="screen", threads=2)
     label_until(x, path, 30_000, method="screen", threads=1, resume=True, list_length=2)
-    rows = len(load_checkpoint(path, header(path)["fingerprint"]).y_rows)
+    rows = len(load_checkpoint(path, header(path)["fingerprint"], N, N).y_rows)
     assert 30_000 <= rows < N
     done = gtn_fast.label(x, checkpoint=path, resume=True, threads=2, block=1000)
     assert same(done, expected)
@@ -76,7 +76,7 @@ def test_any_settled_pairs_will_do(native, name, d, tmp_path, monkeypatch):
         path.unlink(missing_ok=True)
         whole = gtn_fast.label(x, y, checkpoint=path)
         digest = header(path)["fingerprint"]
-        pairs = load_checkpoint(path, digest)
+        pairs = load_checkpoint(path, digest, len(x), len(y))
         cut = Checkpoint(path, digest, 0, no_pairs())
         cut.add(*(column[:settled] for column in pairs))
         cut._write()

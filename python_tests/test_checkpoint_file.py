@@ -133,6 +133,47 @@ def test_a_header_that_is_wrong(saved, change):
             gtn_fast.label(x, checkpoint=path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("column", "at", "value", "message"),
+    [
+        (0, 7, -1, "a row of Y is out of range, or comes twice"),
+        (0, 7, 500, "a row of Y is out of range, or comes twice"),
+        (0, 7, None, "a row of Y is out of range, or comes twice"),
+        (1, 499, -1, "a row of X is out of range, or comes twice"),
+        (1, 0, 500, "a row of X is out of range, or comes twice"),
+        (1, 7, None, "a row of X is out of range, or comes twice"),
+        (2, 0, np.nan, "a cosine that is none"),
+        (2, 499, -np.inf, "a cosine that is none"),
+        (2, 3, 1.5, "a cosine that is none"),
+    ],
+)
+def test_pairs_that_cannot_be_right(saved, column, at, value, message):
+    """Of a file whose checksum fits: somebody wrote it so. None: the value of another row."""
+    x, path = saved
+    magic, line, payload = path.read_bytes().split(b"\n", 2)
+    rows = [np.frombuffer(payload, np.int64, 500, 0), np.frombuffer(payload, np.int64, 500, 4000)]
+    columns = [each.copy() for each in (*rows, np.frombuffer(payload, np.float64, 500, 8000))]
+    columns[column][at] = columns[column][at - 1] if value is None else value
+    payload = b"".join(each.tobytes() for each in columns)
+    header = json.loads(line) | {"checksum": zlib.crc32(payload)}
+    path.write_bytes(b"\n".join((magic, json.dumps(header).encode(), payload)))
+    with pytest.raises(ValueError, match=f"is damaged: .*{message}"):
+        gtn_fast.label(x, checkpoint=path, resume=True)
+
+
+def test_a_pair_of_two_groups_cannot_be_right(native, tmp_path):
+    x, groups = np.random.default_rng(1).standard_normal((40, 3)), np.arange(40) % 2
+    path = tmp_path / "c"
+    gtn_fast.label(x, groups=(groups, groups), checkpoint=path)
+    magic, line, payload = path.read_bytes().split(b"\n", 2)
+    x_rows = np.frombuffer(payload, np.int64, 40, 320)[::-1]  # group 1 first
+    payload = payload[:320] + x_rows.tobytes() + payload[640:]
+    header = json.loads(line) | {"checksum": zlib.crc32(payload)}
+    path.write_bytes(b"\n".join((magic, json.dumps(header).encode(), payload)))
+    with pytest.raises(ValueError, match="is damaged: it has a pair of two groups"):
+        gtn_fast.label(x, groups=(groups, groups), checkpoint=path, resume=True)
+
+
 def test_what_was_asked_for_does_not_change():
     keep = Keep.of("c", True, 3)
     assert keep == Keep(Path("c"), resume=True, every=3.0)
@@ -153,7 +194,8 @@ def clock(monkeypatch):
 
 
 def some(point, n=1):
-    point.add(np.arange(n), np.arange(n), np.zeros(n))
+    rows = len(point.pairs().y_rows) + np.arange(n)
+    point.add(rows, rows, np.zeros(n))
 
 
 def test_saves_when_it_is_time_and_there_is_something_new(tmp_path, clock):
@@ -172,7 +214,7 @@ def test_saves_when_it_is_time_and_there_is_something_new(tmp_path, clock):
     assert point.saves == 1
     some(point, 3)
     assert (point.saves, header(tmp_path / "c")["rows"]) == (2, 5)
-    again = Checkpoint(tmp_path / "c", "d", 0.0, load_checkpoint(tmp_path / "c", "d"))
+    again = Checkpoint(tmp_path / "c", "d", 0.0, load_checkpoint(tmp_path / "c", "d", 9, 9))
     again.save()
     assert again.saves == 0  # all of it is in the file
     assert len(again.pairs().y_rows) == 5
@@ -185,7 +227,7 @@ def test_a_file_that_cannot_be_written_is_tried_again_when_it_is_time(tmp_path, 
         tried.append(clock[0])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    point = Checkpoint.start(Keep(tmp_path / "c", resume=False, every=10.0), "d")
+    point = Checkpoint.start(Keep(tmp_path / "c", resume=False, every=10.0), "d", 9, 9)
     some(point, 2)
     clock[0] += 10
     some(point)
@@ -235,7 +277,7 @@ def test_the_time_of_saving_is_counted(tmp_path, clock, monkeypatch):
 
 def test_the_name_in_an_error_is_the_callers(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
-        Checkpoint.start(Keep(tmp_path / "no folder" / "c", resume=True, every=1.0), "d")
+        Checkpoint.start(Keep(tmp_path / "no folder" / "c", resume=True, every=1.0), "d", 9, 9)
     assert caught.value.filename == str(tmp_path / "no folder" / "c")
     assert caught.value.errno == errno.ENOENT
 

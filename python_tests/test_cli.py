@@ -73,11 +73,12 @@ def test_label_matches_inside_groups(data, capsys):
 
 
 def test_label_keeps_the_old_file_when_the_run_fails(data, capsys):
-    Path("o.npz").write_text("precious")
+    assert run("label", "X.npy", "--out", "o.npz", "--quiet") == 0
+    before = Path("o.npz").read_bytes()
     np.save("bad.npy", np.array([[1.0, np.nan]]))
     assert run("label", "bad.npy", "--out", "o.npz") == 2
     one_line(capsys, "X", "row 0")
-    assert Path("o.npz").read_text() == "precious"
+    assert Path("o.npz").read_bytes() == before
     assert sorted(path.name for path in data.iterdir()) == ["X.npy", "Y.npy", "bad.npy", "o.npz"]
 
 

@@ -12,8 +12,9 @@ import pytest
 from cli_runs import N, one_line, prepare, run
 
 import gtn_fast
-from gtn_fast.inputs import files
-from gtn_fast.inputs.files import load_matrix, write_file, write_text
+from gtn_fast.inputs.files import load_matrix
+from gtn_fast.outputs import files
+from gtn_fast.outputs.files import write_file, write_text
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from cli_runs import one_line, run
 from learning_cases import names, read, train
 
 from gtn_fast.cli import models
-from gtn_fast.inputs import files
+from gtn_fast.outputs import files
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -130,8 +130,8 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
 
 @pytest.mark.parametrize("command", ["sample", "interpolate"])
 def test_a_full_disk_leaves_nothing_half_written(at, capsys, monkeypatch, command):
-    def full(path, _):
-        Path(path).write_bytes(b"half")
+    def full(file, _):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
@@ -148,6 +148,140 @@ def test_missing_packages_are_named_with_their_extra(capsys, monkeypatch, packag
     monkeypatch.setattr("gtn_fast.cli.encoding.stages.begin", lambda *_: missing(_))
     assert run("autoencode", "x", "--out", "o") == 2
     one_line(capsys, package, f"gtn-fast[{'plots' if package == 'matplotlib' else 'train'}]")
+
+
+# ------------------------------------------------------------------ what is there stays
+
+
+def everything(*folders):
+    return {
+        str(path): path.read_bytes()
+        for folder in folders
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    }
+
+
+POINTS = "train {at}/x.npy --out {at}/points --preset uniform"
+WHOLE = "train {at}/images.npz --images --out {at}/images --d 3"
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        (POINTS, "gtn.safetensors"),
+        (POINTS + " --fresh", "gtn.safetensors"),
+        (WHOLE, "gtn.safetensors"),
+        ("autoencode {at}/images.npz --out {at}/images", "autoencoder.safetensors"),
+        ("sample {at}/points/gtn.safetensors --out {at}/x.npy", "x.npy"),
+        # Its images would go to images.npz.
+        ("sample {at}/images/gtn.safetensors --out {at}/images.npy --autoencoder "
+         "{at}/images/autoencoder.safetensors", "images.npz"),
+        ("sample {at}/images/gtn.safetensors --out samples.npy --autoencoder "
+         "{at}/images/autoencoder.safetensors", "samples.png"),
+        ("interpolate {at}/points/gtn.safetensors --out .", "interpolation.png"),
+        ("evaluate --real {at}/x.npy --generated {at}/x.npy --out {at}/points/metrics.json",
+         "metrics.json"),
+        ("evaluate --real {at}/images.npz --generated {at}/images.npz --train-classifier"
+         " --out m.json", "classifier.safetensors"),
+        ("experiment uniform --quick --out e", "summary.md"),
+        ("experiment uniform --quick --out pictures", "of_mine.png"),
+        ("bench --quick --out .", "bench.md"),
+        ("bench --quick --out pictures", "bench.png"),
+        ("demo --quick --out .", "results.md"),
+    ],
+)  # fmt: skip
+def test_nothing_is_replaced_unasked(at, capsys, command, word):
+    for folder in ("e/uniform", "pictures/uniform"):
+        Path(folder).mkdir(parents=True)
+    for name in ("samples.png", "interpolation.png", "classifier.safetensors", "bench.md",
+                 "results.md", "e/uniform/summary.md", "pictures/uniform/of_mine.png",
+                 "pictures/bench.png"):  # fmt: skip
+        Path(name).write_text("mine")
+    before = everything(".", at)
+    assert run(*command.format(at=at).split()) == 2
+    one_line(capsys, word, "is there already", "--force")
+    assert everything(".", at) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sample {at}/images/gtn.safetensors --out a.npy --autoencoder a.png",
+        "train x.npy --out . --preset uniform --val loss.png",
+        "train images.npz --images --out . --autoencoder latents.npy",
+        "train images.npz --images --out . --val latents.npy",
+        "evaluate --real x.npy --generated m.json --out m.json",
+    ],
+)
+def test_an_input_is_never_an_output(at, capsys, command):
+    """Whatever the names: links to what is read stand where something would be written."""
+    for name in ("x.npy", "images.npz"):
+        shutil.copy(at / name, name)
+    for name in ("loss.png", "latents.npy", "m.json", "a.png"):
+        Path(name).hardlink_to("x.npy")
+    before = everything(".")
+    assert run(*command.format(at=at).split(), "--force") == 2
+    one_line(capsys, "is the input")
+    assert everything(".") == before
+
+
+def test_pictures_are_not_put_among_the_training_images(at, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    Path("images").mkdir()
+    for i in range(4):
+        Image.fromarray(np.full((8, 8), 60 * i, np.uint8)).save(f"images/{i}.png")
+    before = everything(".")
+    for command in (
+        "train images --images --out images",
+        "train images --images --out images/run --force",
+        "train images/../images --images --out images/new",
+        "autoencode images --out images --force",
+        "train x.npy --out images/run --images --val images",
+    ):
+        assert run(*command.split()) == 2
+        one_line(capsys, "images", "whose pictures are read")
+        assert everything(".") == before
+
+
+def test_what_a_failed_training_left_is_no_finished_run(at, capsys):
+    """Its log is in the way of nobody; another's table is."""
+    command = ("train", at / "x.npy", "--out", "o", "--preset", "uniform", "--epochs", 1, "--quiet")
+    Path("o").mkdir()
+    Path("o/log.csv").write_text("name,size\n")
+    assert run(*command) == 2
+    one_line(capsys, "o/log.csv", "is there already")
+    shutil.copy(at / "points/log.csv", "o/log.csv")
+    assert run(*command) == 0
+
+
+def test_samples_whose_name_is_written_large(at):
+    assert run("sample", at / "points/gtn.safetensors", "--n", 7, "--out", "S.NPY", "--quiet") == 0
+    assert np.load("S.NPY").shape == (7, 2)
+    assert names(".") == {"S.NPY"}
+
+
+def test_a_finished_run_is_replaced_with_force(at):
+    command = ("train", at / "x.npy", "--out", "o", "--preset", "uniform", "--epochs", 1, "--quiet")
+    assert run(*command) == 0
+    Path("o/checkpoint.safetensors").write_bytes(b"not a checkpoint of anything")
+    assert run(*command, "--seed", 1) == 2
+    assert run(*command, "--fresh") == 2
+    Path("o/log.csv").write_text("name,size\n")
+    assert run(*command, "--seed", 1, "--force") == 0
+    assert Path("o/log.csv").read_text().startswith("epoch,loss,")
+    assert read("o/metrics.json")["seed"] == 1
+    assert "checkpoint.safetensors" not in names("o")
+
+
+def test_room_for_a_whole_run_is_asked_for_before_it(at, capsys, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(free=(1 << 22) + 1000)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage)
+    for command in (f"train {at}/x.npy --preset uniform", f"train {at}/images.npz --images --d 3",
+                    f"autoencode {at}/images.npz --d 3"):  # fmt: skip
+        assert run(*command.split(), "--out", "o") == 2
+        one_line(capsys, "o", "bytes", "left")
+        assert names(".") == set()
 
 
 # ------------------------------------------------------------------ Ctrl-C and going on

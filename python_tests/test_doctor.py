@@ -144,7 +144,7 @@ def test_instruction_set_of_the_environment(native):
 
 def test_a_forced_instruction_set_that_is_not_here(native):
     done = in_a_process("--json", GTN_FAST_SIMD="mmx")
-    assert done.returncode == 1
+    assert done.returncode == 3
     found = json.loads(done.stdout)
     assert found["simd"]["active"] is None
     assert "GTN_FAST_SIMD=mmx: no such level" in found["simd"]["problem"]
@@ -156,7 +156,7 @@ def test_a_forced_instruction_set_that_is_not_here(native):
 def test_without_the_engine(monkeypatch, light, capsys):
     monkeypatch.setitem(sys.modules, "gtn_fast._native", None)
     code, found = examined(capsys)
-    assert (code, found["ok"]) == (1, False)
+    assert (code, found["ok"], found["wrong"]) == (3, False, False)
     engine, oracle, *_ = found["backends"]
     assert engine["available"] is False
     assert "is not built: run `pip install .`" in engine["why_not"]
@@ -164,7 +164,7 @@ def test_without_the_engine(monkeypatch, light, capsys):
     assert found["simd"]["compiled"] == []
     assert found["self_test"]["ran"] == ["reference/reference"]
     code, out = doctor(capsys)
-    assert code == 1
+    assert code == 3
     assert "C++20 compiler" in line(out, "native")
     assert "nothing to compare" in line(out, "self-test")
 
@@ -196,7 +196,7 @@ def test_a_wrong_backend_is_found(native, monkeypatch, light, capsys, name):
 
     monkeypatch.setattr(native_backend, "match", wrong)
     code, found = examined(capsys)
-    assert (code, found["ok"]) == (1, False)
+    assert (code, found["ok"], found["wrong"]) == (1, False, True)
     assert found["self_test"]["problems"] == [
         f"native/{strategy} differs from reference/reference: {name} in 1 of 60 rows"
         for strategy in ("tree", "screen")
@@ -213,7 +213,7 @@ def test_a_backend_that_fails_does_not_stop_the_report(native, monkeypatch, ligh
 
     monkeypatch.setattr(native_backend, "match", fail)
     code, found = examined(capsys)
-    assert code == 1
+    assert code == 3  # 1 says that a matching is wrong
     assert "native/tree failed (RuntimeError: out of order)" in found["self_test"]["problems"]
 
 

@@ -108,6 +108,14 @@ def test_damaged_bytes_are_noticed_or_harmless(tmp_path, given, rng):
             equal(loaded, given)
 
 
+def test_files_from_before_there_were_digests_stay_readable(tmp_path, given, drawn):
+    for labels in (given, drawn):
+        path = tmp_path / "labels"
+        labels.save(path)
+        rewrite(path, digest=None)
+        equal(Labels.load(path), labels)
+
+
 def rewrite(path: Path, **changes):
     arrays = dict(np.load(path))
     for name, value in changes.items():
@@ -138,6 +146,16 @@ def rewrite(path: Path, **changes):
         ({"y": None}, "neither y nor a seed"),
         ({"report": "not json"}, "Expecting value"),
         ({"report": "[]"}, "report is no dictionary"),
+        ({"x_index": np.arange(40) % 39}, "x_index has a row of X twice"),
+        ({"cosine": np.full(40, np.nan, np.float32)}, "cosine holds NaN or infinity"),
+        ({"cosine": np.full(40, np.inf, np.float32)}, "cosine holds NaN or infinity"),
+        ({"y": np.full((40, 3), np.nan)}, "y holds NaN or infinity"),
+        ({"x_index": np.arange(40)[::-1].copy()}, "it does not hold what was written"),
+        ({"cosine": np.zeros(40, np.float32)}, "it does not hold what was written"),
+        ({"x_shape": np.array([51, 3])}, "it does not hold what was written"),
+        ({"report": "{}"}, "it does not hold what was written"),
+        ({"more": 1}, "it does not hold what was written"),
+        ({"digest": "0"}, "it does not hold what was written"),
     ],
 )
 def test_foreign_or_inconsistent(tmp_path, given, changes, message):

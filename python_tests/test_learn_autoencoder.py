@@ -222,7 +222,7 @@ def test_models_come_back_from_their_files(tmp_path):
     classifier, _ = cl.train_classifier(images, labels, epochs=1, batch_size=8)
     for model in (auto, vae, classifier):
         model.eval()
-        model.save(tmp_path / "model.safetensors")
+        model.save(tmp_path / "model.safetensors", force=True)
         back = type(model).load(tmp_path / "model.safetensors")
         assert not back.training
         x = checked if model is classifier else tensors.to_unit(checked)
@@ -232,7 +232,7 @@ def test_models_come_back_from_their_files(tmp_path):
     for other in (ae.Autoencoder, va.VAE):
         with pytest.raises(ValueError, match="is a classifier, wanted"):
             other.load(tmp_path / "model.safetensors")
-    auto.save(tmp_path / "model.safetensors")
+    auto.save(tmp_path / "model.safetensors", force=True)
     with pytest.raises(ValueError, match="is an autoencoder, wanted a VAE"):
         va.VAE.load(tmp_path / "model.safetensors")
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.training import logs, store
 from gtn_fast.learn.training import run as run_module
-from gtn_fast.learn.training import store
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.store import load_tensors, save_tensors
 
@@ -409,7 +409,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         run(checkpoint=path)
 
 
-def test_a_disk_that_fills_up_is_one_error_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_costs_no_training(tmp_path, monkeypatch):
+    """Neither the one that runs nor the checkpoint before."""
+    expected = run(epochs=2)[0]
     path = tmp_path / "c.safetensors"
     run(epochs=1, checkpoint=path)
     before = path.read_bytes()
@@ -418,10 +420,36 @@ def test_a_disk_that_fills_up_is_one_error_and_keeps_the_last_checkpoint(tmp_pat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store, "save_file", full)
-    with pytest.raises(FileError, match=r"c\.safetensors: No space left"):
-        run(epochs=2, checkpoint=path)
+    with pytest.warns(RuntimeWarning, match=r"not saved: .*c\.safetensors: No space left"):
+        trained, history = run(epochs=2, checkpoint=path)
+    assert same(trained, expected)
+    assert len(history.epochs) == 2
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.json"])
+def test_a_log_replaces_a_log_and_nothing_else(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('[{"name": 1}]' if name.endswith("json") else "name,size\n1,2\n")
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="is not a training's log; give the log another name"):
+        run(epochs=1, log=path)
+    assert path.read_bytes() == before
+    path.unlink()
+    for epochs in (1, 2):
+        run(epochs=epochs, log=path)
+    assert path.read_text().count("\n") > before.count(b"\n")
+
+
+def test_a_log_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
+    def full(*_args):
+        raise FileError("log.csv: No space left on device")
+
+    monkeypatch.setattr(logs, "write_text", full)
+    with pytest.warns(RuntimeWarning, match=r"not logged: log\.csv: No space left"):
+        trained, _ = run(epochs=2, log=tmp_path / "log.csv")
+    assert same(trained, run(epochs=2)[0])
 
 
 def test_a_disk_without_room_is_told_before_training(tmp_path, monkeypatch):

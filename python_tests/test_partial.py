@@ -127,7 +127,7 @@ def test_checkpoints(native, rng, tmp_path, bound, name, grouped):
     path = tmp_path / "c"
     expect(gtn_fast.label(x, y, checkpoint=path, **how), wanted)
     digest = header(path)["fingerprint"]
-    pairs = load_checkpoint(path, digest)
+    pairs = load_checkpoint(path, digest, len(x), len(y))
     for settled in (0, 1, len(pairs.y_rows) // 2, len(pairs.y_rows)):
         cut = Checkpoint(path, digest, 0, no_pairs())
         cut.add(*(column[:settled] for column in pairs))
@@ -222,7 +222,7 @@ def test_the_result(native, tmp_path):
     broken = dict(np.load(tmp_path / "l.npz"))
     broken["cosine"][labels.unmatched[0]] = 0.5
     np.savez(tmp_path / "b.npz", **broken)
-    with pytest.raises(ValueError, match="do not agree on which rows are unmatched"):
+    with pytest.raises(ValueError, match="without a row of X has a cosine"):
         gtn_fast.Labels.load(tmp_path / "b.npz")
 
 
@@ -264,3 +264,20 @@ def test_command_line(native, tmp_path, monkeypatch, capsys):
     assert f"unmatched    {len(labels.unmatched)} of the y's" in capsys.readouterr().out
     assert run("verify", "x.npy", "l.npz") == 0
     assert f"unmatched    {len(labels.unmatched)} of the y's" in capsys.readouterr().out
+
+
+def test_groups_with_names_on_the_command_line(native, tmp_path, monkeypatch, capsys):
+    x, y = cases.make("gaussian", 60, 80, 3)
+    monkeypatch.chdir(tmp_path)
+    names = np.array(["cat", "dog", "emu"])
+    gx, gy = np.arange(60) % 3, np.arange(80) % 2
+    for name, array in (("x", x), ("y", y), ("gx", names[gx]), ("gy", names[gy])):
+        np.save(f"{name}.npy", array)
+    groups = ["--groups-x", "gx.npy", "--groups-y", "gy.npy"]
+    label = ["label", "x.npy", "--y", "y.npy", "--out", "l.npz", *groups, "--quiet"]
+    assert run(*label, "--partial") == 0
+    expect(gtn_fast.Labels.load("l.npz"), by_hand(x, y, groups=(gx, gy)))
+    assert run("verify", "x.npy", "l.npz", *groups) == 0
+    capsys.readouterr()
+    assert run(*label) == 2
+    one_line(capsys, "group 'cat' has 40 rows of Y but only 20 rows of X")

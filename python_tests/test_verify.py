@@ -223,6 +223,15 @@ def test_bad_arguments(problem, arguments, error, message):
         gtn_fast.verify(**({"X": x, "Y": y, "labels": labels} | arguments))
 
 
+def test_labels_of_another_x(problem):
+    """Its own Y fits, and every row is in range: only n_x and d tell."""
+    x, y, labels = problem
+    for other in (x[:110], np.vstack((x, x[:1])), x[:, :3]):
+        with pytest.raises(ValueError, match=r"labels are for X of shape \(120, 4\), got \("):
+            gtn_fast.verify(other, y[:, : other.shape[1]], labels)
+    assert gtn_fast.verify(x, y, labels).n_x == 120
+
+
 @pytest.mark.parametrize("name", ["gaussian", "all_equal"])
 def test_memory_is_bounded(name):
     """The temporaries of a check stay below 200 MB."""

@@ -1,5 +1,6 @@
 // The loop on a device: addresses in, counters out. Python owns the memory.
 #include "bindings/bindings.h"
+#include "bindings/watch.h"
 #include "cuda/codes.h"
 #include "cuda/loop.h"
 
@@ -56,14 +57,23 @@ class DeviceLoop {
     g.counters = pointer<cuda::Counters>(given, "counters");
     g.work = pointer<void>(given, "work");
     cuda::Counters last{};
-    {
-      const py::gil_scoped_release release;
-      last = cuda::run(*machine_, shape_, schedule_, g, [&](int64_t done) {
-        const py::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (!progress.is_none()) progress(done);
-      });
-    }
+    Control control;
+    int64_t said = 0;
+    // One thread: it queues kernels and looks after them, and reacts in between.
+    run_watched(
+        1, control,
+        [&] {
+          last = cuda::run(*machine_, shape_, schedule_, g, [&](int64_t done) {
+            control.done.store(done);
+            control.check();
+          });
+        },
+        [&] {
+          const int64_t done = control.done.load();
+          if (progress.is_none() || done == said) return;
+          said = done;
+          call_python(progress, {PyLong_FromLongLong(done)});
+        });
     py::dict out;
     out["done"] = last.done;
     out["failed"] = last.failed;

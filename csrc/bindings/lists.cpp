@@ -35,7 +35,7 @@ Uint32s py_norm_order(const py::object& x, int threads) {
   const MatrixView v = any_matrix(x, "x");
   check_threads(threads);
   std::vector<uint32_t> order;
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     order = norm_order(row_scales(v, {}, team), {}, team);
   });
@@ -52,7 +52,7 @@ Doubles py_evaluate_lists(const py::object& x, const py::object& y, const Int64s
   Doubles cosine({view.n, view.k});
   double* const out = cosine.mutable_data();
   const int64_t* const rows = y_rows.data();
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     evaluate_lists(xv, yv, rows, view, out, team);
   });

@@ -117,7 +117,7 @@ class SettledPairs {
       cosine.mutable_data()[i] = pairs_.cosine[rank];
     }
     given_ = end;
-    call_(y, x, cosine);
+    call_python(call_, {y.release().ptr(), x.release().ptr(), cosine.release().ptr()});
     last_ = std::chrono::steady_clock::now();
   }
 
@@ -129,6 +129,11 @@ class SettledPairs {
   int64_t given_ = 0;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
+
+void tell(const py::object& progress, int64_t done, int64_t total) {
+  if (progress.is_none()) return;
+  call_python(progress, {py::int_(done).release().ptr(), py::int_(total).release().ptr()});
+}
 
 using RowNumbers = py::array_t<uint32_t, py::array::c_style>;
 
@@ -161,18 +166,18 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
   Assignment pairs;
   SettledPairs final_pairs(pairs, control, settled, settled_every);
   try {
-    run_watched([&](Control& c) { match(xv, yv, x_part, y_part, options, c, pairs, report); },
-                control,
-                [&] {
-                  if (!progress.is_none()) progress(control.done.load(), n_y);
-                  final_pairs.now_and_then();
-                });
+    run_watched(
+        threads, control, [&] { match(xv, yv, x_part, y_part, options, control, pairs, report); },
+        [&] {
+          tell(progress, control.done.load(), n_y);
+          final_pairs.now_and_then();
+        });
   } catch (...) {
     final_pairs.hand_over();  // what is done is not lost
     throw;
   }
   final_pairs.hand_over();
-  if (!progress.is_none()) progress(n_y, n_y);
+  tell(progress, n_y, n_y);
   py::array_t<int64_t> x_index(yv.rows), order(n_y);
   py::array_t<double> cosine(yv.rows);
   std::fill_n(x_index.mutable_data(), y_part.all() ? 0 : yv.rows, -1);
@@ -195,7 +200,7 @@ py::array_t<float> py_normal(uint64_t seed, int64_t first_row, int64_t rows, int
   check_threads(threads);
   py::array_t<float> out({rows, cols});
   float* const data = out.mutable_data();
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     fill_normal(seed, first_row, rows, cols, data, team);
   });
@@ -211,11 +216,13 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "The labeling engine; see csrc/README.md. Use it through gtn_fast.";
   m.attr("__version__") = GTN_VERSION;
 
-  py::register_exception_translator([](std::exception_ptr p) {
+  py::register_local_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);
     } catch (const Cancelled&) {
       PyErr_SetNone(PyExc_KeyboardInterrupt);
+    } catch (const ThreadsRefused& error) {
+      PyErr_SetString(PyExc_OSError, error.what());
     }
   });
 
@@ -228,6 +235,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   add_device(m);
+  add_watch(m);
   add_lists(m);
   add_screener(m);
   m.def("simd_levels", [] {
@@ -246,8 +254,9 @@ PYBIND11_MODULE(_native, m) {
       [](int64_t d) {
         if (d < 1 || d > (int64_t{1} << 20))
           throw py::value_error("screening_rate: d out of range");
-        py::gil_scoped_release release;
-        return screening_rate(d);
+        double rate = 0.0;
+        run_interruptible(1, [&](Control&) { rate = screening_rate(d); });
+        return rate;
       },
       py::arg("d"));
 }

@@ -31,7 +31,7 @@ class BoundScreener {
  public:
   BoundScreener(const py::array& x, const Uint32s& rank, int64_t first_row, int threads,
                 const std::optional<Uint32s>& rows)
-      : x_(x) {
+      : x_(x), threads_(threads) {
     const MatrixView view = matrix_view(x, "x");
     check_threads(threads);
     if (rank.ndim() != 1 || rank.shape(0) != view.rows)
@@ -49,10 +49,11 @@ class BoundScreener {
     if ((part.all() ? view.rows : part.n) < 1) throw py::value_error("no row takes part");
     const uint32_t* const ranks = rank.data();
     run_watched(
-        [&](Control& control) {
-          screener_ = std::make_unique<Screener>(view, part, ranks, first_row, threads, &control);
+        threads, control_,
+        [&] {
+          screener_ = std::make_unique<Screener>(view, part, ranks, first_row, threads, &control_);
         },
-        control_, [] {});
+        [] {});
   }
 
   py::tuple search(const py::array& y, int wanted, int64_t places, bool again) {
@@ -70,7 +71,7 @@ class BoundScreener {
                          level.mutable_data(),
                          level_rank.mutable_data(),
                          deep.mutable_data()};
-    run_watched([&](Control&) { screener_->search(view, wanted, again, out); }, control_, [] {});
+    run_watched(threads_, control_, [&] { screener_->search(view, wanted, again, out); }, [] {});
     return py::make_tuple(row, cosine, level, level_rank, deep);
   }
 
@@ -92,6 +93,7 @@ class BoundScreener {
 
  private:
   const py::array x_;
+  const int threads_;
   Control control_;
   std::unique_ptr<Screener> screener_;
 };
@@ -101,7 +103,7 @@ Doubles py_row_norms(const py::array& x, int threads) {
   check_threads(threads);
   Doubles out(view.rows);
   double* const norm = out.mutable_data();
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     team.for_chunks(view.rows, 1 << 12, [&](int64_t begin, int64_t end, int) {
       std::vector<double> u(static_cast<size_t>(view.cols));
@@ -119,7 +121,7 @@ Uint32s py_order_of_norms(const Doubles& norms, int threads) {
   if (std::any_of(norm, norm + n, [](double v) { return !(v >= 0.0) || std::signbit(v); }))
     throw py::value_error("norms: must be numbers from 0");
   std::vector<uint32_t> order;
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     const std::unique_ptr<uint64_t[]> keys = uninitialized<uint64_t>(n);
     team.for_chunks(n, 1 << 16, [&](int64_t begin, int64_t end, int) {
@@ -139,7 +141,7 @@ py::array_t<float> py_normal_rows(uint64_t seed, const Int64s& rows, int64_t col
     throw py::value_error("normal_rows: rows count from 0");
   py::array_t<float> out({n, cols});
   float* const data = out.mutable_data();
-  run_interruptible([&](Control& control) {
+  run_interruptible(threads, [&](Control& control) {
     Team team(threads, &control);
     fill_normal_rows(seed, row, n, cols, data, team);
   });

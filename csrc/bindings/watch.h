@@ -1,13 +1,10 @@
-// Runs the engine on a thread of its own, so that Python can react while it works.
+// Long calls: without the interpreter's lock, open to signals, and in nobody's way at exit.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
-#include <chrono>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
-#include <thread>
+#include <functional>
+#include <initializer_list>
 
 #include "gtn_fast/parallel.h"
 
@@ -15,51 +12,31 @@ namespace gtn::bindings {
 
 namespace py = pybind11;
 
-// Runs work(control) on a thread of its own. Meanwhile the calling thread handles signals and
+// Runs work() without the interpreter's lock. Meanwhile the calling thread handles signals and
 // calls tick(), ten times per second. An exception of a signal handler (Ctrl-C) or of tick() (a
 // failing callback) cancels the work; once the work has ended, the exception is raised.
-template <class Work, class Tick>
-void run_watched(const Work& work, Control& control, const Tick& tick) {
-  std::mutex mutex;
-  std::condition_variable finished;
-  bool done = false;
-  std::exception_ptr failure;
-  std::thread worker([&] {
-    try {
-      work(control);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    std::lock_guard<std::mutex> lock(mutex);
-    done = true;
-    finished.notify_one();
-  });
-  std::exception_ptr interrupt;
-  for (;;) {
-    {
-      py::gil_scoped_release release;
-      std::unique_lock<std::mutex> lock(mutex);
-      finished.wait_for(lock, std::chrono::milliseconds(100), [&] { return done; });
-      if (done) break;
-    }
-    if (interrupt) continue;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      tick();
-    } catch (...) {
-      interrupt = std::current_exception();
-      control.cancel.store(true);
-    }
-  }
-  worker.join();
-  if (interrupt) std::rethrow_exception(interrupt);
-  if (failure) std::rethrow_exception(failure);
-}
+//
+// With one thread the work is done in the calling thread, and Control::check() is where it reacts.
+// With more, the work has a thread of its own; ThreadsRefused if the system refuses it.
+//
+// When the interpreter ends, Cancelled is thrown in all threads but the one that ends it. Where it
+// is too late for that, the calling thread sleeps until the process is gone: Python would end it
+// by unwinding its stack, through frames that must not be unwound.
+void run_watched(int threads, Control& control, const std::function<void()>& work,
+                 const std::function<void()>& tick);
 
 template <class Work>
-void run_interruptible(const Work& work) {
+void run_interruptible(int threads, const Work& work) {
   Control control;
-  run_watched(work, control, [] {});
+  run_watched(threads, control, [&] { work(control); }, [] {});
 }
+
+// Calls f(args...) and takes over these references. What f raises is thrown.
+// No object of ours is on the stack meanwhile: see above.
+void call_python(py::handle f, std::initializer_list<PyObject*> args);
+
+// end_calls(): cancels what other threads call, and waits for it. For gtn_fast/system/ending.py,
+// which calls it when the interpreter ends.
+void add_watch(py::module_& m);
 
 }  // namespace gtn::bindings

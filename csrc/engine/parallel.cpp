@@ -1,11 +1,45 @@
 #include "gtn_fast/parallel.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <fstream>
+#include <string>
+#include <system_error>
 
 #include "gtn_fast/environment.h"
 
 namespace gtn {
 namespace {
+
+// A team has more threads than CPUs only where it is told to: some wait for a disk, not for a CPU.
+constexpr int kMostPerCpu = 4, kAlwaysAllowed = 16;
+
+int cpus() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+int sensible(int threads) {
+  return std::clamp(threads, 1, std::max(kAlwaysAllowed, kMostPerCpu * cpus()));
+}
+
+void add_limit(std::string& text, int resource, const char* name) {
+  rlimit limit{};
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  text += (text.empty() ? "" : ", ") + std::string(name) + " " + std::to_string(limit.rlim_cur);
+}
+
+std::string limits() {
+  std::string text;
+#if defined(RLIMIT_NPROC)
+  add_limit(text, RLIMIT_NPROC, "ulimit -u");
+#endif
+  add_limit(text, RLIMIT_AS, "ulimit -v");
+  for (const char* path : {"/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"}) {
+    std::string most;
+    if (std::ifstream(path) >> most && most != "max")
+      text += (text.empty() ? "" : ", ") + std::string("pids.max of the container ") + most;
+  }
+  return text.empty() ? "none is set here" : text;
+}
 
 // Phases of a match follow each other within microseconds, so a thread looks for
 // the next one for a while before it sleeps: at first without leaving the core,
@@ -21,9 +55,11 @@ inline void relax() {
 #endif
 }
 
-// Waits for done() for a fraction of a millisecond at most.
+// Waits for done() for a fraction of a millisecond at most, where that takes a CPU from no other
+// thread of the team.
 template <class Done>
-void wait_a_while(const Done& done) {
+void wait_a_while(bool spins, const Done& done) {
+  if (!spins) return;
   for (int i = 0; i < kSpins; ++i) {
     if (done()) return;
     relax();
@@ -36,13 +72,23 @@ void wait_a_while(const Done& done) {
 
 }  // namespace
 
-Team::Team(int threads, Control* control) : threads_(std::max(1, threads)), control_(control) {
+ThreadsRefused::ThreadsRefused(int started, int wanted)
+    : std::runtime_error("the system refused a thread (" + std::to_string(started) + " of " +
+                         std::to_string(wanted) + " started; limits: " + limits() +
+                         "): raise the limit, or give threads=1, which needs no other thread") {}
+
+Team::Team(int threads, Control* control)
+    : threads_(sensible(threads)), spins_(threads_ <= cpus()), control_(control) {
   workers_.reserve(static_cast<size_t>(threads_ - 1));
   try {
     for (int t = 1; t < threads_; ++t)  // a thread starts in the environment of its creator
       workers_.emplace_back([this, t] { in_default_environment([&] { worker(t); }); });
+  } catch (const std::system_error&) {
+    const int started = static_cast<int>(workers_.size());
+    shut_down();
+    throw ThreadsRefused(started + 1, threads_);
   } catch (...) {
-    shut_down();  // the system refused a thread: join those that run, then report
+    shut_down();
     throw;
   }
 }
@@ -71,7 +117,7 @@ void Team::run_body(int thread) {
 void Team::worker(int thread) {
   uint64_t seen = 0;
   for (;;) {
-    wait_a_while([&] { return generation_.load(std::memory_order_acquire) != seen; });
+    wait_a_while(spins_, [&] { return generation_.load(std::memory_order_acquire) != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return stop_.load() || generation_.load() != seen; });
@@ -100,7 +146,7 @@ void Team::run(const std::function<void(int)>& body) {
   }
   wake_.notify_all();
   in_default_environment([&] { run_body(0); });
-  wait_a_while([&] { return pending_.load(std::memory_order_acquire) == 0; });
+  wait_a_while(spins_, [&] { return pending_.load(std::memory_order_acquire) == 0; });
   std::exception_ptr error;
   {
     std::unique_lock<std::mutex> lock(mutex_);

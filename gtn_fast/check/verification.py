@@ -130,6 +130,10 @@ def verify(
     result = labels if isinstance(labels, Labels) else None
     partial, min_cosine = _allowed(result, partial, min_cosine)
     x_in, y_in = describe(X, "X"), describe(Y, "Y")
+    if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
+        raise ValueError(
+            f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
+        )
     check_pair(x_in, y_in, partial=partial)
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)

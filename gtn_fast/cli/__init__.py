@@ -9,24 +9,27 @@
     doctor.py     doctor
     stages.py     what autoencode and train share
     models.py     trained models that commands read
-    common.py     exit codes, the parser, an output folder, the summary
+    common.py     exit codes, the parser, output files, the summary
 
-It calls the public API only. Exit codes: 0 done; 1 ``verify`` found a wrong matching
-(one line with the counter-example) or ``doctor`` no sound engine; 2 bad input (one line on
-stderr, no traceback); 130 Ctrl-C.
+It calls the public API only. Exit codes: 0 done; 1 a matching is wrong (one line with the
+counter-example), and nothing else; 2 bad input, or what cannot be written (one line on stderr, no
+traceback); 3 ``doctor`` found no engine that runs; 70 an error that nobody expected (one line);
+130 Ctrl-C; 128 + number a signal. A stdout or stderr that is closed or full changes none of them.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import gtn_fast
 from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
-from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, OK, WRONG, Parser
+from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
+from gtn_fast.outputs.streams import forgiving, note
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "OK", "WRONG", "main"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "NO_ENGINE", "OK", "UNEXPECTED", "WRONG", "main"]
 
 _EXTRAS = {
     "matplotlib": "plots",
@@ -38,18 +41,19 @@ _EXTRAS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
+    with forgiving():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
-        sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "interrupted", INTERRUPTED)
     except gtn_fast.WrongMatching as error:
         return _fail(f"wrong matching: {error}", WRONG)
-    except BrokenPipeError:  # `gtn-fast plan ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except ImportError as error:
         return _fail(_how_to_get(error), BAD_INPUT)
     except OSError as error:
@@ -57,14 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
     except (TypeError, ValueError, FloatingPointError, MemoryError) as error:
         return _fail(str(error) or "not enough memory", BAD_INPUT)
+    except Exception as error:  # a fault of ours, or of a library
+        return _fail(_unexpected(error), UNEXPECTED)
 
 
 def _fail(message: str, code: int) -> int:
     """Write one line on stderr, whatever the message looked like."""
-    kind = "" if code == INTERRUPTED else "error: "
-    # In one piece: ranks of a torchrun share stderr.
-    sys.stderr.write(f"gtn-fast: {kind}{' '.join(message.split())}\n")
+    note(f"{'' if code == INTERRUPTED else 'error: '}{message}")
     return code
+
+
+def _unexpected(error: Exception) -> str:
+    """Say what it was and where; all of it is shown with GTN_FAST_TRACEBACK=1."""
+    if os.environ.get("GTN_FAST_TRACEBACK"):
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:200]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"unexpected {type(error).__name__}: {text} ({where}); GTN_FAST_TRACEBACK=1 shows all"
 
 
 def _how_to_get(error: ImportError) -> str:
@@ -78,7 +92,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="gtn-fast",
         description="Generative Topological Networks: exact, fast labeling, training, samples.",
-        epilog="Exit codes: 0 done, 1 wrong matching or engine, 2 bad input, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 1 wrong matching, 2 bad input or output, 3 no engine (doctor),"
+        " 70 unexpected error, 130 Ctrl-C, 128 + N signal N.",
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

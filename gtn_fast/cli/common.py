@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, the parser, an output folder, the summary."""
+"""What the commands share: exit codes, the parser, output files, the summary."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import stacked
-from gtn_fast.inputs.files import (
-    FileError,
-    check_output,
-    load_matrix,
-    matching_files,
-    write_file,
-    write_text,
-)
+from gtn_fast.inputs.files import load_matrix, matching_files
+from gtn_fast.outputs.files import write_file, write_text
+from gtn_fast.outputs.targets import Sources, Target, check_targets
 
 Array = NDArray[Any]
 
-OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, WRONG, BAD_INPUT, NO_ENGINE = 0, 1, 2, 3
+UNEXPECTED, INTERRUPTED = 70, 130
 MATRIX = (
     "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
     " one; FILE:KEY picks an array of a file that holds several"
 )
+
+THREADS = "-1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,25 +71,27 @@ def load_x(arguments: argparse.Namespace) -> Any:
     return stacked(parts, "X")
 
 
-def check_folder(name: str) -> Path:
-    """Return the output folder, found writable but not made: it is made for a result."""
-    made = Path(name)
-    if made.exists() and not made.is_dir():
-        raise FileError(f"{made}: is a file, not a folder")
-    check_output(made / "results" if made.exists() else made)
-    return made
+def add_force(command: argparse._ActionsContainer) -> None:
+    """Add --force."""
+    command.add_argument("--force", action="store_true", help="replace files that are there")
 
 
-def folder(name: str) -> Path:
-    """Make the output folder if its parent exists, and find it writable before the work."""
-    made = check_folder(name)
-    made.mkdir(exist_ok=True)
-    return made
+def folder_for(arguments: argparse.Namespace, *names: str, sources: Sources | None = None) -> Path:
+    """Return the output folder, in which these files may be written; nothing is made yet."""
+    out = Path(arguments.out)
+    targets = [Target(out / name) for name in names]
+    check_targets(targets, sources, folder=out, force=arguments.force)
+    return out
 
 
 def write_array(path: Path, array: Array) -> None:
     """Write ``array`` as .npy, whole or not at all."""
-    write_file(path, lambda temporary: np.save(temporary, array))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # by its name, NumPy would add .npy to .NPY
+            np.save(file, array)
+
+    write_file(path, write)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gtn_fast.cli.common import OK, WRONG, Commands, count, print_table
+from gtn_fast.cli.common import NO_ENGINE, OK, WRONG, Commands, count, print_table
 from gtn_fast.planning.memory import size_text
 from gtn_fast.tools.doctor import examine
 
@@ -25,7 +25,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print(found)
-    return OK if found["ok"] else WRONG
+    if found["wrong"]:
+        return WRONG
+    return OK if found["ok"] else NO_ENGINE
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -30,11 +30,13 @@ def add(commands: Commands) -> None:
 
 
 def _autoencode(arguments: argparse.Namespace) -> int:
-    out = stages.begin(arguments, (_CHECKPOINT,))
+    out = stages.begin(arguments, (_CHECKPOINT,), _RESULTS)
     images = stages.read_images(arguments)
+    weights = stages.autoencoder_weights(images, arguments)
+    stages.check_space(out, *stages.model_bytes(weights), 4 * len(images) * (arguments.d or 5))
     with stages.making(out):
-        if arguments.fresh:
-            stages.discard(out, _CHECKPOINT)
+        if stages.starts_anew(arguments):
+            stages.discard(out, _CHECKPOINT, "log.csv")
         model, history = stages.fit_autoencoder(images, arguments, out, vae=arguments.vae)
         latents = stages.encode(model, images, arguments, out / "latents.npy")
         error = stages.compare(model, images, latents, arguments.seed, out)

@@ -16,16 +16,21 @@ from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
+    THREADS,
     Array,
     Commands,
-    check_folder,
+    add_force,
     natural,
     print_table,
     write_json,
 )
-from gtn_fast.images import load_images
+from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, check_output, split_key
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular, split_key
+from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.kinds import is_metrics
+from gtn_fast.outputs.streams import warn
+from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -51,6 +56,7 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--out", required=True, metavar="METRICS.json", help="where they go")
     evaluate.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
     evaluate.add_argument("--seed", type=int, default=0, help="default 0")
+    add_force(evaluate)
     evaluate.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
     experiment = commands.add_parser("experiment", help="one of the paper's; 'list' names them")
@@ -61,7 +67,8 @@ def add(commands: Commands) -> None:
     experiment.add_argument("--data", metavar="PATH", help="the data set, where one is needed")
     experiment.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
     experiment.add_argument("--seed", type=int, default=0, help="default 0")
-    experiment.add_argument("--threads", type=int, help="default: all cores of this process")
+    experiment.add_argument("--threads", type=int, help=THREADS)
+    add_force(experiment)
     experiment.add_argument("--quiet", action="store_true", help="only files")
     for name in _OPTIONS:
         experiment.add_argument(f"--{name.replace('_', '-')}", type=natural,
@@ -76,7 +83,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".json":
         raise FileError(f"{out}: metrics are written as .json")
-    check_output(out)
+    _check_outputs(arguments, out)
     asked = arguments.classifier or arguments.train_classifier or arguments.inception
     if _holds_images(arguments.real):
         if not asked:
@@ -86,6 +93,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             )
         record = _of_images(arguments, out)
     else:
+        if arguments.limit is not None:
+            warn(f"--limit has no effect: {arguments.real} are points, and it counts images")
         if asked or arguments.reconstructed:
             option = "--reconstructed" if arguments.reconstructed else "a network"
             raise ValueError(f"{arguments.real}: are points, and {option} is for images")
@@ -96,11 +105,26 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _check_outputs(arguments: argparse.Namespace, out: Path) -> None:
+    """Raise FileError for outputs that would destroy something."""
+    read = (arguments.real, arguments.generated, arguments.reconstructed, arguments.classifier)
+    targets = [Target(out, ours=is_metrics)]
+    if arguments.train_classifier:
+        targets.append(Target(_classifier(out)))
+    check_targets(targets, Sources([name for name in read if name]), force=arguments.force)
+
+
+def _classifier(out: Path) -> Path:
+    """Return where a classifier that is trained here goes."""
+    return out.with_name("classifier.safetensors")
+
+
 def _holds_images(name: str) -> bool:
     """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
     path, _ = split_key(name)
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
+    check_regular(path)
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in EXTENSIONS:
         return True
@@ -161,17 +185,33 @@ def _network(arguments: argparse.Namespace, out: Path) -> tuple[Any, dict[str, A
     from gtn_fast.vision.classifier import Classifier, accuracy, train_classifier
 
     if arguments.classifier:
-        return Classifier.load(arguments.classifier), {"features": arguments.classifier}
+        classifier = Classifier.load(arguments.classifier)
+        images, labels = _read(arguments.real, arguments)
+        fits = images.shape[1:] == (classifier.channels, classifier.side, classifier.side)
+        if fits and labels is not None and labels.max() < classifier.classes:
+            _warn_of_guessing(accuracy(classifier, images, labels), labels)
+        return classifier, {"features": arguments.classifier}
     images, labels = _read(arguments.real, arguments)
     if labels is None:
         raise ValueError(f"{arguments.real}: has no labels to train a classifier on")
     classifier, _ = train_classifier(
         images, labels, seed=arguments.seed, progress=False if arguments.quiet else None
     )
-    path = out.with_name("classifier.safetensors")
-    classifier.save(path)
+    path = _classifier(out)
+    deliver(path, lambda place: classifier.save(place, force=arguments.force))
     known = accuracy(classifier, images, labels)
+    _warn_of_guessing(known, labels)
     return classifier, {"features": str(path), "training_accuracy": known}
+
+
+def _warn_of_guessing(known: float, labels: Array) -> None:
+    """Warn of a classifier that is nearer to guessing than to knowing."""
+    guessed = float(np.bincount(labels).max() / len(labels))
+    if known < guessed + (1 - guessed) / 2:
+        warn(
+            f"the classifier hardly classifies: {known:.0%} of the real images, where guessing"
+            f" gives {guessed:.0%}; IS and FID on its features say little"
+        )
 
 
 def _read(name: str, arguments: argparse.Namespace) -> tuple[Array, Array | None]:
@@ -209,6 +249,7 @@ def _experiment(arguments: argparse.Namespace) -> int:
     if arguments.name not in experiments.EXPERIMENTS:
         valid = ", ".join(experiments.EXPERIMENTS)
         raise ValueError(f"unknown experiment {arguments.name!r}; valid: list, {valid}")
+    _check_experiment(arguments, out / arguments.name)
     experiments.run(
         arguments.name,
         out,
@@ -220,3 +261,13 @@ def _experiment(arguments: argparse.Namespace) -> int:
         **stages.given(arguments, *_OPTIONS),
     )
     return OK
+
+
+def _check_experiment(arguments: argparse.Namespace, folder: Path) -> None:
+    """Raise FileError for a finished run in the folder, or where pictures would become data."""
+    names = {"metrics.json", "summary.md", "figures.png", *(p.name for p in folder.glob("*.png"))}
+    data = [] if arguments.data is None else [arguments.data]
+    read = Sources(data, [Path(name) for name in data if is_picture_folder(Path(name))])
+    if folder.parent.exists():
+        targets = [Target(folder / name) for name in sorted(names)]
+        check_targets(targets, read, folder=folder, force=arguments.force)

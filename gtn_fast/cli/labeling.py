@@ -15,11 +15,24 @@ from gtn_fast.backends.options import declared
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
-from gtn_fast.cli.common import MATRIX, OK, Commands, count, load_x, natural, positive, print_table
-from gtn_fast.inputs.files import FileError, check_output, load_matrix, load_vector, naming
-from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S
-
-_LABEL_BYTES = 20  # x_index, order, cosine: what a row of the output takes
+from gtn_fast.cli.common import (
+    MATRIX,
+    OK,
+    THREADS,
+    Commands,
+    count,
+    load_x,
+    natural,
+    positive,
+    print_table,
+)
+from gtn_fast.inputs.arrays import describe
+from gtn_fast.inputs.files import FileError, load_matrix, load_vector
+from gtn_fast.labels import saved_bytes
+from gtn_fast.outputs.files import deliver, remove
+from gtn_fast.outputs.kinds import is_labels
+from gtn_fast.outputs.targets import Sources, Target, check_targets
+from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S, saved_checkpoint_bytes
 
 
 def add(commands: Commands) -> None:
@@ -42,6 +55,8 @@ def add(commands: Commands) -> None:
                        help=f"seconds between saves (default {CHECKPOINT_EVERY_S:g})")  # fmt: skip
     label.add_argument("--resume", action="store_true",
                        help="go on from the checkpoint, if it is there")  # fmt: skip
+    label.add_argument("--force", action="store_true",
+                       help="replace a file that is there and holds no labels")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
     _add_approximate(label)
 
@@ -77,7 +92,7 @@ def add(commands: Commands) -> None:
     for command in (label, plan):
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
 
 
@@ -96,11 +111,11 @@ def _label(arguments: argparse.Namespace) -> int:
     if sharded.under_torchrun():
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
-    check_output(out)
+    _check_outputs(arguments, out)
     x = load_x(arguments)
     y = None if arguments.y is None else load_matrix(arguments.y)
     groups = _groups(arguments, drawn=y is None)
-    check_output(out, len(x if y is None else y) * _LABEL_BYTES)
+    _check_outputs(arguments, out, x, y)
     start = time.perf_counter()
     labels = gtn_fast.label(
         x,
@@ -122,10 +137,9 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    with naming(out):
-        labels.save(out)
+    deliver(out, lambda path: labels.save(path, force=arguments.force))
     if arguments.checkpoint is not None:
-        Path(arguments.checkpoint).unlink(missing_ok=True)
+        remove(Path(arguments.checkpoint))
     summary = _summary(labels, x, seconds, out)
     if arguments.verify:
         checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)
@@ -135,10 +149,26 @@ def _label(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _check_outputs(arguments: argparse.Namespace, out: Path, x: Any = None, y: Any = None) -> None:
+    """Raise FileError for outputs that would destroy something, or have no room (X being known)."""
+    labels_bytes = checkpoint_bytes = 0
+    if x is not None:
+        n_y, d = len(x if y is None else y), x.shape[1]
+        labels_bytes = saved_bytes(n_y, d, None if y is None else describe(y, "Y").dtype)
+        checkpoint_bytes = saved_checkpoint_bytes(n_y)
+    targets = [Target(out, labels_bytes, is_labels)]
+    if arguments.checkpoint is not None:
+        # Whether the run may go on from what is there is seen when it begins.
+        targets.append(Target(Path(arguments.checkpoint), checkpoint_bytes, lambda _: True))
+    names = (arguments.x, arguments.y, arguments.groups_x, arguments.groups_y)
+    sources = Sources([name for name in names if name is not None])
+    check_targets(targets, sources, force=arguments.force)
+
+
 def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
     """Label as one of several ranks, each with its own rows of X; rank 0 writes and prints."""
     start = time.perf_counter()
-    labels, x, y = sharded.label(arguments, out, group, _LABEL_BYTES)
+    labels, x, y = sharded.label(arguments, out, group, _check_outputs)
     seconds = time.perf_counter() - start
     if labels.report["rank"] > 0:
         return OK

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from gtn_fast import plots
-from gtn_fast.cli.common import OK, Commands, folder
-from gtn_fast.inputs.files import write_text
+from gtn_fast.cli.common import OK, THREADS, Commands, add_force, folder_for
+from gtn_fast.outputs.files import write_text
 from gtn_fast.tools import bench, bench_gpu, demo
 
 
@@ -24,13 +24,15 @@ def add(commands: Commands) -> None:
 
     for command in (bench, demo):
         command.add_argument("--quick", action="store_true", help="smaller sizes")
-        command.add_argument("--threads", type=int, help="default: all cores of this process")
+        add_force(command)
+        command.add_argument("--threads", type=int, help=THREADS)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
     if arguments.device not in (None, "cpu"):
         return _bench_gpu(arguments)
-    out = folder(arguments.out)
+    out = folder_for(arguments, "bench.md", "bench.png")
+    out.mkdir(exist_ok=True)
     note = bench.openblas_note()
     if note:
         print(f"gtn-fast: note: {note}", file=sys.stderr)
@@ -50,7 +52,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _bench_gpu(arguments: argparse.Namespace) -> int:
     bench_gpu.require(arguments.device)
-    out = folder(arguments.out)
+    out = folder_for(arguments, "bench_gpu.md")
+    out.mkdir(exist_ok=True)
     rows = bench_gpu.run(arguments.device, quick=arguments.quick, threads=arguments.threads)
     table = bench_gpu.table(rows)
     caption = bench_gpu.machine(arguments.device)
@@ -65,7 +68,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     import safetensors  # noqa: F401
     import torch  # noqa: F401
 
-    out = folder(arguments.out)
+    out = folder_for(arguments, *demo.FILES)
+    out.mkdir(exist_ok=True)
     demo.run(out, quick=arguments.quick, threads=arguments.threads)
     print(f"\n{(out / 'results.md').read_text(encoding='utf-8')}")
     return OK

@@ -10,12 +10,24 @@ import numpy as np
 
 from gtn_fast import plots
 from gtn_fast.cli import models, stages
-from gtn_fast.cli.common import OK, Array, Commands, check_folder, natural, print_table, write_array
+from gtn_fast.cli.common import (
+    OK,
+    Array,
+    Commands,
+    add_force,
+    folder_for,
+    natural,
+    print_table,
+    write_array,
+)
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import FileError, check_output, write_file
+from gtn_fast.inputs.files import FileError
+from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.targets import Sources, Target, check_targets
 from gtn_fast.planning.memory import check_memory
 
 _CLOUD = 4_000  # samples behind the paths of an interpolation
+_PICTURE_BYTES = 1 << 22  # of a picture, at most
 
 
 def add(commands: Commands) -> None:
@@ -38,6 +50,7 @@ def add(commands: Commands) -> None:
         command.add_argument("gtn", metavar="GTN.safetensors", help="written by gtn-fast train")
         command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
         command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
+        add_force(command)
         command.add_argument("--quiet", action="store_true", help="no summary")
 
 
@@ -46,15 +59,15 @@ def _sample(arguments: argparse.Namespace) -> int:
     if out.suffix.lower() != ".npy":
         raise FileError(f"{out}: samples are written as .npy")
     seed = check_seed(arguments.seed or 0)
-    check_output(out)
+    _check_outputs(arguments, out)
     gtn, autoencoder = _load(arguments)
     row = 4 * gtn.d
-    check_output(out, arguments.n * row)
-    if autoencoder is not None:
-        row += autoencoder.channels * autoencoder.side**2
+    pixels = 0 if autoencoder is None else autoencoder.channels * autoencoder.side**2
+    _check_outputs(arguments, out, arguments.n * row, arguments.n * pixels)
+    row += pixels
     check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
     samples = gtn.sample(arguments.n, seed=seed)
-    write_array(out, samples)
+    deliver(out, lambda path: write_array(path, samples))
     saved = [out]
     if autoencoder is not None:
         saved += _write_images(models.decode(autoencoder, samples), out)
@@ -70,9 +83,33 @@ def _sample(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _check_outputs(
+    arguments: argparse.Namespace, out: Path, array_bytes: int = 0, image_bytes: int = 0
+) -> None:
+    """Raise FileError for outputs that would destroy something, or have no room."""
+    targets = [Target(out, array_bytes)]
+    if arguments.autoencoder:
+        arrays, picture = _beside(out)
+        targets += [Target(arrays, image_bytes), Target(picture, _PICTURE_BYTES)]
+    check_targets(targets, _sources(arguments), force=arguments.force)
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    return Sources([name for name in (arguments.gtn, arguments.autoencoder) if name])
+
+
+def _beside(out: Path) -> tuple[Path, Path]:
+    """Return where the images of these samples go, and their picture."""
+    return out.with_suffix(".npz"), out.with_suffix(".png")
+
+
 def _write_images(images: Array, out: Path) -> list[Path]:
-    arrays, picture = out.with_suffix(".npz"), out.with_suffix(".png")
-    write_file(arrays, lambda name: np.savez_compressed(name, images=images))
+    arrays, picture = _beside(out)
+
+    def save(path: Path) -> None:
+        write_file(path, lambda temporary: np.savez_compressed(temporary, images=images))
+
+    deliver(arrays, save)
     plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
     return [arrays, picture]
 
@@ -83,7 +120,8 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
     seed = check_seed(arguments.seed or 0)
-    out = check_folder(arguments.out)
+    out = folder_for(arguments, "interpolations.npy", "interpolation.png",
+                     sources=_sources(arguments))  # fmt: skip
     gtn, autoencoder = _load(arguments)
     if arguments.rows:
         paths = [gtn.interpolate_between(a, b, steps=arguments.steps) for a, b in arguments.rows]
@@ -98,7 +136,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     else:
         figure = plots.interpolation_paths(paths, gtn.sample(_CLOUD, seed), ", ".join(names[:3]))
     with stages.making(out):
-        write_array(out / "interpolations.npy", np.stack(paths))
+        deliver(out / "interpolations.npy", lambda path: write_array(path, np.stack(paths)))
         plots.save(figure, out / "interpolation.png")
     if not arguments.quiet:
         print_table(

@@ -18,7 +18,10 @@ from gtn_fast.backends.distributed.ranks import joined, torch_distributed
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
 from gtn_fast.cli.common import load_x
-from gtn_fast.inputs.files import check_output, load_matrix, naming
+from gtn_fast.inputs.files import load_matrix
+from gtn_fast.outputs.files import deliver, remove
+
+Check = Callable[[argparse.Namespace, Path, Any, Any], None]
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
@@ -56,7 +59,7 @@ def world() -> Iterator[Any]:
 
 
 def inputs(
-    arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
+    arguments: argparse.Namespace, out: Path, group: Any, check: Check
 ) -> tuple[Any, Any, Any]:
     """Return this rank's rows of X, Y or None, and all of X (unread, if it is an .npy file).
 
@@ -72,7 +75,7 @@ def inputs(
             x = load_x(arguments)
             y = None if arguments.y is None else load_matrix(arguments.y)
             if ranks.rank == 0:
-                check_output(out, len(x if y is None else y) * bytes_a_row)
+                check(arguments, out, x, y)
             return (x, y), list(map(int, x.shape))
 
         (x, y), shapes = ranks.together(open_files)
@@ -93,9 +96,12 @@ def on_rank_0(group: Any, work: Callable[[], Any]) -> Any:
         return done
 
 
-def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int) -> Any:
-    """Label with all ranks and save on rank 0; return the labels, all of X, and Y or None."""
-    shard, y, x = inputs(arguments, out, group, bytes_a_row)
+def label(arguments: argparse.Namespace, out: Path, group: Any, check: Check) -> Any:
+    """Label with all ranks and save on rank 0; return the labels, all of X, and Y or None.
+
+    ``check(arguments, out, x, y)`` raises on rank 0 for outputs that cannot be.
+    """
+    shard, y, x = inputs(arguments, out, group, check)
     labels = gtn_fast.label(
         shard,
         y,
@@ -107,10 +113,9 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, bytes_a_row: int
     )
 
     def save() -> None:
-        with naming(out):
-            labels.save(out)
+        deliver(out, lambda path: labels.save(path, force=arguments.force))
         if arguments.checkpoint is not None:
-            Path(arguments.checkpoint).unlink(missing_ok=True)
+            remove(Path(arguments.checkpoint))
 
     on_rank_0(group, save)
     return labels, x, y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli.common import Array, check_folder, count, natural, positive
-from gtn_fast.images import KINDS, load_images
+from gtn_fast.cli.common import THREADS, Array, add_force, count, natural, positive
+from gtn_fast.images import KINDS, is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
+from gtn_fast.outputs.files import check_room, deliver, remove
+from gtn_fast.outputs.kinds import is_training_checkpoint, is_training_log
+from gtn_fast.outputs.streams import note
+from gtn_fast.outputs.targets import Sources, Target, check_targets, no_file
 
 if TYPE_CHECKING:
     from gtn_fast.learn.training.loop import History
@@ -25,6 +30,7 @@ IMAGES = "folder of pictures, .npz, .npy, MNIST idx files, CIFAR batches, CelebA
 AUTOENCODER = "autoencoder.safetensors"
 SHOWN = 64  # images in a grid
 _AE_DEFAULTS = {"epochs": 20, "batch_size": 128, "lr": 1e-3}
+_PICTURES_BYTES = 1 << 22  # of all pictures, logs and numbers of a run, at most
 _COMPARED = 2_000  # images whose reconstruction error is reported
 
 
@@ -54,10 +60,9 @@ def add_training_options(parser: Options) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where DIR was left")
     again.add_argument("--fresh", action="store_true", help="forget what DIR has begun")
+    add_force(parser)
     parser.add_argument("--tensorboard", metavar="LOGDIR", help="write there for TensorBoard")
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="default: all cores of this process"
-    )
+    parser.add_argument("--threads", type=int, metavar="N", help=THREADS)
     parser.add_argument("--device", help="cpu, cuda, ... (default: cuda if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
@@ -71,8 +76,14 @@ def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
 # ------------------------------------------------------------------ before the work
 
 
-def begin(arguments: argparse.Namespace, checkpoints: tuple[str, ...]) -> Path:
-    """Check seed, threads, device, packages and the output folder; nothing is made yet."""
+def begin(
+    arguments: argparse.Namespace, checkpoints: tuple[str, ...], results: tuple[str, ...]
+) -> Path:
+    """Check seed, threads, device, packages and the output folder; nothing is made yet.
+
+    ``results``: the files that will be written there. What an unfinished run left is its own to
+    replace; a finished run's are replaced with --force only.
+    """
     import matplotlib  # noqa: F401  (missing: say so before the work)
     import torch
 
@@ -82,15 +93,63 @@ def begin(arguments: argparse.Namespace, checkpoints: tuple[str, ...]) -> Path:
     arguments.device = _device(arguments.device)
     if arguments.tensorboard is not None:
         import tensorboard  # noqa: F401
-    out = check_folder(arguments.out)
-    begun = [name for name in checkpoints if (out / name).exists()]
-    if arguments.resume and not begun:
-        raise FileError(f"{out}: there is no unfinished training to resume")
+    out = Path(arguments.out)
+    there = any((out / name).exists() for name in checkpoints)
+    begun = any(is_training_checkpoint(out / name) for name in checkpoints)
     if begun and not (arguments.resume or arguments.fresh):
         raise FileError(
             f"{out}: holds an unfinished training; --resume goes on with it, --fresh starts anew"
         )
+    own = (arguments.resume and there) or (arguments.fresh and begun)
+    # A training that failed early leaves its log, and nothing that was worth a checkpoint.
+    targets = [
+        Target(out / name, ours=is_training_log if name.endswith("log.csv") else no_file)
+        for name in (*results, *checkpoints)
+    ]
+    check_targets(targets, _sources(arguments), folder=out, force=arguments.force or own)
+    if arguments.resume and not there:
+        raise FileError(f"{out}: there is no unfinished training to resume")
     return out
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    """Return what the command reads: data, validation data that is a file, an autoencoder."""
+    named = [arguments.data, getattr(arguments, "autoencoder", None)]
+    val = getattr(arguments, "val", None)
+    if val != "test" and not re.fullmatch(r"[-+.\de]*", val or ""):
+        named.append(val)
+    read = [name for name in named if name]
+    kind = getattr(arguments, "kind", None)
+    return Sources(read, [Path(name) for name in read if is_picture_folder(Path(name), kind)])
+
+
+def check_space(out: Path, *sizes: int) -> None:
+    """Raise FileError unless there is room for files of these sizes in the folder, or to be."""
+    place = out / "results" if out.exists() else out
+    check_room(place, sum(sizes) + _PICTURES_BYTES, in_one_file=False)
+    for size in sizes:
+        check_room(place, size)
+
+
+def model_bytes(weights: int) -> tuple[int, int]:
+    """Return the sizes of a model's file and of the checkpoint of its training."""
+    return 4 * weights, 4 * 4 * weights  # theirs, the best ones, Adam's two averages
+
+
+def autoencoder_weights(images: Array, arguments: argparse.Namespace) -> int:
+    """Return how many weights the autoencoder of these images has; nothing is allocated."""
+    import torch
+
+    from gtn_fast.vision.autoencoder import Autoencoder
+
+    with torch.device("meta"):
+        model = Autoencoder(images.shape[1], images.shape[2], arguments.d or 5)
+    return sum(each.numel() for each in model.parameters())
+
+
+def starts_anew(arguments: argparse.Namespace) -> bool:
+    """Tell whether a checkpoint that is there is not gone on from."""
+    return arguments.fresh or (arguments.force and not arguments.resume)
 
 
 @contextmanager
@@ -110,7 +169,7 @@ def making(out: Path) -> Iterator[None]:
 def discard(out: Path, *names: str) -> None:
     """Remove files of an earlier run."""
     for name in names:
-        (out / name).unlink(missing_ok=True)
+        remove(out / name)
 
 
 def _device(name: str | None) -> Any:
@@ -127,16 +186,18 @@ def _device(name: str | None) -> Any:
 
 @contextmanager
 def keeping(checkpoint: Path) -> Iterator[None]:
-    """Tell at Ctrl-C how to go on."""
+    """Tell at Ctrl-C, and at a signal that ends the process, how to go on."""
+    so_far = f"{checkpoint} has the training so far: the same command with --resume goes on"
     try:
         yield
     except KeyboardInterrupt:
         if not checkpoint.exists():
             raise
-        raise KeyboardInterrupt(
-            f"interrupted; {checkpoint} has the training so far: the same command"
-            " with --resume goes on"
-        ) from None
+        raise KeyboardInterrupt(f"interrupted; {so_far}") from None
+    except SystemExit:
+        if checkpoint.exists():
+            note(f"ended by a signal; {so_far}")
+        raise
 
 
 # ------------------------------------------------------------------ images and autoencoder
@@ -190,7 +251,7 @@ def fit_autoencoder(
             tensorboard=arguments.tensorboard,
             progress=False if arguments.quiet else None,
         )
-    model.save(out / AUTOENCODER)
+    deliver(out / AUTOENCODER, lambda path: model.save(path, force=arguments.force))
     title = "Variational autoencoder" if vae else "Autoencoder"
     loss = "error and divergence of an image" if vae else "mean squared error"
     figure = plots.loss_curves(history.epochs, title, history.best_epoch, loss=loss)
@@ -209,7 +270,7 @@ def encode(model: Any, images: Array, arguments: argparse.Namespace, path: Path 
 
 def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> float:
     """Draw some images beside their reconstructions; return the RMS error in [0, 1]."""
-    from gtn_fast.vision.codecs import decode_latents
+    from gtn_fast.vision.codecs import decode_latents, warn_of_collapse
 
     rows = np.random.default_rng(seed).permutation(len(images))[:_COMPARED]
     real, made = images[rows], decode_latents(model, np.asarray(latents)[rows])
@@ -217,6 +278,7 @@ def compare(model: Any, images: Array, latents: Array, seed: int, out: Path) -> 
         plots.labelled_grids([("Real", real[:SHOWN]), ("Reconstructed", made[:SHOWN])]),
         out / "reconstructions.png",
     )
+    warn_of_collapse(real, made)
     difference = real.astype(np.float32) - made.astype(np.float32)
     return float(np.sqrt(np.square(difference).mean(dtype=np.float64))) / 255
 

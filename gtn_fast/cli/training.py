@@ -22,6 +22,8 @@ from gtn_fast.cli.common import (
     write_json,
 )
 from gtn_fast.learn.presets import PRESETS, preset
+from gtn_fast.outputs.files import deliver
+from gtn_fast.outputs.streams import warn
 
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
@@ -65,11 +67,12 @@ def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
     chosen = preset(arguments.preset, **overrides)
     _check_options(arguments)
-    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT))
+    out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
+    _check_space(data, chosen, arguments, out)
     with stages.making(out):
-        if arguments.fresh:
-            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
+        if stages.starts_anew(arguments):
+            stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT, *_logs(arguments))
         if arguments.images:
             _encode(data, arguments, out)
         _hold_out(data, arguments)
@@ -133,6 +136,38 @@ def _read(arguments: argparse.Namespace) -> _Data:
     return data
 
 
+def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of all files that will be written."""
+    if not arguments.images:
+        return _RESULTS
+    latents = ("latents.npy", "reconstructions.png")
+    if arguments.autoencoder:
+        return (*_RESULTS, *latents)
+    return (*_RESULTS, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+
+
+def _logs(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in _results(arguments) if name.endswith("log.csv")]
+
+
+def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> None:
+    """Raise FileError unless there is room for everything that will be written."""
+    sizes: list[int] = []
+    if data.images is None:
+        n, d = data.x.shape
+    else:
+        n, d = len(data.images), arguments.d or 5
+        sizes.append(4 * n * d)
+        if data.autoencoder is None:
+            sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
+        else:
+            d = data.autoencoder.d
+    wide = chosen.width
+    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
+    model, checkpoint = stages.model_bytes(weights)
+    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+
+
 def _share(text: str | None) -> float | None:
     try:
         share = float(text or "")
@@ -177,7 +212,10 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.learn.gtn import GTN
 
-    gtn = GTN(data.x.shape[1], chosen, components=arguments.components, device=arguments.device)
+    d = data.x.shape[1]
+    if arguments.rays and d != 2:
+        warn(f"--rays has no effect at d = {d}: its lines are in the plane")
+    gtn = GTN(d, chosen, components=arguments.components, device=arguments.device)
     with stages.keeping(out / _CHECKPOINT):
         history = gtn.fit(
             data.x,
@@ -192,7 +230,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             threads=arguments.threads,
             progress=False if arguments.quiet else None,
         )
-    gtn.save(out / "gtn.safetensors")
+    deliver(out / "gtn.safetensors", lambda path: gtn.save(path, force=arguments.force))
     return gtn, history
 
 

@@ -21,7 +21,9 @@ from gtn_fast import plots
 from gtn_fast._version import __version__
 from gtn_fast.experiments.registry import EXPERIMENTS
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
-from gtn_fast.inputs.files import FileError, check_output, naming, write_text
+from gtn_fast.inputs.files import FileError, naming
+from gtn_fast.outputs.files import check_output, write_text
+from gtn_fast.system.openmp import torch_threads
 from gtn_fast.tools import bench
 
 if TYPE_CHECKING:
@@ -149,8 +151,6 @@ def run(
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
     start = time.perf_counter()
-    from gtn_fast.learn.training.guards import torch_threads
-
     with torch_threads(None if threads is None else check_threads(threads)):
         function(notes, **entry.fixed)
     seconds = time.perf_counter() - start

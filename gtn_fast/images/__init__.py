@@ -18,7 +18,7 @@ from typing import Any
 from gtn_fast.images import arrays, cifar, idx
 from gtn_fast.images.image_set import ImageSet
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_regular
 from gtn_fast.run.progress import check_progress
 
 __all__ = ["KINDS", "SPLITS", "ImageSet", "load_images"]
@@ -55,6 +55,7 @@ def load_images(
     path = Path(path)
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
+    check_regular(path)
     kind = _kind(path) if kind == "auto" else kind
     if key is not None and kind != "npz":
         raise ValueError(f"key= names an array of an .npz file, but {path} is read as {kind}")
@@ -70,6 +71,14 @@ def load_images(
     from gtn_fast.images.transform import resize_images
 
     return ImageSet(resize_images(found.images, side), found.labels, found.name, found.classes)
+
+
+def is_picture_folder(path: Path, kind: str | None = None) -> bool:
+    """Tell whether ``load_images`` would read every picture in that folder."""
+    if not path.is_dir():
+        return False
+    found = _kind(path) if kind in (None, "auto") else kind
+    return found in ("folder", "celeba", "hap")
 
 
 def _read_pictures(

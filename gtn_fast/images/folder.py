@@ -6,7 +6,7 @@ Decoded in threads: Pillow releases the interpreter lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,11 @@ from PIL import Image, UnidentifiedImageError
 
 from gtn_fast.images import transform
 from gtn_fast.images.image_set import ImageSet
-from gtn_fast.inputs.arguments import available_cpus
+from gtn_fast.inputs.arguments import check_threads
 from gtn_fast.inputs.files import FileError
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.ending import long_call, stop_here
+from gtn_fast.system.workers import in_threads
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # what Pillow may try
@@ -219,14 +221,19 @@ def _in_threads(
     """Do ``work`` for each item on all CPUs; results in order, the first item's error is raised."""
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
     results: list[T] = []
-    pool = ThreadPoolExecutor(available_cpus())
-    try:
-        with progress_bar(len(items), title, "images", progress) as bar:
-            for done in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
-                results += done
-                bar.update(len(done))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+
+    def read(chunk: Sequence[Any]) -> list[T]:
+        stop_here()
+        return [work(item) for item in chunk]
+
+    with (
+        long_call(),
+        progress_bar(len(items), title, "images", progress) as bar,
+        closing(in_threads(read, chunks, check_threads(None))) as parts,
+    ):
+        for done in parts:
+            results += done
+            bar.update(len(done))
     return results
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
-from gtn_fast.inputs.files import FileError, naming
+from gtn_fast.inputs.files import FileError, check_regular, naming
 
 _UBYTE = 0x08
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -67,6 +67,7 @@ def read(path: Path, split: str) -> ImageSet:
 
 
 def _open(path: Path) -> Any:
+    check_regular(path)
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if zipped else path.open("rb")

@@ -5,5 +5,5 @@ arguments.py   numbers
 device.py      devices
 groups.py      labels of groups, and the rows of each group
 matrices.py    matrices that are not one array: several files, a tensor on a GPU
-files.py       paths, keys and patterns; outputs that appear whole or not at all
+files.py       paths, keys and patterns; regular files alone
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-import os
 from typing import Any
 
 import numpy as np
+
+from gtn_fast.system.cpus import available_cpus, threads_by_environment
 
 MAX_THREADS = 4096
 
@@ -43,20 +44,26 @@ def check_flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def check_threads(threads: Any) -> int:
-    """Return the number of threads; None means the CPUs this process may use."""
+def check_threads(threads: Any, *, shared: bool = False) -> int:
+    """Return the number of threads: -1 means all CPUs this process may use.
+
+    None means what the environment says (``threads_by_environment``, where ``shared`` is
+    explained), else all CPUs, too.
+    """
     if threads is None:
-        return min(available_cpus(), MAX_THREADS)
-    return check_integer(threads, "threads", 1, MAX_THREADS)
+        threads = threads_by_environment(shared=shared)
+        return min(available_cpus() if threads is None else threads, MAX_THREADS)
+    try:
+        number = check_integer(threads, "threads", -1, MAX_THREADS)
+    except ValueError:
+        number = 0
+    if number == 0:
+        raise ValueError(
+            f"threads must be from 1 to {MAX_THREADS}, got {int(threads)} (-1 takes all CPUs)"
+        )
+    return number if number > 0 else min(available_cpus(), MAX_THREADS)
 
 
 def check_seed(seed: Any) -> int:
     """Return a seed of the counter-based generator: 0 <= seed < 2**64."""
     return check_integer(seed, "seed", 0, 2**64 - 1)
-
-
-def available_cpus() -> int:
-    """Count the CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import load_matrix, matching_files
 from gtn_fast.inputs.matrices import Held, RowMatrix, Stacked
+from gtn_fast.system.openmp import torch_in_a_fork
 
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
 _FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays below 1 MiB
@@ -265,7 +266,8 @@ def _tensor_to_numpy(tensor: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     torch = sys.modules["torch"]
     host = tensor.detach().cpu().resolve_neg()
     if host.dtype.is_floating_point:  # exact; NumPy does not know all of these types
-        host = host.to(torch.float64 if dtype == np.dtype(np.float64) else torch.float32)
+        with torch_in_a_fork():
+            host = host.to(torch.float64 if dtype == np.dtype(np.float64) else torch.float32)
     # Integers are left to NumPy: they may have to be rounded, which threads of torch's own do
     # as the environment that they were started in says.
     array: NDArray[Any] = host.numpy()

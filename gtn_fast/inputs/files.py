@@ -1,20 +1,17 @@
-"""Matrices in files, and results that appear whole or not at all.
+"""Matrices in files: .npy (memory-mapped), .npz, .pt / .pth and .safetensors.
 
-Inputs: .npy (memory-mapped), .npz, .pt / .pth (where torch is installed) and
-.safetensors (where safetensors is installed). Nothing here unpickles: a file can
-be wrong, but it cannot run code.
+The last two where torch and safetensors are installed. Nothing here unpickles: a file can be
+wrong, but it cannot run code. Nothing but regular files is read: a pipe may never end.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import secrets
-import shutil
-import tempfile
+import stat
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +49,19 @@ def matching_files(spec: str) -> list[str]:
     return found
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise FileError for a pipe, a device or a socket; whoever opens the rest says what is wrong.
+
+    Opening a pipe may wait for ever, and a device may never end.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (any path, as the caller wrote it)
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(f"{os.fspath(path)}: is no regular file but a pipe, a device or a socket")
+
+
 def load_matrix(spec: str, key: str | None = None) -> Any:
     """Read a 2-D array or tensor of the file ``spec`` (with its ``:key``, if it has one).
 
@@ -76,6 +86,7 @@ def _load(spec: str, key: str | None, ndim: int) -> Any:
         raise FileError(f"{path}: is a directory")
     if not path.exists():
         raise FileError(f"{path}: no such file")
+    check_regular(path)
     read = {".npy": _read_npy, ".npz": _read_npz, ".safetensors": _read_safetensors}
     try:
         array = read.get(suffix, _read_torch)(path, key, ndim)
@@ -192,59 +203,6 @@ def _choose(path: Path, key: str | None, shapes: Mapping[str, tuple[int, ...]], 
             f" it holds: {listing}"
         )
     raise FileError(f"{path}: no {ndim}-D array; it holds: {listing or 'nothing'}")
-
-
-def check_output(path: Path, needed_bytes: int = 0) -> None:
-    """Raise FileError if ``path`` cannot be written now: to be called before the work.
-
-    The folder must exist, take a new file and have room for ``needed_bytes``.
-    """
-    folder = path.parent
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory")
-    if not folder.is_dir():
-        raise FileError(f"{path}: the folder {folder} does not exist")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise FileError(f"{path}: cannot write to {folder}: {error.strerror}") from None
-    if needed_bytes > free:
-        raise FileError(
-            f"{path}: needs about {needed_bytes:,} bytes, but {folder} has {free:,} left"
-        )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` (same suffix), which becomes ``path`` on success.
-
-    On any error or Ctrl-C the temporary file goes and what ``path`` held stays. The file gets
-    the permissions that any new file of this process gets.
-    """
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}{path.suffix}")
-    # Not by tempfile, whose files are private: the umask is applied by the system here, and
-    # reading it would change it for a moment, for all threads.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
-    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_file(path: Path, writer: Callable[[Path], Any]) -> None:
-    """Call ``writer(temporary_path)``, then rename; FileError if the disk refuses."""
-    with naming(path), replacing(path) as temporary:
-        writer(temporary)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 
@@ -118,14 +118,22 @@ def train_diffusion(
     model.mean.copy_(torch.from_numpy(scaling.mean))
     model.std.copy_(torch.from_numpy(scaling.std))
 
-    def loss(_model: nn.Module, x: Tensor) -> Tensor:
-        t = torch.randint(steps, (len(x),))  # train() seeds the generator of every epoch
-        noise = torch.randn_like(x)
+    def loss(_model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        t = torch.randint(steps, (len(x),), generator=generator)
+        noise = torch.randn(x.shape, generator=generator)
         return nn.functional.mse_loss(model(model.noised(x, t, noise), t), noise)
 
     data = [torch.from_numpy(scaling.apply(x))]
     history = train(
-        model, loss, data, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, **options
+        model,
+        loss,
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        draws=True,
+        **options,
     )
     return model, history
 

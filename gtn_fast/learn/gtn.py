@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
-from gtn_fast.inputs.files import check_output
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file
 from gtn_fast.learn import presets as _presets
@@ -29,7 +28,10 @@ from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
+from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.sample import normal
+from gtn_fast.system.ending import long_call, stop_here
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
@@ -38,6 +40,19 @@ _ROWS = 1024  # but at least so many rows
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
     return nn.functional.mse_loss(model(y), x)
+
+
+def _warn_of_idle(relabel_every: int, epochs: int) -> None:
+    if relabel_every >= epochs:
+        warn(f"relabel_every={relabel_every} has no effect in {epochs} epochs", UserWarning, 3)
+
+
+def _check_files(
+    log: PathLike | None, tensorboard: PathLike | None, checkpoint: PathLike | None
+) -> None:
+    check_logs(log, tensorboard)
+    if checkpoint is not None:
+        check_output(Path(checkpoint))
 
 
 class GTN:
@@ -90,6 +105,8 @@ class GTN:
         self.d = check_integer(d, "d", 1, 2**31 - 1)
         self.preset = _presets.preset(preset, **overrides)
         check_method(self.preset.method, self.d)
+        if overrides.get("rays") is not None and self.d != 2:
+            warn(f"rays= has no effect at d = {self.d}: its lines are in the plane", UserWarning, 2)
         self.components = check_integer(components, "components", 1, 2**31 - 1)
         self.device = torch.device("cpu" if device is None else device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
@@ -101,6 +118,20 @@ class GTN:
         self.label_seed = 0
         self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
         self.component: NDArray[np.int64] | None = None  # of every row of X
+
+    def __repr__(self) -> str:
+        preset = self.preset
+        parts = [f"d={self.d}, preset={preset.name!r}"]
+        if self.components > 1:
+            parts.append(f"components={self.components}")
+        parts.append(f"{preset.layers} layers of {preset.width}")
+        if str(self.device) != "cpu":
+            parts.append(f"on {self.device}")
+        if self.x_index is None or self.scaling is None:
+            parts.append("not fitted")
+        else:
+            parts.append(f"fitted to {len(self.x_index):,} points")
+        return f"GTN({', '.join(parts)})"
 
     def fit(
         self,
@@ -131,13 +162,15 @@ class GTN:
         ------
         TypeError, ValueError
             Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
-            run; a disk that refuses. Those about X and val leave the GTN as it was.
+            run; files that cannot be written. Those about X and val leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
 
         Notes
         -----
-        What it changes in the process until it ends is what ``train`` and ``label`` change.
+        What it changes in the process until it ends is what ``train`` and ``label`` change;
+        torch's global generator is neither used nor changed, so that other threads may draw
+        from it, or fit.
         """
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
@@ -148,9 +181,8 @@ class GTN:
             preset = _presets.preset(preset, patience=patience)
             if val is None and metric is None:
                 raise ValueError("patience needs val or metric: there is nothing to watch")
-        check_logs(log, tensorboard)
-        if checkpoint is not None:
-            check_output(Path(checkpoint))
+        _warn_of_idle(relabel_every, preset.epochs)
+        _check_files(log, tensorboard, checkpoint)
         x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
         scaling = Scaling.of(x)
         x = scaling.apply(x)
@@ -184,7 +216,6 @@ class GTN:
             val_x = scaling.apply(val_x)
             near = None if mixture is None else nearest(mixture, val_x)
             val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
-        judged = val is not None or metric is not None
         self.history = train(
             self.model,
             mse,
@@ -194,7 +225,7 @@ class GTN:
             lr=preset.lr,
             seed=seed,
             val=val_pairs,
-            patience=preset.patience if judged else None,
+            patience=preset.patience if val is not None or metric is not None else None,
             metric=None if metric is None else lambda _: metric(self),
             refresh=refresh if relabel_every else None,
             checkpoint=checkpoint,
@@ -202,6 +233,7 @@ class GTN:
             tensorboard=tensorboard,
             progress=progress,
             title="train ĥ",
+            draws=False,
             identity={
                 "preset": asdict(replace(preset, epochs=1, patience=None)),
                 "components": self.components,
@@ -235,8 +267,11 @@ class GTN:
         given = torch.from_numpy(self._points(y, "y").astype(np.float32, copy=False))
         self.model.eval()
         step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
-        with threads_for(self.model, self.preset.batch_size):
-            parts = [self.model(part.to(self.device)).cpu() for part in torch.split(given, step)]
+        parts = []
+        with long_call(), threads_for(self.model, self.preset.batch_size):
+            for part in torch.split(given, step):
+                stop_here()
+                parts.append(self.model(part.to(self.device)).cpu())
         return scaling.undo(torch.cat(parts).numpy())
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
@@ -266,10 +301,11 @@ class GTN:
             y = normal(self.label_seed, i, 1, self.d)
         return y.reshape(self.d)
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
 
-        FileError (a ValueError) if the disk refuses, ValueError before a fit.
+        A GTN that is there is replaced, anything else only with ``force``. FileError (a
+        ValueError) for that, and if the disk refuses; ValueError before a fit.
         """
         scaling = self._fitted()
         assert self.x_index is not None
@@ -288,6 +324,7 @@ class GTN:
                 history=self.history,
             ),
             path,
+            force=force,
         )
 
     @staticmethod

@@ -39,7 +39,7 @@ class SavedGTN:
     history: History | None
 
 
-def save(gtn: SavedGTN, path: PathLike) -> None:
+def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
@@ -59,7 +59,7 @@ def save(gtn: SavedGTN, path: PathLike) -> None:
         "label_seconds": gtn.label_seconds,
         "history": None if gtn.history is None else asdict(gtn.history),
     }
-    save_tensors(path, _KIND, tensors, meta)
+    save_tensors(path, _KIND, tensors, meta, force=force)
 
 
 def load(path: PathLike) -> SavedGTN:

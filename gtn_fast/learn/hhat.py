@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.presets import Preset
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 
 
 class HHat(nn.Module):

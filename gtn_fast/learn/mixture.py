@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.api import label
-from gtn_fast.backends.faiss.index import faiss_threads
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe
 from gtn_fast.inputs.groups import integers
 from gtn_fast.learn.rays import on_rays
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.sample import normal
+from gtn_fast.system.openmp import faiss_threads
 
 _RESTARTS = 10
 _ITERATIONS = 100

@@ -18,9 +18,10 @@ from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.arrays import convert, describe
-from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.files import FileError, check_regular
 from gtn_fast.inputs.groups import group_pair
-from gtn_fast.labels import Labels
+from gtn_fast.labels import Labels, saved_bytes
+from gtn_fast.outputs.files import check_output, deliver
 
 _KEY = "labeled_pairs"  # where the fingerprint stands in the report of the cached labels
 _HASH_BYTES = 1 << 24
@@ -59,7 +60,8 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         threads: int | None = None,
         progress: Any = None,
     ) -> None:
-        data = convert(describe(X, "X"))
+        described = describe(X, "X")
+        data = convert(described)
         wanted = {
             "seed": seed,
             "method": method,
@@ -71,11 +73,15 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
             self.labels = label(data, **wanted)
         else:
             self.labels = _cached(data, Path(cache), wanted)
+        self.labels.x_ids = described.ids
         self.y = torch.from_numpy(self.labels.y)
         self.x = torch.from_numpy(data[self.labels.x_index].astype(np.float32, copy=False))
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __repr__(self) -> str:
+        return f"LabeledPairs(n={len(self)}, d={self.x.shape[1]}, {self.labels!r})"
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return (y, x_y), each float32 (d,)."""
@@ -90,15 +96,16 @@ def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
     """Read the labels of ``data`` from ``path``, or make them and write them there."""
     if path.suffix.lower() != ".npz":
         raise ValueError(f"cache must be a path ending in .npz, got {path}")
+    check_regular(path)
     fingerprint = _fingerprint(data, wanted)
     found = _read(path)
     if found is not None and _fits(found, data, fingerprint):
         return found
-    check_output(path)  # labeling may take long: better to know now
+    # Labeling may take long: better to know now.
+    check_output(path, saved_bytes(len(data), data.shape[1], None))
     labels = label(data, **wanted)
     labels.report[_KEY] = fingerprint
-    with naming(path):
-        labels.save(path)
+    deliver(path, lambda place: labels.save(place, force=True))  # one of ours, or damaged
     return labels
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.learn.training.generators import DrawingFrom
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.metrics.networks import (
     FeatureNetwork,
@@ -24,8 +25,11 @@ from gtn_fast.metrics.networks import (
     evaluating,
     score_metric,
 )
+from gtn_fast.outputs.streams import warn
+from gtn_fast.system.openmp import computes_by_torch
 
 
+@computes_by_torch
 def inception_score(
     images: Any,
     network: FeatureNetwork | None = None,
@@ -60,11 +64,12 @@ def inception_score(
         metric = score_metric(network, splits, images).to(device)
         for batch in batches(images, network, device, batch_size, "Inception Score", progress):
             metric.update(batch)
-        with torch.random.fork_rng(devices=[]):  # it shuffles by torch's global generator
-            torch.manual_seed(derive(check_seed(seed), "Inception Score"))
+        shuffled = torch.Generator().manual_seed(derive(check_seed(seed), "Inception Score"))
+        with DrawingFrom(shuffled):
             return float(metric.compute()[0])
 
 
+@computes_by_torch
 def fid(
     real: Any,
     generated: Any,
@@ -89,6 +94,7 @@ def fid(
     return _fids(real, {"generated": generated}, network, batch_size, progress)["generated"]
 
 
+@computes_by_torch
 def image_scores(
     real: Any,
     generated: Any,
@@ -156,10 +162,10 @@ def _warn_of_few(metric: Any, sets: dict[str, Any]) -> None:
     features = len(metric.real_features_sum)
     few = [f"{len(images)} {name}" for name, images in sets.items() if len(images) <= features]
     if few:
-        warnings.warn(
+        warn(
             f"FID from {', '.join(few)} images but {features} features: a covariance has not full"
             f" rank and the distance is too large; use more than {features} images of each",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

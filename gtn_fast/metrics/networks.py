@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.ending import stop_here
 
 _INCEPTION_FEATURES = 2048
 _INCEPTION_WEIGHTS = (
@@ -149,6 +150,7 @@ def batches(
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
     with progress_bar(len(images), title, "images", progress) as bar:
         for start in range(0, len(images), batch_size):
+            stop_here()
             batch = _tensor(images[start : start + batch_size]).to(device)
             grey = network is None and batch.shape[1] == 1
             yield batch.expand(-1, 3, -1, -1) if grey else batch

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe, is_tensor
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.system.forks import inherited
+from gtn_fast.system.openmp import computes_by_torch, faiss_threads
 
 _CHUNK = 1 << 22  # values in the largest temporary
 _DIRECT_DIMENSIONS = 8  # up to here differences cost no more than a matrix product
 
 
+@computes_by_torch
 def energy_distance(a: Any, b: Any, *, max_n: int | None = 10_000, seed: int = 0) -> float:
     """Return the energy distance, sqrt(2 E|a - b| - E|a - a'| - E|b - b'|), Euclidean norms.
 
@@ -170,12 +173,15 @@ def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray
         import faiss
     except ImportError:
         from sklearn.neighbors import NearestNeighbors
+        from threadpoolctl import threadpool_limits
 
         search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(x)
-        return np.asarray(search.kneighbors(p, return_distance=False), dtype=np.int64)
+        with threadpool_limits(1 if inherited("sklearn") else None):
+            return np.asarray(search.kneighbors(p, return_distance=False), dtype=np.int64)
     index = faiss.IndexFlatL2(x.shape[1])
     index.add(x)
-    return np.asarray(index.search(p, count)[1], dtype=np.int64)
+    with faiss_threads(faiss, faiss.omp_get_max_threads()):
+        return np.asarray(index.search(p, count)[1], dtype=np.int64)
 
 
 def _row_distance(

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from gtn_fast.inputs.arguments import available_cpus
 from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import SAME, Speeds, by_dimension, speeds
 from gtn_fast.planning.look import ISOTROPIC, Spread
+from gtn_fast.system.cpus import available_cpus
 
 # A match measures this machine's speeds if it is predicted to take so many seconds: the
 # measuring should not take longer than the match. ``plan`` measures from fewer seconds on.

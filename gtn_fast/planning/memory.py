@@ -5,18 +5,38 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gtn_fast.inputs.device import Device
+from gtn_fast.system.cgroups import folders
+
+# By version of control groups: limit, usage.
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
+_REMEDY = "give memory= (X in files), fewer rows or threads, or raise the limit"
 
 
 def available_bytes() -> int | None:
-    """Return the bytes this process can still get: the least room of machine and cgroups.
+    """Return the bytes this process can still get: the least room of machine, cgroups, ulimit -v.
 
     None where the system does not say (not Linux).
     """
-    rooms = [room for room in (_machine_room(), _cgroup_room()) if room is not None]
+    rooms = [room for room, _ in _rooms()]
     return min(rooms) if rooms else None
+
+
+def _rooms() -> list[tuple[int, str]]:
+    """Return (bytes, whose limit it is) for every limit that there is."""
+    found = (
+        (_machine_room(), "this machine"),
+        (_cgroup_room(), "this container"),
+        (_address_room(), "ulimit -v"),
+    )
+    return [(room, name) for room, name in found if room is not None]
 
 
 def total_bytes() -> int | None:
@@ -44,7 +64,29 @@ def check_memory(needed: int, purpose: str) -> None:
         raise MemoryError(
             f"{purpose} needs about {size_text(needed)} ({needed} bytes),"
             f" but only {size_text(available)} ({available} bytes) are available"
+            f" ({_least_limit()}): {_REMEDY}"
         )
+
+
+def _least_limit() -> str:
+    rooms = _rooms()
+    return f"the limit is that of {min(rooms)[1]}" if rooms else "by what the system says"
+
+
+@contextmanager
+def naming_limits(purpose: str) -> Iterator[None]:
+    """Say in a MemoryError from inside, of whatever library, which limit was met and what helps."""
+    try:
+        yield
+    except MemoryError as error:
+        if _REMEDY in str(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no memory"
+        room = available_bytes()
+        left = "" if room is None else f", {size_text(room)} are left, {_least_limit()}"
+        raise MemoryError(
+            f"{purpose}: the system refused memory ({reason}{left}): {_REMEDY}"
+        ) from error
 
 
 def memory_limit(memory: object, device: Device) -> int | None:
@@ -92,34 +134,28 @@ def _machine_room() -> int | None:
     return None
 
 
-def _cgroup_room() -> int | None:
-    """Return the smallest room among this process's cgroup and its ancestors (v2, then v1)."""
+def _address_room() -> int | None:
+    """Return what ``ulimit -v`` leaves of the address space."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most == resource.RLIM_INFINITY:
+            return None
+        taken = int(Path("/proc/self/statm").read_text().split()[0])
+        return max(0, most - taken * resource.getpagesize())
+    except (ImportError, AttributeError, OSError, ValueError, IndexError):
         return None
-    rooms = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, limit, usage = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            root = Path("/sys/fs/cgroup/memory")
-            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        folder = root / path.lstrip("/")
-        while True:
-            room = _room(folder, limit, usage)
-            if room is not None:
-                rooms.append(room)
-            if folder == root or root not in folder.parents:
-                break
-            folder = folder.parent
+
+
+def _cgroup_room() -> int | None:
+    """Return the smallest room among this process's cgroups and their ancestors."""
+    rooms = [room for place in folders("memory") if (room := _room(*place)) is not None]
     return min(rooms) if rooms else None
 
 
-def _room(folder: Path, limit: str, usage: str) -> int | None:
+def _room(folder: Path, version: int) -> int | None:
+    limit, usage = _FILES[version]
     try:
         most = int((folder / limit).read_text())  # "max" is a ValueError: no limit here
         used = int((folder / usage).read_text())

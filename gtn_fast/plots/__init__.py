@@ -7,8 +7,9 @@
     texts.py      seconds and ratios in words
     base.py       save, colours, the empty figure
 
-Every function returns a matplotlib Figure and touches no global state; ``save``
-writes one to a file, atomically. Importing this package does not import matplotlib.
+Every function returns a matplotlib Figure and touches no global state; a notebook shows
+it as a picture, ``save`` writes it to a file, atomically. Importing this package does not
+import matplotlib.
 """
 
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save

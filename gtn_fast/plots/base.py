@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.files import write_file
+from gtn_fast.outputs.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ PALETTE = ("#2a6fbb", "#d1495b", "#3a9d6e", "#e09f3e", "#7d5ba6")
 
 
 DPI = 150
+_SCREEN_DPI = 100
 _LARGE = 200_000  # bytes of a PNG from which a palette of 256 colours takes its place
 
 
@@ -54,9 +56,21 @@ def _with_palette(drawn: io.BytesIO) -> io.BytesIO:
 
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of that many inches, of which no global state knows."""
+    return _picture()(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+@functools.cache
+def _picture() -> type[Figure]:
+    """Return the class of our figures: a notebook shows them though pyplot knows none of them."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            drawn = io.BytesIO()
+            self.savefig(drawn, format="png", dpi=_SCREEN_DPI, bbox_inches="tight")
+            return drawn.getvalue()
+
+    return Picture
 
 
 def bare(axes: Axes) -> None:

@@ -19,10 +19,8 @@ import hashlib
 import json
 import math
 import os
-import signal
 import threading
 import time
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,16 +32,24 @@ from numpy.typing import NDArray
 
 from gtn_fast._version import __version__
 from gtn_fast.backends.interface import Pairs
-from gtn_fast.inputs.files import replacing
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.outputs.files import replacing
+from gtn_fast.outputs.streams import warn
+from gtn_fast.run.signals import ending_by_exit
 
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
 _ROW_BYTES = 24
+_NO_COSINE = 1.001  # rounding goes less far beyond 1
 _SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
 CHECKPOINT_EVERY_S = 30.0
 CHECKPOINT_BYTES_PER_ROW = 3 * _ROW_BYTES  # while pairs are joined and read
-TERMINATED = 128 + 15  # the exit code of a process that SIGTERM ends
+
+
+def saved_checkpoint_bytes(n_y: int) -> int:
+    """Return the most bytes that the file takes."""
+    return n_y * _ROW_BYTES + _LONGEST_HEADER
 
 
 def no_pairs() -> Pairs:
@@ -147,8 +153,10 @@ class Checkpoint:
         self.saves, self.seconds = 0, 0.0
 
     @classmethod
-    def start(cls, keep: Keep, digest: str) -> Checkpoint:
+    def start(cls, keep: Keep, digest: str, n_x: int, n_y: int) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
+
+        ``n_x``, ``n_y``: rows of X and of Y, which its pairs are checked against.
 
         Raises FileExistsError for a file that is there without ``resume``, ValueError for
         one that is damaged or belongs to another run, OSError where it cannot be written.
@@ -158,7 +166,8 @@ class Checkpoint:
                 raise FileExistsError(
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
-            return cls(keep.path, digest, keep.every, load_checkpoint(keep.path, digest))
+            before = load_checkpoint(keep.path, digest, n_x, n_y)
+            return cls(keep.path, digest, keep.every, before)
         fresh = cls(keep.path, digest, keep.every, no_pairs())
         fresh._write()  # that it cannot be written is found now, not in half an hour
         return fresh
@@ -190,10 +199,10 @@ class Checkpoint:
             try:
                 self._write()
                 return
-            except OSError as error:
+            except (OSError, FileError) as error:
                 self._last = time.monotonic()
-                why = error.strerror or error
-            warnings.warn(
+                why = getattr(error, "strerror", None) or error
+            warn(
                 f"{self.path}: not saved ({why});"
                 f" the checkpoint before, of {self._saved} rows, is kept",
                 RuntimeWarning,
@@ -231,12 +240,13 @@ class Checkpoint:
         self.seconds += self._last - started
 
 
-def load_checkpoint(path: Path, digest: str) -> Pairs:
-    """Read the pairs of a checkpoint of the run with this fingerprint.
+def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
+    """Read the pairs of a checkpoint of the run with this fingerprint, of so many rows.
 
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
-    another format or of another run; OSError as ``open``.
+    another format or of another run, or whose pairs cannot be right; OSError as ``open``.
     """
+    check_regular(path)
     with path.open("rb") as file:
         header = _header(path, file)
         if header["fingerprint"] != digest:
@@ -248,7 +258,17 @@ def load_checkpoint(path: Path, digest: str) -> Pairs:
     if len(payload) != rows * _ROW_BYTES or zlib.crc32(payload) != header["checksum"]:
         raise ValueError(f"{path} is damaged: {rows} rows announced, {len(payload)} bytes found")
     y_rows, x_rows = np.frombuffer(payload, np.int64, 2 * rows).reshape(2, rows)
-    return Pairs(y_rows, x_rows, np.frombuffer(payload, np.float64, rows, 16 * rows))
+    cosine = np.frombuffer(payload, np.float64, rows, 16 * rows)
+    paired = x_rows != -1
+    for of, some, n in (("Y", y_rows, n_y), ("X", x_rows[paired], n_x)):
+        seen = np.zeros(n, np.bool_)
+        inside = (some >= 0) & (some < n)
+        seen[some[inside]] = True
+        if not inside.all() or np.count_nonzero(seen) < len(some):
+            raise ValueError(f"{path} is damaged: a row of {of} is out of range, or comes twice")
+    if not (np.isnan(cosine[~paired]).all() and (np.abs(cosine[paired]) < _NO_COSINE).all()):
+        raise ValueError(f"{path} is damaged: it has a cosine that is none")
+    return Pairs(y_rows, x_rows, cosine)
 
 
 def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
@@ -269,26 +289,16 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def saved_on_exit(checkpoint: Checkpoint | None) -> Iterator[None]:
-    """Save when the run ends, however it does: well, by an error, Ctrl-C or SIGTERM.
+    """Save when the run ends, however it does: well, by an error, Ctrl-C or a signal.
 
-    SIGTERM, where nobody handles it, raises SystemExit(143) meanwhile.
+    A signal of ``signals.ENDING`` that nobody handles raises SystemExit(128 + its number)
+    meanwhile.
     """
     if checkpoint is None:
         yield
         return
-    handled = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if handled:
-        signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        if handled:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        checkpoint.save()
-
-
-def _terminate(_number: int, _frame: Any) -> None:
-    raise SystemExit(TERMINATED)
+    with ending_by_exit():
+        try:
+            yield
+        finally:
+            checkpoint.save()

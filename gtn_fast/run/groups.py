@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gtn_fast.backends.interface import HandOver, Matched, Progress
 from gtn_fast.inputs.groups import Group, Rows
 from gtn_fast.reference import directions_and_norms, norm_order
+from gtn_fast.system.workers import in_threads
 
 
 class Part(NamedTuple):
@@ -145,19 +146,8 @@ def match_groups(
     large = _LARGE_VALUES if len(groups) > 1 else 0
     small = [g for g, size in enumerate(sizes) if size < large]
     tasks = [small[i : i + _TASK_GROUPS] for i in range(0, len(small), _TASK_GROUPS)]
-    if threads > 1 and len(tasks) > 1:
-        with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
-            try:
-                for rows, report in pool.map(several, tasks):
-                    advance(rows)
-                    _add(whole.report, report)
-            except BaseException:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    else:
-        for task in tasks:
-            rows, report = several(task)
+    with closing(in_threads(several, tasks, threads, stop)) as parts:
+        for rows, report in parts:
             advance(rows)
             _add(whole.report, report)
     for g, size in enumerate(sizes):

@@ -158,7 +158,7 @@ class Job:
             n_y=x.rows if y is None else y.rows,
             d=x.cols,
             method=method,
-            threads=check_threads(given.threads),
+            threads=check_threads(given.threads, shared=method == "distributed"),
             seed=check_seed(given.seed),
             block=check_integer(given.block, "block", 0, _LARGEST),
             list_length=check_integer(given.list_length, "list_length", 0, _LARGEST),

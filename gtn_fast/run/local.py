@@ -13,6 +13,7 @@ from gtn_fast.inputs.arrays import convert, hold_or_convert
 from gtn_fast.inputs.matrices import Stacked
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
+from gtn_fast.run.advice import warn_of_disappointment
 from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, no_pairs, saved_on_exit
 from gtn_fast.run.groups import Part, match_groups, unsettled, with_room
 from gtn_fast.run.job import Job
@@ -31,6 +32,7 @@ def label(job: Job) -> Labels:
     needed = schedule.needed_bytes()
     check_memory(needed, f"labeling {job.n_y} x {job.n_x} rows of dimension {job.d}")
     x = _read_x(job, schedule)
+    warn_of_disappointment(job, x)
     y = _read_y(job, schedule, times)
     state = _checkpoint(job, x, y)
     resumed = 0 if state is None else len(state.pairs().y_rows)
@@ -109,7 +111,12 @@ def _checkpoint(job: Job, x: Any, y: Any) -> Checkpoint | None:
         groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
         min_cosine=job.min_cosine,
     )
-    return Checkpoint.start(job.keep, digest)
+    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y)
+    before = state.pairs()
+    crosses = groups is not None and groups.of_y[before.y_rows] != groups.of_x[before.x_rows]
+    if (crosses & (before.x_rows >= 0)).any():
+        raise ValueError(f"{job.keep.path} is damaged: it has a pair of two groups")
+    return state
 
 
 def _match_parts(

@@ -1,18 +1,24 @@
-"""The progress argument: a bar, a callable, or nothing.
+"""The progress argument: a bar, a callable, a line a minute, or nothing.
 
 ``progress_reporter`` serves the engine, which counts for itself; ``progress_bar`` serves loops
-in Python.
+in Python. A bar is for whoever watches: a terminal, a notebook. A log gets a line a minute.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gtn_fast.outputs.streams import Forgiving, is_terminal, note
+
 Progress = Callable[[int, int], None]
 _BAR_FROM_S = 2.0
+_LINES_FROM_S = 30.0  # a run that is expected to take less is over before its first line
+_LINE_S = 60.0
 
 
 def check_progress(progress: Any) -> None:
@@ -30,25 +36,73 @@ def progress_reporter(
 ) -> Iterator[Progress | None]:
     """Give what the backends call: (done, total) -> None, or None.
 
-    None shows a tqdm bar on stderr if that is a terminal and the run is expected to
-    take more than two seconds; True and False force it; a callable is called itself.
+    None shows a tqdm bar on stderr if that is a terminal, or in a notebook, and the run is
+    expected to take more than two seconds; elsewhere a long run says once a minute where it is.
+    True and False force a bar or nothing; a callable is called itself.
     """
     if callable(progress):
         yield progress
         return
+    if sys.stderr is None:
+        progress = False
     if progress is None:
-        progress = expected_seconds > _BAR_FROM_S and sys.stderr.isatty()
+        progress = expected_seconds > _BAR_FROM_S and _watched()
+        if not progress and expected_seconds > _LINES_FROM_S:
+            yield _Lines("label", "rows")
+            return
     if not progress:
         yield None
         return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=" rows", file=sys.stderr, desc="label") as bar:
+    with _shown_bar(total, "label", "rows") as bar:
 
         def update(done: int, _total: int) -> None:
             bar.update(done - bar.n)
 
         yield update
+
+
+def _in_notebook() -> bool:
+    """Tell whether a kernel of Jupyter runs this, without importing it."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None:
+        return False
+    shell = getattr(ipython, "get_ipython", lambda: None)()
+    return "IPKernelApp" in (getattr(shell, "config", None) or {})
+
+
+def _watched() -> bool:
+    """Tell whether somebody sees a bar move."""
+    return is_terminal(sys.stderr) or _in_notebook()
+
+
+def _shown_bar(total: int, desc: str, unit: str, delay: float = 0.0) -> Any:
+    """Make a bar of tqdm: that of notebooks in one, else on a stderr that may close meanwhile."""
+    options = {"total": total, "unit": f" {unit}", "desc": desc, "delay": delay}
+    if _in_notebook():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no widgets: it then draws in text, and says so
+            from tqdm.auto import tqdm as notebook_bar
+        return notebook_bar(**options)
+    from tqdm import tqdm
+
+    return tqdm(file=Forgiving(sys.stderr), **options)
+
+
+class _Lines:
+    """Writes a line on stderr once a minute."""
+
+    def __init__(self, desc: str, unit: str) -> None:
+        self._desc, self._unit = desc, unit
+        self._began = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last < _LINE_S:
+            return
+        self._last = now
+        passed = now - self._began
+        text = f"{self._desc}: {done:,} of {total:,} {self._unit} ({done / max(total, 1):.0%})"
+        note(f"{text}, {passed / 60:.0f} min so far")
 
 
 class Bar:
@@ -82,23 +136,26 @@ def progress_bar(
 ) -> Iterator[Bar]:
     """Yield a Bar for ``total`` pieces, shown by the rules of ``progress_reporter``.
 
-    With progress=None and no expected time, the bar appears once two seconds have passed
-    (on a terminal only). A callable gets (done, total) at each update. TypeError for any
-    other ``progress``.
+    With progress=None and no expected time, the bar appears once two seconds have passed, the
+    line once a minute has. A callable gets (done, total) at each update. TypeError for any other
+    ``progress``.
     """
     check_progress(progress)
     if callable(progress):
         yield Bar(total, progress, None)
         return
     soon = progress is True
+    if sys.stderr is None:
+        progress = False
     if progress is None:
         expected = _BAR_FROM_S * 2 if expected_seconds is None else expected_seconds
-        progress = expected > _BAR_FROM_S and sys.stderr.isatty()
+        progress = expected > _BAR_FROM_S and _watched()
+        if not progress and (expected_seconds is None or expected > _LINES_FROM_S):
+            yield Bar(total, _Lines(desc, unit), None)
+            return
     if not progress:
         yield Bar(total, None, None)
         return
-    from tqdm import tqdm
-
     delay = 0.0 if soon or expected_seconds is not None else _BAR_FROM_S
-    with tqdm(total=total, unit=f" {unit}", file=sys.stderr, desc=desc, delay=delay) as shown:
+    with _shown_bar(total, desc, unit, delay) as shown:
         yield Bar(total, None, shown)

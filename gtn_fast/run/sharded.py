@@ -24,7 +24,6 @@ from gtn_fast.planning.memory import check_memory
 from gtn_fast.run.checkpoint import (
     CHECKPOINT_BYTES_PER_ROW,
     Checkpoint,
-    Keep,
     checksum,
     fingerprint,
     no_pairs,
@@ -35,6 +34,7 @@ from gtn_fast.run.job import Arguments, Job
 from gtn_fast.run.progress import progress_reporter
 from gtn_fast.run.report import Times, labels_of, report_of
 from gtn_fast.sample import Drawn
+from gtn_fast.system.cpus import threads_by_environment
 
 _HASH_ROWS = 1 << 14
 
@@ -118,7 +118,7 @@ def _agreed_job(job: Job, given: Arguments, shapes: Sequence[dict[str, Any]]) ->
     """Return the job with the sizes of the whole and this rank's part of shared CPUs."""
     n_x, n_y = _agreed(shapes)
     threads = job.threads
-    if given.threads is None:
+    if given.threads is None and threads_by_environment(shared=True) is None:
         threads = max(1, threads // [each["cpus"] for each in shapes].count(_cpus()))
     return replace(job, n_x=n_x, n_y=n_y, threads=threads)
 
@@ -156,7 +156,7 @@ def _resumed(
     of_y = job.seed if y is None else checksum(y)
     sums = sum_of_checksums(ranks.tell(checksum(x, first)))
     digest = fingerprint(job.n_x, job.n_y, job.d, sums, of_y, min_cosine=job.min_cosine)
-    return _begun(ranks, job.keep, digest)
+    return _begun(ranks, job, digest)
 
 
 def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
@@ -174,13 +174,14 @@ def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
     }
 
 
-def _begun(ranks: Ranks, keep: Keep, digest: str) -> tuple[Checkpoint | None, Pairs]:
+def _begun(ranks: Ranks, job: Job, digest: str) -> tuple[Checkpoint | None, Pairs]:
     """Return rank 0's checkpoint (None on the others) and what it has settled, on every rank."""
 
     def begin() -> tuple[Checkpoint | None, Any]:
         if ranks.rank > 0:
             return None, None
-        return Checkpoint.start(keep, digest), None
+        assert job.keep is not None
+        return Checkpoint.start(job.keep, digest, job.n_x, job.n_y), None
 
     state, _ = ranks.together(begin)
     before = no_pairs() if state is None else state.pairs()

@@ -27,7 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
+from gtn_fast.inputs.arguments import check_threads
 from gtn_fast.plots.texts import ratio_text, seconds_text
+from gtn_fast.system.cpus import available_cpus
+from gtn_fast.system.openmp import torch_threads
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -87,8 +90,6 @@ def loop_threads(x: Array, y: Array) -> int:
 
 
 def _loop_torch(x: Array, y: Array, steps: int, threads: int | None) -> tuple[float, list[int]]:
-    from gtn_fast.learn.training.guards import torch_threads
-
     with torch_threads(threads or loop_threads(x, y)):
         return _steps_torch(x, y, steps)
 
@@ -206,7 +207,7 @@ def run(quick: bool = False, threads: int | None = None, say: Say = print) -> li
     Repetitions of gtn_fast and its peers are interleaved, the median counts.
     Raises gtn_fast.WrongMatching rather than report the time of a wrong answer.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = check_threads(threads)
     rows = []
     for n, d in QUICK if quick else FULL:
         rng = np.random.default_rng(0)
@@ -268,7 +269,7 @@ def machine() -> str:
         if importlib.util.find_spec(name):
             versions.append(f"{name} {importlib.import_module(name).__version__}")
     return (
-        f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores; "
+        f"{cpu_name()}, {available_cpus()} cores; "
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import gtn_fast
 from gtn_fast import plots
-from gtn_fast.inputs.files import write_text
+from gtn_fast.outputs.files import write_text
 from gtn_fast.plots.texts import seconds_text
 from gtn_fast.tools import bench, demo_generation
 
@@ -32,6 +32,10 @@ WHOLE_LOOP_MAX_N = 5_000  # seconds for the authors' loop; above, slices
 FULL = (1_000_000, 100_000)  # points in the square and in 16 dimensions
 QUICK = (20_000, 5_000)
 STRIP = 26  # digits in a strip of the picture
+FILES = (
+    *("uniform_square.png", "small_example.png", "cosine_by_rank.png", "mnist_by_norm.png"),
+    *("generated_square.png", "generated_digits.png", "digit_interpolations.png", "results.md"),
+)
 
 
 @dataclass

@@ -18,16 +18,21 @@ from gtn_fast._version import __version__
 from gtn_fast.backends import native, registry
 from gtn_fast.backends.interface import Matched
 from gtn_fast.backends.methods import takes_dimension
-from gtn_fast.inputs.arguments import MAX_THREADS, available_cpus
+from gtn_fast.inputs.arguments import MAX_THREADS
 from gtn_fast.packages import PACKAGES, Package, failure_reason, probe_package
 from gtn_fast.planning.memory import available_bytes, total_bytes
+from gtn_fast.system.cpus import available_cpus
 from gtn_fast.tools import bench
 
 SELF_TEST_SHAPE = (2000, 8)
+_DIFFERS = " differs from "
 
 
 def examine() -> dict[str, Any]:
-    """Return the whole report. ``ok``: the engine is there and the self-test agrees."""
+    """Return the whole report. ``ok``: the engine is there and the self-test agrees.
+
+    ``wrong``: a matching of the self-test is not the right one.
+    """
     tested = self_test()
     return {
         "gtn_fast": __version__,
@@ -39,6 +44,7 @@ def examine() -> dict[str, Any]:
         "backends": [describe(backend) for backend in registry.BACKENDS],
         "packages": [describe_package(package) for package in PACKAGES],
         "self_test": tested,
+        "wrong": any(_DIFFERS in problem for problem in tested["problems"]),
         "ok": registry.why_not("native") is None and bool(tested["agree"]),
     }
 
@@ -109,7 +115,7 @@ def self_test() -> dict[str, Any]:
     for name in names[1:]:
         difference = _difference(answers[names[0]], answers[name])
         if difference:
-            problems.append(f"{name} differs from {names[0]}: {difference}")
+            problems.append(f"{name}{_DIFFERS}{names[0]}: {difference}")
     return {
         "rows": rows,
         "d": d,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
@@ -88,10 +88,16 @@ class ImageModel(nn.Module):
         """Return the model as a Codec: uint8 images in, uint8 images out."""
         return network_codec(self)
 
-    def save(self, path: PathLike, meta: Mapping[str, Any] | None = None) -> None:
-        """Write weights and shape to a .safetensors file; ``meta`` (JSON-able) is kept beside."""
+    def save(
+        self, path: PathLike, meta: Mapping[str, Any] | None = None, *, force: bool = False
+    ) -> None:
+        """Write weights and shape to a .safetensors file; ``meta`` (JSON-able) is kept beside.
+
+        FileError for a file that is there and holds anything else, without ``force``.
+        """
         shape = {"channels": self.channels, "side": self.side, "d": self.d}
-        save_tensors(path, self.kind, self.state_dict(), {**shape, "extra": dict(meta or {})})
+        about = {**shape, "extra": dict(meta or {})}
+        save_tensors(path, self.kind, self.state_dict(), about, force=force)
 
     @classmethod
     def load(cls: type[M], path: PathLike, device: torch.device | str | None = None) -> M:
@@ -121,22 +127,24 @@ def train_model(
     bfloat16: bool,
     seed: int,
     identity: Mapping[str, Any] | None = None,
+    draws: bool = False,
     **training: Any,
 ) -> tuple[M, History]:
     """Train a new model on uint8 images by ``loss(x, *outputs)``, x in [-1, 1], outputs in float.
 
     The output starts at the mean colour. ``bfloat16`` computes the layers in that precision;
-    ``identity``: what a checkpoint must agree with beside the rest; ``training``: what
-    ``train`` takes. TypeError or ValueError for images of another kind or shape.
+    ``identity``: what a checkpoint must agree with beside the rest; ``draws``: the model draws,
+    from the generator that it is given; ``training``: what ``train`` takes. TypeError or
+    ValueError for images of another kind or shape.
     """
     data = as_square_images(images)
     model = seeded(lambda: cls(data.shape[1], data.shape[2], d), derive(seed, "weights"))
     at_mean_colour(model.decoder, data)
 
-    def batch_loss(model: nn.Module, batch: Tensor) -> Tensor:
+    def batch_loss(model: nn.Module, batch: Tensor, **drawing: Any) -> Tensor:
         x = to_unit(batch)
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=bfloat16):
-            outputs = model(x)
+            outputs = model(x, **drawing)
         if isinstance(outputs, Tensor):
             outputs = (outputs,)
         return loss(x, *(each.float() for each in outputs))
@@ -148,6 +156,7 @@ def train_model(
         val=None if val is None else (as_square_images(val, "val", data),),
         seed=seed,
         identity={"bfloat16": bfloat16, **(identity or {})},
+        draws=draws,
         **training,
     )
     return model, history

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.groups import integers
-from gtn_fast.learn.training.guards import seeded
+from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
+from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import as_images, as_square_images, batches, device_of, to_unit
 
 __all__ = ["FEATURES", "Classifier", "accuracy", "train_classifier"]
@@ -54,10 +55,13 @@ class Classifier(nn.Module):
         """Map uint8 (b, c, h, w) to logits (b, classes)."""
         return cast(Tensor, self.head(self.features(images)))
 
-    def save(self, path: PathLike) -> None:
-        """Write weights and shape to a .safetensors file."""
+    def save(self, path: PathLike, *, force: bool = False) -> None:
+        """Write weights and shape to a .safetensors file.
+
+        FileError for a file that is there and holds anything else, without ``force``.
+        """
         shape = {"channels": self.channels, "side": self.side, "classes": self.classes}
-        save_tensors(path, _KIND, self.state_dict(), shape)
+        save_tensors(path, _KIND, self.state_dict(), shape, force=force)
 
     @classmethod
     def load(cls, path: PathLike, device: torch.device | str | None = None) -> Classifier:
@@ -110,11 +114,12 @@ def train_classifier(
         lr=lr,
         weight_decay=weight_decay,
         seed=seed,
-        **{"title": "classifier", **training},
+        **{"title": "classifier", "draws": False, **training},
     )
     return model, history
 
 
+@computes_by_torch
 @torch.no_grad()
 def accuracy(model: Classifier, images: Any, labels: Any, batch_size: int = 512) -> float:
     """Return the share of uint8 images whose class ``model`` (in eval mode) names."""

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.files import check_output, write_file
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_apart, check_output, check_room, write_file
+from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import as_images, batches, device_of, to_bytes, to_unit
+
+_COLLAPSED = 0.9  # of the images' variance is left as error
 
 
 class Codec(Protocol):
@@ -86,6 +90,7 @@ def as_codec(codec: Any) -> Codec:
     return cast(Codec, codec)
 
 
+@computes_by_torch
 def encode_images(
     codec: AnyCodec,
     images: Any,
@@ -108,11 +113,17 @@ def encode_images(
     path = Path(out)
     if path.suffix != ".npy":
         raise ValueError(f"out must be a .npy file, got {path}")
+    check_apart(path, images)
     check_output(path)
-    write_file(path, lambda temporary: _write_rows(temporary, encoded, len(checked)))
+
+    def write(temporary: Path) -> None:
+        _write_rows(temporary, encoded, len(checked), path)
+
+    write_file(path, write)
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
+@computes_by_torch
 @torch.no_grad()
 def decode_latents(codec: AnyCodec, z: Any, batch_size: int = 512) -> NDArray[np.uint8]:
     """Decode latents (n, d): images, uint8 (n, c, h, w); ValueError for another shape or NaN."""
@@ -153,11 +164,28 @@ def _encoded(
             bar.update(len(batch))
 
 
-def _write_rows(path: Path, parts: Iterator[NDArray[np.float32]], n: int) -> None:
+def warn_of_collapse(images: Any, decoded: Any) -> None:
+    """Warn of reconstructions that say no more of each image than the mean of all would.
+
+    Both uint8 (n, c, h, w), row by row what belongs together.
+    """
+    real, made = (np.asarray(each, np.float32) for each in (images, decoded))
+    error = float(np.square(real - made).mean())
+    spread = float(np.square(real - real.mean(axis=0)).mean())
+    if error > _COLLAPSED * spread:
+        warn(
+            "the autoencoder has collapsed: its reconstructions are no nearer to the images than"
+            " their mean is; more epochs, another lr or a larger d may help"
+        )
+
+
+def _write_rows(path: Path, parts: Iterator[NDArray[np.float32]], n: int, told: Path) -> None:
+    """Write an array of ``n`` rows; FileError that names ``told`` where there is no room for it."""
     # Written, not mapped: a full disk is an OSError here and a crash (SIGBUS) there.
     with path.open("wb") as stream:
         for i, batch in enumerate(parts):
             if not i:
+                check_room(told, n * batch.shape[1] * 4)
                 header = {"descr": "<f4", "fortran_order": False, "shape": (n, batch.shape[1])}
                 npy_format.write_array_header_1_0(stream, header)
             stream.write(np.ascontiguousarray(batch, "<f4").data)

@@ -16,19 +16,29 @@ from torch import Tensor
 
 from gtn_fast._version import __version__
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.files import FileError, check_output, naming
+from gtn_fast.inputs.files import FileError, naming
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, remove
+from gtn_fast.outputs.kinds import check_ours, holds_anothers_tensors
 from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
-from gtn_fast.vision.codecs import AnyCodec, as_codec, decode_latents, encode_images
+from gtn_fast.vision.codecs import (
+    AnyCodec,
+    as_codec,
+    decode_latents,
+    encode_images,
+    warn_of_collapse,
+)
 from gtn_fast.vision.tensors import as_square_images
 
 __all__ = ["Fitted", "fit_images", "generate"]
 
 AUTOENCODER, LATENTS, GTN_FILE = "autoencoder.safetensors", "latents.npy", "gtn.safetensors"
+
+_LOOKED_AT = 500  # images whose reconstructions tell whether there is anything in the latents
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,8 @@ def fit_images(
         Made if it is not there; gets autoencoder.safetensors, latents.npy,
         gtn.safetensors and a .csv log of each training. A run that was killed goes on from its
         checkpoints. An autoencoder found there is reused if it was trained on these very
-        images with these settings, and otherwise replaced.
+        images with these settings, and otherwise replaced; tensors of somebody else's are an
+        error.
 
     Raises
     ------
@@ -125,6 +136,8 @@ def fit_images(
     )
     if latents.shape[1] != d:
         raise ValueError(f"the codec gives latents of {latents.shape[1]} columns, but d is {d}")
+    rows = slice(None, None, max(1, len(data) // _LOOKED_AT))
+    warn_of_collapse(data[rows].cpu(), decode_latents(codec, np.array(latents[rows])))
     val_latents = None
     if held_out is not None:
         val_latents = encode_images(codec, held_out, progress=progress)
@@ -147,7 +160,7 @@ def fit_images(
         progress=progress,
     )
     if folder is not None:
-        gtn.save(folder / GTN_FILE)
+        gtn.save(folder / GTN_FILE, force=True)
         _remove(checkpoint)
     return Fitted(codec, latents, gtn, histories)
 
@@ -192,7 +205,7 @@ def _autoencoder(
         log=folder / "autoencoder.csv",
         **settings,
     )
-    model.save(file, {"made_from": made_from})
+    model.save(file, {"made_from": made_from}, force=True)
     _remove(checkpoint)
     return model, history
 
@@ -202,6 +215,10 @@ def _folder(out: PathLike) -> Path:
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
     check_output(folder / GTN_FILE)
+    for name in (AUTOENCODER, GTN_FILE):
+        check_ours(
+            folder / name, lambda path: not holds_anothers_tensors(path), "a file of ours", False
+        )
     return folder
 
 
@@ -216,7 +233,7 @@ def _checkpoint(folder: Path | None, name: str, known: Any) -> Path | None:
 
 def _remove(checkpoint: Path | None) -> None:
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        remove(checkpoint)
 
 
 def _fingerprint(array: NDArray[Any]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gtn_fast.system.ending import stop_here
+
 
 def as_images(images: Any, name: str = "images") -> Tensor:
     """Return ``images`` (tensor or array) as a uint8 tensor (n, c, h, w), copied only if needed.
@@ -66,4 +68,5 @@ def device_of(module: nn.Module) -> torch.device:
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
     """Yield ``rows`` in pieces of ``size``, in order."""
     for start in range(0, len(rows), size):
+        stop_here()
         yield rows[start : start + size]

@@ -41,10 +41,16 @@ class VAE(ImageModel):
         """Map (b, c, side, side) in [-1, 1] to the mean of z, (b, d)."""
         return self.posterior(x)[0]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the reconstruction from a z drawn with torch's generator, mean, log variance."""
+    def forward(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the reconstruction from a z that is drawn, mean, log variance.
+
+        It is drawn from ``generator``, torch's global one by default.
+        """
         mu, logvar = self.posterior(x)
-        z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
+        noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)
+        z = mu + noise * torch.exp(0.5 * logvar)
         return self.decode(z), mu, logvar
 
     @torch.no_grad()
@@ -92,6 +98,7 @@ def train_vae(
         bfloat16=bfloat16,
         seed=seed,
         identity={"beta": beta},
+        draws=True,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,

@@ -110,7 +110,7 @@ def test_pairs_are_handed_over_once_and_in_turn():
         progress=lambda done, total: said.append((done, total)),
         hand_over=lambda y_rows, x_rows, cosine: (rows.append(y_rows), columns.append(x_rows)),
     )
-    assert len(rows) > 2
+    assert len(rows) >= 1  # ten times per second at most
     assert (np.concatenate(rows) == made.turns).all()
     assert (np.concatenate(columns) == state.x_index[made.turns]).all()
     assert said == sorted(said)

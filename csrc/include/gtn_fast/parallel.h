@@ -1,7 +1,8 @@
 // Threads of our own: started for one call, joined before it returns.
 //
-// No OpenMP, so nothing clashes with the runtimes of torch or FAISS and a call
-// in a forked child works. A worker's exception is rethrown in the caller.
+// A thread that waits sleeps, after some hundred microseconds at most. No OpenMP, so nothing
+// clashes with the runtimes of torch or FAISS and a call in a forked child works. A worker's
+// exception is rethrown in the caller.
 #pragma once
 
 #include <atomic>
@@ -21,19 +22,29 @@ struct Cancelled : std::runtime_error {
   Cancelled() : std::runtime_error("cancelled") {}
 };
 
+// Thrown where the system refuses a thread. what() names the limits that are set, and the way out.
+struct ThreadsRefused : std::runtime_error {
+  ThreadsRefused(int started, int wanted);
+};
+
 // Shared between a running match and whoever watches it.
 struct Control {
   std::atomic<int64_t> done{0};  // rows of Y matched so far
   // Of those, whose pairs are final and written: may be read once this was acquired.
   std::atomic<int64_t> settled{0};
   std::atomic<bool> cancel{false};
+  // Where the work is done in the thread that watches it, with a team of one: called by check().
+  std::function<void()> poll;
   void check() const {
     if (cancel.load(std::memory_order_relaxed)) throw Cancelled();
+    if (poll) poll();
   }
 };
 
 class Team {
  public:
+  // So many threads, the caller's included; but not more than a few for each CPU: the others
+  // could only wait. ThreadsRefused.
   Team(int threads, Control* control = nullptr);
   ~Team();
   Team(const Team&) = delete;
@@ -66,7 +77,8 @@ class Team {
   void run_body(int thread);
   void shut_down();
 
-  int threads_;
+  const int threads_;
+  const bool spins_;  // while it waits: for each thread there is a CPU
   Control* control_;
   const std::function<void(int)>* body_ = nullptr;
   std::atomic<uint64_t> generation_{0};

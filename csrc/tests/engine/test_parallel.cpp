@@ -38,6 +38,19 @@ TEST_CASE("team: every body once, ordered before the return") {
   }
 }
 
+TEST_CASE("team: never more threads than a few for each CPU") {
+  const int cpus = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int most = std::max(16, 4 * cpus);
+  CHECK(Team(16).size() == 16);
+  CHECK(Team(most).size() == most);
+  CHECK(Team(most + 1).size() == most);
+  Team team(4096);
+  CHECK(team.size() == most);
+  std::atomic<int> ran{0};
+  team.run([&](int) { ++ran; });
+  CHECK(ran == most);
+}
+
 // Two only, without a pause: the caller often sees the last body end before that thread has told
 // it so. What the bodies wrote must be there all the same.
 TEST_CASE("team: what a body wrote is there when run() returns") {
@@ -137,6 +150,28 @@ TEST_CASE("team: exceptions reach the caller, the team serves on") {
                   chunks.load(), " chunks");
     check_chunks(team, 1000, 3);  // the team is as good as new
   }
+}
+
+// A team of one works in the thread that watches it, which looks around at every check().
+TEST_CASE("team: check() polls") {
+  Control control;
+  int polled = 0;
+  control.poll = [&] {
+    if (++polled == 5) throw WorkerError(0);
+  };
+  Team team(1, &control);
+  int caught = 0;
+  int64_t chunks = 0;
+  try {
+    team.for_chunks(100, 1, [&](int64_t, int64_t, int) { ++chunks; });
+  } catch (const WorkerError&) {
+    ++caught;
+  }
+  CHECK(caught == 1);
+  CHECK(chunks == 4);
+  control.cancel = true;  // comes first
+  CHECK_THROWS_AS(team.check(), Cancelled);
+  CHECK(polled == 5);
 }
 
 TEST_CASE("team: cancellation reaches the caller") {

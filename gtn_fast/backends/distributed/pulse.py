@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Any
 
+from gtn_fast.system import ending
+
 _BEAT_S = 1.0
 _SILENCE_S = 40.0  # without a sign: gone
 _ROLL_CALL_S = 2.0
@@ -76,11 +78,15 @@ class Pulse:
         self._thread.join(_BEAT_S)  # no longer: the store may be gone
 
     def _run(self) -> None:
+        with ending.long_call():
+            self._beat()
+
+    def _beat(self) -> None:
         keys = [_key(rank) for rank in self._others]
         count = 0
         while True:
             self._wake.clear()
-            ended, gave_up = self._ended, self._own_gave_up
+            ended, gave_up = self._ended or ending.asked(), self._own_gave_up
             try:
                 self._store.set(_key(self._rank), _GAVE_UP.decode() if gave_up else str(count))
                 signs = self._store.multi_get(keys)

@@ -29,6 +29,7 @@ from gtn_fast.backends.lists.rest import match_rest
 from gtn_fast.backends.options import checked
 from gtn_fast.check.quality import cosine_ratio
 from gtn_fast.inputs.matrices import for_engine
+from gtn_fast.system.openmp import faiss_threads
 
 _PILOT = 256  # y's that stand for all of a stretch
 _FIRST_STEP = 1024  # y's after which the dry lists are first counted
@@ -129,7 +130,7 @@ def match_by(
     exact_below: int | None,
 ) -> Matched:
     """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
-    with faiss_index.faiss_threads(faiss_index.module(), threads):
+    with faiss_threads(faiss_index.module(), threads):
         run = _Run(x, y, settings, threads, exact_below, min_cosine, make_index)
         run.serve_zeros()
         if progress is not None:

@@ -13,9 +13,9 @@ from functools import lru_cache
 
 from gtn_fast.backends.faiss import index as faiss_index
 from gtn_fast.backends.faiss.index import Settings
-from gtn_fast.inputs.arguments import available_cpus
 from gtn_fast.planning import constants as t
 from gtn_fast.planning.choice import quickest
+from gtn_fast.system.cpus import available_cpus
 
 # (seconds, seconds per column) of comparing with one centroid: a y; an x in training.
 CENTROID_S = (4.2e-9, 5.0e-12)

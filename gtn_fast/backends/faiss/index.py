@@ -8,7 +8,6 @@ hides it from searches. The centroids are trained again when half of the x's are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 
 from gtn_fast.backends.faiss.options import KINDS, MOST_REFINED, QUALITIES
 from gtn_fast.packages import load_package
+from gtn_fast.system.ending import stop_here
+from gtn_fast.system.openmp import faiss_threads
 
 SMALLEST = 64  # free x's below which there is no index: PQ trains on 16 points at least
 TRAIN_ROWS = 40  # per centroid
@@ -211,18 +212,8 @@ class FreeIndex:
         return self._faiss.IDSelectorBitmap(self._bits)
 
 
-@contextmanager
-def faiss_threads(faiss: Any, count: int) -> Iterator[None]:
-    """Let FAISS use so many threads; its setting comes back afterwards."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
 def slices(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
     """Yield ``rows`` in pieces of ``size``."""
     for start in range(0, len(rows), size):
+        stop_here()
         yield rows[start : start + size]

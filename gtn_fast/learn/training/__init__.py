@@ -5,6 +5,7 @@ run.py         epochs, best weights, early stopping
 checkpoint.py  the file that a killed run goes on from
 store.py       tensors and settings in one .safetensors file
 logs.py        CSV, JSON, TensorBoard
-guards.py      generators and thread counts that are given back
+guards.py      checks of the data, Ctrl-C between steps, threads for the size of the network
+generators.py  random numbers that no other thread disturbs
 seeds.py       a seed for each purpose, from one
 """

@@ -5,28 +5,41 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.files import FileError
-from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors
+from gtn_fast.learn.training.store import PathLike, as_bytes, load_tensors, save_tensors
 
 _KIND = "training checkpoint"
 _PROBED_ROWS = 1024
+_PIECE_BYTES = 1 << 26
+
+
+class Identity(NamedTuple):
+    """What must be the same for a run to go on: settings, architecture, all rows of the data.
+
+    JSON-able. ``earlier``: as files from before 2026-12 have it, with a probe of the rows.
+    """
+
+    now: dict[str, Any]
+    earlier: dict[str, Any]
 
 
 def run_identity(
     model: nn.Module, data: Sequence[Tensor], val: Sequence[Tensor], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what must be the same for a run to go on: settings, architecture, data (JSON)."""
-    return {
+) -> Identity:
+    """Return the identity of the run with these settings."""
+    known = {
         **settings,
         "model": _digest(f"{type(model).__name__} {[(k, *v.shape) for k, v in _state(model)]}"),
-        "data": [_probe(tensor) for tensor in data],
-        "val": [_probe(tensor) for tensor in val],
     }
+    return Identity(
+        {**known, "data": [_whole(t) for t in data], "val": [_whole(t) for t in val]},
+        {**known, "data": [_probe(t) for t in data], "val": [_probe(t) for t in val]},
+    )
 
 
 def save_state(
@@ -50,17 +63,17 @@ def load_state(
     path: PathLike,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    wanted: Mapping[str, Any],
+    wanted: Identity,
 ) -> tuple[dict[str, Tensor] | None, dict[str, Tensor], dict[str, Any]]:
     """Put model and optimiser where ``save`` found them; returns (best, others, meta).
 
     FileError (a ValueError) for a file that is no checkpoint, or one of a run whose
     ``identity`` (meta["identity"]) is not ``wanted``; then nothing was changed.
     """
-    tensors, meta = load_tensors(path, _KIND)
+    tensors, meta = load_tensors(path, _KIND, may_be_infinite="adam/")
     found = meta.get("identity", {})
-    for name, value in wanted.items():
-        if found.get(name) != value:
+    for name, value in wanted.now.items():
+        if found.get(name) != value and found != wanted.earlier:
             raise FileError(
                 f"{Path(path)}: is the checkpoint of another run: its {name} is"
                 f" {found.get(name)}, this run's is {value}; give another path or remove it"
@@ -83,11 +96,19 @@ def _state(model: nn.Module) -> list[tuple[str, Tensor]]:
     return list(model.state_dict().items())
 
 
+def _whole(tensor: Tensor) -> str:
+    """Return shape, dtype and a digest of all rows."""
+    digest = hashlib.blake2b(digest_size=16)
+    row_bytes = max(1, tensor[:1].numel() * tensor.element_size())
+    for rows in torch.split(tensor.detach(), max(1, _PIECE_BYTES // row_bytes)):
+        digest.update(as_bytes(rows.contiguous().cpu()))
+    return f"{tuple(tensor.shape)} {tensor.dtype} {digest.hexdigest()}"
+
+
 def _probe(tensor: Tensor) -> str:
     """Return shape, dtype and a digest of about a thousand rows spread over the tensor."""
     rows = tensor[:: max(1, len(tensor) // _PROBED_ROWS)].contiguous().cpu()
-    values = rows.reshape(-1).view(torch.uint8).numpy().tobytes()
-    return f"{tuple(tensor.shape)} {tensor.dtype} {_digest(values)}"
+    return f"{tuple(tensor.shape)} {tensor.dtype} {_digest(bytes(as_bytes(rows)))}"
 
 
 def _digest(value: str | bytes) -> str:

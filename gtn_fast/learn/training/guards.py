@@ -1,4 +1,4 @@
-"""What a training loop is kept safe by: checks of its data, whole steps, private generators.
+"""What a training loop is kept safe by: checks of its data, whole steps.
 
 And by the right number of threads.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-M = TypeVar("M", bound=nn.Module)
+from gtn_fast.run.signals import exit_code, handled
+from gtn_fast.system import ending
+from gtn_fast.system.openmp import torch_threads
 
 _SMALL = 10_000_000  # weights x rows of a batch
 
@@ -47,59 +48,66 @@ def has_batch_norm(model: nn.Module) -> bool:
 class Stop:
     """Lets Ctrl-C wait for the end of a step: ``asked`` then tells. A second one acts at once.
 
-    No Ctrl-C is lost: one that nobody has acted on is raised where the ``with`` ends. Python
+    So do, where the run ``keeps`` a checkpoint, the signals that would end the process; a second
+    one of them changes nothing. ``asked`` also tells that the interpreter ends, in a background
+    thread. ``stopping()`` is what to raise: KeyboardInterrupt, or SystemExit with the signal's exit
+    code. None is lost: one that nobody has acted on is raised where the ``with`` ends. Python
     delivers signals to the main thread only; there, a program's own handler stays.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, keeps: bool = False) -> None:
+        self._asked = False
         self._at_once = False
-        self._installed = False
+        self._code: int | None = None
+        self._set = ExitStack()
+        self._keeps = keeps
+
+    @property
+    def asked(self) -> bool:
+        """Whether the training is to stop at the end of this step."""
+        return self._asked or ending.asked()
 
     def __enter__(self) -> Stop:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+            signal.signal(signal.SIGINT, self._interrupt)
+            self._set.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
+        if self._keeps:
+            self._set.enter_context(handled(self._end))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._set.close()
         if self.asked and kind is None:
-            raise KeyboardInterrupt
+            raise self.stopping()
 
-    def _handle(self, _signal: int, _frame: Any) -> None:
-        waits = not self.asked and not self._at_once
-        self.asked = True
+    def stopping(self) -> BaseException:
+        """Return what to raise once it is asked for."""
+        return KeyboardInterrupt() if self._code is None else SystemExit(self._code)
+
+    def _interrupt(self, _signal: int, _frame: Any) -> None:
+        waits = not self._asked and not self._at_once
+        self._asked = True
         if not waits:
             raise KeyboardInterrupt
 
+    def _end(self, number: int, _frame: Any) -> None:
+        if self.asked:
+            return
+        self._asked, self._code = True, exit_code(number)
+        if self._at_once:
+            raise self.stopping()
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let Ctrl-C raise at once inside, an earlier one too: for what may stop anywhere."""
+        """Let a signal raise at once inside, an earlier one too: for what may stop anywhere."""
         self._at_once = True
         try:
             if self.asked:
-                raise KeyboardInterrupt
+                raise self.stopping()
             yield
         finally:
             self._at_once = False
-
-
-@contextmanager
-def private_generators(where: torch.device) -> Iterator[None]:
-    """Give torch's global generators back as they were."""
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        yield
-
-
-def noise_state(where: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's global generators, of the CPU and of ``where``, by name."""
-    states = {"cpu": torch.get_rng_state()}
-    if where.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(where)
-    return states
 
 
 def is_small(model: nn.Module, batch_size: int) -> bool:
@@ -109,28 +117,6 @@ def is_small(model: nn.Module, batch_size: int) -> bool:
     return flat and batch_size * sum(p.numel() for p in parameters) < _SMALL
 
 
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Give torch so many threads (None: as many as it has), and the old number afterwards.
-
-    The number belongs to the process: torch's work in other threads sees it meanwhile.
-    """
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def threads_for(model: nn.Module, batch_size: int) -> AbstractContextManager[None]:
     """Use one thread for a small network: a second one costs more than it gives."""
     return torch_threads(1 if is_small(model, batch_size) else None)
-
-
-def seeded(build: Callable[[], M], seed: int) -> M:
-    """Call ``build()`` on the CPU with torch's generator at ``seed``; then put the state back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return build()

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gtn_fast.inputs.files import check_output, write_text
+from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.outputs.files import check_output, write_text
+from gtn_fast.outputs.kinds import check_ours, is_training_log
+from gtn_fast.outputs.streams import warn
 
 LogRows = Sequence[Mapping[str, float]]
 
@@ -25,7 +28,8 @@ def writer(
 
     ``log`` ends in .csv (a column per value) or .json (a list of objects) and is replaced
     whole each time. ValueError for another ending or a folder that cannot be written,
-    ImportError where TensorBoard is missing: both before any training.
+    ImportError where TensorBoard is missing: both before any training. A log that cannot be
+    written later is a warning: the training goes on.
     """
     check_logs(log, tensorboard)
     path = None if log is None else Path(log)
@@ -33,7 +37,10 @@ def writer(
 
     def write(rows: LogRows) -> None:
         if path is not None:
-            write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            try:
+                write_text(path, _csv(rows) if path.suffix == ".csv" else _json(rows))
+            except FileError as error:
+                warn(f"not logged: {error}", RuntimeWarning, 2)
         if board is not None:
             last = rows[-1]
             for name in last:
@@ -53,8 +60,23 @@ def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
         if Path(log).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
-    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+        check_ours(
+            Path(log), is_training_log, "a training's log", False, "give the log another name"
+        )
+    if tensorboard is not None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
+        _check_board(Path(tensorboard))
+
+
+def _check_board(folder: Path) -> None:
+    """Raise FileError unless the folder takes files, or the first one above it that is there."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file, not a folder")
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    check_output(there / "events")
 
 
 def _board(folder: PathLike) -> Any:

@@ -6,7 +6,7 @@
 Beside it: run.py (the loop itself), checkpoint.py (the file that a killed run goes on from),
 logs.py (CSV, JSON, TensorBoard). A run is a function of its arguments: the batches of an epoch
 and whatever randomness the loss draws come from (seed, epoch), and torch's global generator is
-left as it was.
+left as it was (``draws`` says what that means beside other threads).
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.checkpoint import run_identity
+from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import check_rows, threads_for
 from gtn_fast.learn.training.logs import writer
 from gtn_fast.learn.training.run import History, Loss, Run
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.run.progress import progress_bar
+from gtn_fast.system.ending import long_call
 
 __all__ = ["History", "Loss", "train"]
 
@@ -52,6 +54,7 @@ def train(
     progress: Any = None,
     title: str = "train",
     identity: Mapping[str, Any] | None = None,
+    draws: bool | None = None,
 ) -> History:
     """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
 
@@ -76,28 +79,37 @@ def train(
     device : optional
         Where to train; the model's own device by default, and where it stays.
     checkpoint : path, optional
-        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at Ctrl-C and
-        at the end. If it exists, the run goes on from it and ends with the weights of a run that
-        was never interrupted; more ``epochs`` or another ``patience`` may be given.
+        A .safetensors file, written at most every ``checkpoint_every_s`` seconds, at the end, at
+        Ctrl-C and at a signal that would end the process (SIGTERM, SIGHUP, SIGQUIT, SIGUSR1). If it
+        exists, the run goes on from it and ends with the weights of a run that was never
+        interrupted; more ``epochs`` or another ``patience`` may be given.
     log : path, optional
         .csv or .json, replaced after each epoch. ``tensorboard`` is a folder.
     progress : None, bool or callable
         A bar over all batches (gtn_fast.run.progress).
     identity : mapping, optional
         JSON-able settings outside these arguments that a checkpoint must agree with.
+    draws : bool, optional
+        True: the loss draws, and is given a ``generator=`` of this run to draw from. False: it
+        draws nothing. None: it may draw from torch's global generators (dropout does), which
+        are seeded for every epoch meanwhile: then the weights follow from the arguments unless
+        another thread draws from them, too.
 
     Raises
     ------
     TypeError, ValueError
-        Arguments that make no training; a checkpoint of another run; a disk that refuses.
+        Arguments that make no training; a checkpoint of another run; files that cannot be
+        written. Once the training runs, a save that fails is a RuntimeWarning and it goes on.
     FloatingPointError
         The loss became NaN or infinite; names the epoch and step. No checkpoint has it.
 
     Notes
     -----
     What a call changes in the process until it ends: in the main thread Ctrl-C waits for the
-    end of a step (where Python's own handler is in place); torch's global generators, and its
-    number of threads for a small network. All are put back.
+    end of a step (where Python's own handler is in place), and so do, with a checkpoint, SIGTERM,
+    SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them), which then raise SystemExit(128 +
+    number); torch's number of threads for a small network, in this thread alone; with draws=None
+    torch's global generators. All are put back.
     """
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     batch_size = check_integer(batch_size, "batch_size", 1, 2**31 - 1)
@@ -135,11 +147,12 @@ def train(
         batch_size=batch_size,
         seed=seed,
         where=where,
+        noise=Noise(draws, where),
         metric=metric,
         refresh=refresh,
         title=title,
     )
-    with writer(log, tensorboard) as write_log, threads_for(model, batch_size):
+    with long_call(), writer(log, tensorboard) as write_log, threads_for(model, batch_size):
         if checkpoint is not None:
             settings = {
                 "batch_size": batch_size,

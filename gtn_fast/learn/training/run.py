@@ -8,33 +8,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.inputs.files import check_output
-from gtn_fast.learn.training.checkpoint import load_state, save_state
+from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.training.checkpoint import Identity, load_state, save_state
+from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import (
     Stop,
     check_rows,
     has_batch_norm,
-    noise_state,
-    private_generators,
 )
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.outputs.files import check_output
+from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import Bar
 
 Loss = Callable[..., Tensor]
-"""loss(model, *batch) -> scalar tensor, the mean over the batch."""
+"""loss(model, *batch) -> scalar tensor, the mean over the batch; see ``train(draws=)``."""
 
 
 _GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces of this size
 _LOOK_S = 0.25  # how often losses are looked at: each look waits for the device
 
 
-@dataclass
+_SCORES = ("loss", "val_loss", "metric")
+
+
+@dataclass(repr=False)
 class History:
     """What a training did.
 
@@ -50,6 +53,18 @@ class History:
     seconds: float = 0.0
     resumed_at: int | None = None
 
+    def __repr__(self) -> str:
+        if not self.epochs:
+            return "History(no epochs)"
+        best = next((row for row in self.epochs if row["epoch"] == self.best_epoch), {})
+        parts = [f"{len(self.epochs)} epochs, stopped by {self.stopped}"]
+        scores = [f"{name} {best[name]:.4g}" for name in _SCORES if name in best]
+        if scores:
+            parts.append(f"best {self.best_epoch}: {', '.join(scores)}")
+        if self.resumed_at is not None:
+            parts.append(f"resumed at {self.resumed_at}")
+        return f"History({'; '.join(parts)}; {self.seconds:.3g} s)"
+
 
 @dataclass
 class Run:
@@ -63,6 +78,7 @@ class Run:
     batch_size: int
     seed: int
     where: torch.device
+    noise: Noise
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
     title: str
@@ -74,14 +90,14 @@ class Run:
     epoch_seconds: float = 0.0
     best: dict[str, Tensor] | None = None
     best_score: float = -math.inf
-    noise: dict[str, Tensor] = field(default_factory=dict)  # a checkpoint's generators, to go on
+    noise_states: dict[str, Tensor] = field(default_factory=dict)  # a checkpoint's, to go on from
     began: float = field(default_factory=time.perf_counter)
     path: Path | None = None
     every_s: float = math.inf
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Identity = field(default_factory=lambda: Identity({}, {}))
     next_save: float = math.inf
 
-    def keep_at(self, path: Path, every_s: float, identity: Mapping[str, Any]) -> None:
+    def keep_at(self, path: Path, every_s: float, identity: Identity) -> None:
         """Keep a checkpoint at ``path``; take up the one that is there."""
         weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
         check_output(path, 4 * weights)  # theirs, the best ones, Adam's two averages
@@ -92,7 +108,7 @@ class Run:
         best, others, meta = load_state(path, self.model, self.optimizer, identity)
         self.best = best
         self.losses = list(others.pop("losses").to(self.where).unbind())
-        self.noise = others
+        self.noise_states = others
         self.epoch, self.step = meta["epoch"], meta["step"]
         self.epoch_seconds = meta["epoch_seconds"]
         self.best_score = meta["best_score"] if best else -math.inf
@@ -101,7 +117,7 @@ class Run:
         self.began = time.perf_counter() - self.history.seconds
 
     def save(self, noise: Mapping[str, Tensor] | None = None) -> None:
-        """Write the checkpoint, if one is kept. FileError if the disk refuses.
+        """Write the checkpoint, if one is kept. That it cannot be is a warning: the run goes on.
 
         ``noise``: the generators' states, inside an epoch.
         """
@@ -111,14 +127,17 @@ class Run:
         others = dict(noise or {})
         others["losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
         meta = {
-            "identity": self.identity,
+            "identity": self.identity.now,
             "epoch": self.epoch,
             "step": self.step,
             "epoch_seconds": self.epoch_seconds,
             "best_score": self.best_score if self.best else None,
             "history": asdict(self.history),
         }
-        save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        try:
+            save_state(self.path, self.model, self.optimizer, self.best, others, meta)
+        except FileError as error:
+            warn(f"not saved: {error}; a checkpoint before is kept", RuntimeWarning, 2)
         self.next_save = time.monotonic() + self.every_s
 
     def go(
@@ -127,22 +146,23 @@ class Run:
         """Train every epoch that is left, then load the best weights."""
         if self.refresh is not None:
             self._ask_back()
-        with Stop() as stop:
+        with Stop(keeps=self.path is not None) as stop:
             while not self._finished(epochs, patience):
                 self._epoch(stop, write_log, bar)
+            self._check_weights()
             self.save()
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
 
     def _epoch(self, stop: Stop, write_log: Callable[[LogRows], None], bar: Bar) -> None:
-        """Train what is left of this epoch; at Ctrl-C save and raise KeyboardInterrupt."""
+        """Train what is left of this epoch; at Ctrl-C, or a signal, save and raise."""
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
-        with private_generators(self.where):
+        with self.noise.kept_apart():
             self._steps(stop, bar)
-        with self._saved_at_interrupt(), private_generators(self.where), stop.at_once():
+        with self._saved_at_interrupt(), self.noise.kept_apart(), stop.at_once():
             scores = self._scores()
         self._record(scores)
         write_log(self.history.epochs)
@@ -151,7 +171,7 @@ class Run:
             self.save()
         if stop.asked:
             self.save()
-            raise KeyboardInterrupt
+            raise stop.stopping()
 
     def _finished(self, epochs: int, patience: int | None) -> bool:
         done = self.epoch - 1
@@ -175,10 +195,10 @@ class Run:
 
     @contextmanager
     def _saved_at_interrupt(self) -> Iterator[None]:
-        """Save the state at a Ctrl-C inside: for what leaves the state alone."""
+        """Save the state at a Ctrl-C or a signal inside: for what leaves the state alone."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.save()
             raise
 
@@ -190,7 +210,7 @@ class Run:
         seen, next_look = self.step, time.monotonic() + _LOOK_S
         for batch in self._batches():
             self.optimizer.zero_grad(set_to_none=True)
-            value = self.loss(self.model, *batch)
+            value = self.loss(self.model, *batch, **self.noise.arguments)
             value.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.losses.append(value.detach())
@@ -200,9 +220,9 @@ class Run:
                 self._check_losses(seen)
                 bar.update(self.step - seen)
                 if stop.asked or time.monotonic() >= self.next_save:
-                    self.save(noise_state(self.where))
+                    self.save(self.noise.state())
                 if stop.asked:
-                    raise KeyboardInterrupt
+                    raise stop.stopping()
                 seen, next_look = self.step, time.monotonic() + _LOOK_S
         self._check_losses(seen)
         bar.update(self.step - seen)
@@ -236,6 +256,15 @@ class Run:
                 f" step {step + 1}; a lower lr may help"
             )
 
+    def _check_weights(self) -> None:
+        """Raise FloatingPointError for weights that the last steps, of finite losses, spoilt."""
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise FloatingPointError(
+                    f"{self.title}: {name} holds NaN or infinity after epoch {self.epoch - 1};"
+                    " a lower lr may help"
+                )
+
     @torch.no_grad()
     def _scores(self) -> dict[str, float]:
         """Return validation loss and metric of the weights as they are."""
@@ -246,7 +275,8 @@ class Run:
             self._seed_noise("validation")  # the same noise each time
             total = torch.zeros((), dtype=torch.float64)
             for batch in zip(*(torch.split(t, 4 * self.batch_size) for t in self.val), strict=True):
-                value = self.loss(self.model, *(t.to(self.where) for t in batch))
+                rows = (t.to(self.where) for t in batch)
+                value = self.loss(self.model, *rows, **self.noise.arguments)
                 total += value.cpu().double() * len(batch[0])
             scores["val_loss"] = float(total) / len(self.val[0])
         if self.metric is not None:
@@ -277,13 +307,7 @@ class Run:
 
     def _seed_noise(self, purpose: str) -> None:
         """Seed what the loss draws by (seed, epoch) alone, or go on from the checkpoint."""
-        seed = derive(self.seed, purpose)
-        torch.default_generator.manual_seed(seed)
-        if self.where.type == "cuda":
-            with torch.cuda.device(self.where):
-                torch.cuda.manual_seed(seed)
-        if self.noise:
-            torch.set_rng_state(self.noise["cpu"])
-            if "cuda" in self.noise and self.where.type == "cuda":
-                torch.cuda.set_rng_state(self.noise["cuda"], self.where)
-            self.noise = {}
+        self.noise.seed(derive(self.seed, purpose))
+        if self.noise_states:
+            self.noise.go_on(self.noise_states)
+            self.noise_states = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -9,31 +10,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from gtn_fast._version import __version__
-from gtn_fast.inputs.files import FileError, check_output, write_file
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.outputs.files import check_output, write_file
+from gtn_fast.outputs.kinds import check_ours, tensors_kind
 
 _KEY = "gtn_fast"
+_MEMBERS = {"kind", "format", "version", "meta"}  # of the header, and a digest since 2026-11
 _FORMAT = 1  # of the header; a file of a later one is refused
 
 PathLike = str | os.PathLike[str]
 
 
 def save_tensors(
-    path: PathLike, kind: str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+    path: PathLike,
+    kind: str,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    *,
+    force: bool = False,
 ) -> None:
     """Write ``tensors`` and the JSON-able ``meta`` to ``path``, whole or not at all.
 
     ``kind`` names what the file is ("GTN", "autoencoder") and must be asked for again when
     it is read. Tensors of any device and layout are stored contiguous, each for itself.
-    FileError (a ValueError) if the disk refuses; TypeError for a ``meta`` that is not JSON.
+    A file of the same kind is replaced, any other only with ``force``. FileError (a ValueError)
+    for that, and if the disk refuses; TypeError for a ``meta`` that is not JSON.
     """
     header = {"kind": kind, "format": _FORMAT, "version": __version__, "meta": dict(meta)}
-    text = json.dumps(header)
     own = {name: _own(tensor) for name, tensor in tensors.items()}
+    text = json.dumps({**header, "digest": _digest(header, own)})
 
     def writer(temporary: Path) -> None:
         try:
@@ -42,17 +53,22 @@ def save_tensors(
             raise OSError(str(error)) from None
 
     target = Path(path)
-    check_output(target)
+    check_ours(target, lambda place: tensors_kind(place) == kind, _a(kind), force)
+    check_output(target, len(text) + sum(each.nbytes for each in own.values()))
     write_file(target, writer)
 
 
-def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(
+    path: PathLike, kind: str, *, may_be_infinite: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read (tensors on the CPU, meta) of a file that ``save_tensors`` wrote as ``kind``.
 
     FileError (a ValueError) names the file and says whether it is missing, damaged,
-    foreign, of a later format or of another kind.
+    foreign, of a later format or of another kind, or holds NaN or infinity (but in tensors
+    whose names begin with ``may_be_infinite``). Files from before there were digests are read.
     """
     source = Path(path)
+    check_regular(source)
     if not source.is_file():
         raise FileError(f"{source}: {'is a directory' if source.is_dir() else 'no such file'}")
     try:
@@ -61,6 +77,13 @@ def load_tensors(path: PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise FileError(f"{source}: not a readable .safetensors file: {error}") from None
+    digest = header.pop("digest", None)
+    if header.keys() != _MEMBERS or digest not in (None, _digest(header, tensors)):
+        raise FileError(f"{source}: is damaged: it does not hold what was written")
+    for name, tensor in tensors.items():
+        excepted = may_be_infinite is not None and name.startswith(may_be_infinite)
+        if tensor.is_floating_point() and not excepted and not bool(tensor.isfinite().all()):
+            raise FileError(f"{source}: holds NaN or infinity, in {name}")
     return tensors, header["meta"]
 
 
@@ -88,6 +111,22 @@ def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[st
             f" this version ({__version__}) cannot read"
         )
     return header
+
+
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Digest all that is read: the header's members, and of each tensor what it is and holds."""
+    members = [header.get(name) for name in ("kind", "format", "version", "meta")]
+    digest = hashlib.blake2b(json.dumps(members).encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(as_bytes(tensor))
+    return digest.hexdigest()
+
+
+def as_bytes(tensor: Tensor) -> memoryview:
+    """Return the bytes of a contiguous tensor on the CPU, uncopied."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _own(tensor: Tensor) -> Tensor:
