@@ -167,10 +167,12 @@ def test_bad_values(rng, gx, gy, message):
         (5, r"groups must be a pair \(gx, gy\)"),
         (
             ([0.0] * 4, [0] * 3),
-            r"must hold integers, strings or booleans, got dtype float64",
+            r"must hold integers, strings or booleans, got float",
         ),
         (([0] * 4, ["a"] * 3), r"groups\[0\] has integers, groups\[1\] strings"),
         (([True] * 4, [1] * 3), r"groups\[0\] has booleans, groups\[1\] integers"),
+        (([0] * 4, np.zeros(3)), r"groups\[1\] must hold .*, got dtype float64"),
+        (([0] * 4, [1, "a", 2]), r"groups\[1\] must hold .*, got int and str"),
         (([object()] * 4, [1] * 3), r"groups\[0\] must hold .*, got object"),
         (([0] * 4, np.array([1, "a", 2.5], object)), r"groups\[1\] .*, got float and int and str"),
     ],

@@ -267,10 +267,10 @@ def test_command_line(native, tmp_path, monkeypatch, capsys):
 
 
 def test_groups_with_names_on_the_command_line(native, tmp_path, monkeypatch, capsys):
-    x, y = cases.make("gaussian", 60, 80, 3)
+    x, y = cases.make("gaussian", 90, 80, 3)
     monkeypatch.chdir(tmp_path)
     names = np.array(["cat", "dog", "emu"])
-    gx, gy = np.arange(60) % 3, np.arange(80) % 2
+    gx, gy = np.arange(90) % 3, np.arange(80) % 2
     for name, array in (("x", x), ("y", y), ("gx", names[gx]), ("gy", names[gy])):
         np.save(f"{name}.npy", array)
     groups = ["--groups-x", "gx.npy", "--groups-y", "gy.npy"]
@@ -280,4 +280,4 @@ def test_groups_with_names_on_the_command_line(native, tmp_path, monkeypatch, ca
     assert run("verify", "x.npy", "l.npz", *groups) == 0
     capsys.readouterr()
     assert run(*label) == 2
-    one_line(capsys, "group 'cat' has 40 rows of Y but only 20 rows of X")
+    one_line(capsys, "group 'cat' has 40 rows of Y but only 30 rows of X")

@@ -84,6 +84,8 @@ def _plain_labels(value: Any, name: str, rows: int) -> tuple[Any, str]:
     """Return labels, one per row, and what they are: "integers", "strings" or "booleans"."""
     if is_tensor(value):
         value = value.detach().cpu().numpy()
+    if isinstance(value, (list, tuple)):  # NumPy would make texts of numbers beside texts
+        value = np.array(value, object)
     array = numpy_array(value, name)
     if array.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), one label per row, got {array.shape}")

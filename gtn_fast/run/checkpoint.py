@@ -259,14 +259,14 @@ def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
         raise ValueError(f"{path} is damaged: {rows} rows announced, {len(payload)} bytes found")
     y_rows, x_rows = np.frombuffer(payload, np.int64, 2 * rows).reshape(2, rows)
     cosine = np.frombuffer(payload, np.float64, rows, 16 * rows)
-    paired = x_rows != -1
+    paired = (x_rows != -1) | ~np.isnan(cosine)
     for of, some, n in (("Y", y_rows, n_y), ("X", x_rows[paired], n_x)):
         seen = np.zeros(n, np.bool_)
         inside = (some >= 0) & (some < n)
         seen[some[inside]] = True
         if not inside.all() or np.count_nonzero(seen) < len(some):
             raise ValueError(f"{path} is damaged: a row of {of} is out of range, or comes twice")
-    if not (np.isnan(cosine[~paired]).all() and (np.abs(cosine[paired]) < _NO_COSINE).all()):
+    if not (np.abs(cosine[paired]) < _NO_COSINE).all():
         raise ValueError(f"{path} is damaged: it has a cosine that is none")
     return Pairs(y_rows, x_rows, cosine)
 
