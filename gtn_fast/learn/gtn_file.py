@@ -11,15 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
+from gtn_fast.learn.verdict import Verdict
 
 _KIND = "GTN"
 NOT_WHOLE = "is not a whole GTN"
 _MIXTURE = ("means", "stds", "weights")
+_CALIBRATION = ("matrix", "source", "target")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class SavedGTN:
     label_seed: int
     label_seconds: float
     history: History | None
+    calibration: Calibration | None
+    verdict: Verdict | None
 
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
@@ -49,6 +54,8 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     if gtn.mixture is not None and gtn.component is not None:
         arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
         arrays["mixture/component"] = gtn.component
+    if gtn.calibration is not None:
+        arrays |= {f"calibration/{name}": getattr(gtn.calibration, name) for name in _CALIBRATION}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors |= {f"model/{name}": value for name, value in gtn.weights.items()}
     meta = {
@@ -58,6 +65,7 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         "label_seed": gtn.label_seed,
         "label_seconds": gtn.label_seconds,
         "history": None if gtn.history is None else asdict(gtn.history),
+        "verdict": None if gtn.verdict is None else asdict(gtn.verdict),
     }
     save_tensors(path, _KIND, tensors, meta, force=force)
 
@@ -83,6 +91,13 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
             weights=_shaped(arrays["mixture/weights"], (k,)),
         )
         component = _shaped(arrays["mixture/component"], index.shape)
+    calibration = None
+    if "calibration/matrix" in arrays:  # files from before it have none
+        calibration = Calibration(
+            matrix=_shaped(arrays["calibration/matrix"], (k, d, d)),
+            source=_shaped(arrays["calibration/source"], (k, d)),
+            target=_shaped(arrays["calibration/target"], (k, d)),
+        )
     return SavedGTN(
         d=d,
         preset=Preset(**meta["preset"]),
@@ -97,6 +112,8 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         label_seed=int(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
+        calibration=calibration,
+        verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
     )
 
 
