@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,7 @@ def test_a_notebook_shows_a_picture(rng):
     """Without pyplot, whose import would teach notebooks what a Figure is."""
     figure = plots.bars([("a", 1.0), ("b", 2.0)], "height")
     assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure))._repr_png_() == figure._repr_png_()
 
 
 def test_losses_of_what_fit_returns():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ PALETTE = ("#2a6fbb", "#d1495b", "#3a9d6e", "#e09f3e", "#7d5ba6")
 
 
 DPI = 150
-_SCREEN_DPI = 100
 _LARGE = 200_000  # bytes of a PNG from which a palette of 256 colours takes its place
 
 
@@ -56,21 +54,9 @@ def _with_palette(drawn: io.BytesIO) -> io.BytesIO:
 
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of that many inches, of which no global state knows."""
-    return _picture()(figsize=(width, height), layout="constrained", facecolor="white")
+    from gtn_fast.plots.picture import Picture
 
-
-@functools.cache
-def _picture() -> type[Figure]:
-    """Return the class of our figures: a notebook shows them though pyplot knows none of them."""
-    from matplotlib.figure import Figure
-
-    class Picture(Figure):
-        def _repr_png_(self) -> bytes:
-            drawn = io.BytesIO()
-            self.savefig(drawn, format="png", dpi=_SCREEN_DPI, bbox_inches="tight")
-            return drawn.getvalue()
-
-    return Picture
+    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def bare(axes: Axes) -> None:
