@@ -21,7 +21,7 @@ from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_flag, check_integer, check_min_cosine, check_seed
-from gtn_fast.inputs.arrays import check_pair, convert, describe
+from gtn_fast.inputs.arrays import check_pair, convert, describe, unchanged
 from gtn_fast.inputs.groups import Groups, integers
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms, ordered_dot
@@ -91,6 +91,7 @@ def verify(
     groups: Any = None,
     partial: bool | None = None,
     min_cosine: float | None = None,
+    flatten: bool = False,
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
@@ -110,8 +111,8 @@ def verify(
         The matching, or its ``x_index`` alone.
     sample : int
         How many y's, drawn with ``seed`` without replacement; all if at least n_y.
-    groups : (gx, gy), optional
-        As given to ``label``; needed for labels made with groups.
+    groups, flatten
+        As given to ``label``; groups are needed for labels made with groups.
     partial, min_cosine
         As given to ``label``; by default as the Labels say.
 
@@ -121,7 +122,7 @@ def verify(
         With the first counter-example: the earliest y in order of choice, the x it has
         and the best one it should have preferred.
     TypeError, ValueError
-        Arguments that do not fit together.
+        Arguments that do not fit together; a file that changes while it is read.
     """
     if Y is None:
         if not isinstance(labels, Labels):
@@ -129,7 +130,7 @@ def verify(
         Y = labels.y_source
     result = labels if isinstance(labels, Labels) else None
     partial, min_cosine = _allowed(result, partial, min_cosine)
-    x_in, y_in = describe(X, "X"), describe(Y, "Y")
+    x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
     if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
         raise ValueError(
             f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
@@ -137,7 +138,23 @@ def verify(
     check_pair(x_in, y_in, partial=partial)
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)
-    x, y = convert(x_in), convert(y_in)
+    with unchanged(x_in, y_in):
+        x, y = convert(x_in), convert(y_in)
+        return _verified(x, y, labels, sample, seed, groups, partial, min_cosine)
+
+
+def _verified(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    labels: Labels | Any,
+    sample: int,
+    seed: int,
+    groups: Any,
+    partial: bool,
+    min_cosine: float | None,
+) -> VerifyReport:
+    """Check what ``verify`` was given, read and checked."""
+    result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
     _check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
     if result is not None and result.report.get("groups") is not None and groups is None:

@@ -229,6 +229,10 @@ class TreeMatch {
                                     (chosen.cosine == 0.0 && zero_head_ < chosen.rank)))
         chosen = {0.0, zero_head_, kNoRank};
     }
+    // There are as many x's as y's, unless there is a bound: what finds none has read numbers that
+    // changed meanwhile.
+    if (chosen.rank == kNoRank && problem_.min_cosine == kAnyCosine)
+      throw std::logic_error("tree: a search found nothing");
     if (chosen.rank == kNoRank || chosen.cosine < problem_.min_cosine) {
       out_.take_none(turn, turn + 1);
       return;
