@@ -21,8 +21,13 @@ def check_integer(value: Any, name: str, low: int, high: int) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
+        raise ValueError(f"{name} must be from {low} to {high}, got {_in_short(number)}")
     return number
+
+
+def _in_short(number: int) -> str:
+    """Write a number; of a long one (Python writes no more than 4,300 digits) its size."""
+    return str(number) if number.bit_length() <= 256 else f"one of {number.bit_length():,} bits"
 
 
 def check_threads(threads: Any, *, shared: bool = False) -> int:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
@@ -73,7 +74,7 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
     d, k = meta["d"], meta["components"]
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
     index = arrays["labels/x_index"]
-    if not np.array_equal(np.sort(index), np.arange(len(index))):
+    if index.dtype != np.int64 or not np.array_equal(np.sort(index), np.arange(len(index))):
         raise ValueError("labels/x_index is no permutation")
     mixture, component = None, None
     if k > 1:
@@ -83,18 +84,25 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
             weights=_shaped(arrays["mixture/weights"], (k,)),
         )
         component = _shaped(arrays["mixture/component"], index.shape)
+        if component.dtype != np.int64 or not ((component >= 0) & (component < k)).all():
+            raise ValueError(f"mixture/component must be numbers from 0 to {k - 1}")
+        if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
+            raise ValueError("mixture/weights are no shares of one")
+        if not (mixture.stds > 0).all():
+            raise ValueError("mixture/stds must be above 0")
+    scaling = Scaling(_shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,)))
+    if not (scaling.std > 0).all():
+        raise ValueError("scaling/std must be above 0")
     return SavedGTN(
         d=d,
         preset=Preset(**meta["preset"]),
         components=k,
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
-        scaling=Scaling(
-            _shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,))
-        ),
+        scaling=scaling,
         mixture=mixture,
         component=component,
         x_index=index,
-        label_seed=int(meta["label_seed"]),
+        label_seed=check_seed(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
     )

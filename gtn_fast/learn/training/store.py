@@ -92,16 +92,20 @@ def whole(path: PathLike, complaint: str) -> Iterator[None]:
     """Turn what a file that is not whole does to its reader into one FileError that names it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (
+        ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        reason = [*str(error).strip().splitlines(), type(error).__name__][0][:200]
         raise FileError(f"{Path(path)}: {complaint}: {reason}") from None
 
 
 def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads((metadata or {})[_KEY])
-        found, format_, _ = str(header["kind"]), int(header["format"]), dict(header["meta"])
-    except (KeyError, TypeError, ValueError):
+        found, format_, meta = str(header["kind"]), int(header["format"]), header["meta"]
+        if not isinstance(meta, dict):
+            raise TypeError
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise FileError(f"{source}: was not written by gtn_fast, wanted {_a(kind)}") from None
     if found != kind:
         raise FileError(f"{source}: is {_a(found)}, wanted {_a(kind)}")
