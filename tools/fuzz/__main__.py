@@ -65,22 +65,33 @@ def main() -> int:
 def _build_match(jobs: int) -> Path:
     """Build csrc/fuzz with libFuzzer and sanitizers where there is clang, else a random driver."""
     clang = shutil.which("clang++")
-    folder = BUILD / ("fuzz-core" if clang else "cmake")
+    missing = "clang++ is missing" if clang is None else _lacks_libfuzzer(clang)
+    folder = BUILD / ("cmake" if missing else "fuzz-core")
     configure = ["cmake", "-S", ROOT, "-B", folder, "-DGTN_FUZZ=ON"]
-    if clang:
-        configure += [f"-DCMAKE_CXX_COMPILER={clang}", "-DGTN_SANITIZE=address,undefined"]
-    else:
+    if missing:
         print(
-            "fuzz: clang++ is missing (Debian: apt-get install clang):"
+            f"fuzz: {missing} (Debian: apt-get install clang libclang-rt-dev):"
             " the match gets random inputs, unguided",
             flush=True,
         )
+    else:
+        configure += [f"-DCMAKE_CXX_COMPILER={clang}", "-DGTN_SANITIZE=address,undefined"]
     for command in (
         configure,
         ["cmake", "--build", folder, "--target", "gtn_fuzz_match", "--parallel", str(jobs)],
     ):
         subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
     return folder / "gtn_fuzz_match"
+
+
+def _lacks_libfuzzer(clang: str) -> str:
+    """Say what is missing, "" if a target can be linked."""
+    source = 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }'
+    flags = ["-fsanitize=fuzzer,address,undefined", "-o", str(BUILD / "fuzz" / "linked")]
+    done = subprocess.run(
+        [clang, "-x", "c++", "-", *flags], input=source, text=True, capture_output=True, check=False
+    )
+    return "" if done.returncode == 0 else "clang++ has no libFuzzer or no sanitizers"
 
 
 def _fuzz(name: str, seconds: int, seed: int, program: Path | None) -> Outcome:
