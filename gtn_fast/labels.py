@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast.inputs.arguments import in_short
 from gtn_fast.inputs.arrays import describe, is_tensor
 from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held, RowMatrix
@@ -164,7 +165,8 @@ class Labels:
                     raise ValueError("it does not hold what was written")
                 return labels
             except _UNREADABLE as error:
-                raise ValueError(f"{source} is not a readable labels file: {error}") from error
+                reason = in_short(error)
+                raise ValueError(f"{source} is not a readable labels file: {reason}") from error
 
 
 _UNREADABLE = (

@@ -21,13 +21,19 @@ def check_integer(value: Any, name: str, low: int, high: int) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {_in_short(number)}")
+        raise ValueError(f"{name} must be from {low} to {high}, got {in_short(number)}")
     return number
 
 
-def _in_short(number: int) -> str:
-    """Write a number; of a long one (Python writes no more than 4,300 digits) its size."""
-    return str(number) if number.bit_length() <= 256 else f"one of {number.bit_length():,} bits"
+def in_short(value: Any, most: int = 200) -> str:
+    """Write what came (from a file, say) in one line of at most so many characters.
+
+    Of a long integer its size: Python writes no more than 4,300 digits.
+    """
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length():,} bits"
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def check_threads(threads: Any, *, shared: bool = False) -> int:

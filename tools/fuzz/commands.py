@@ -55,7 +55,7 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "work"
-        os.environ["GTN_FAST_THREADS"] = "2"
+        os.environ["GTN_FAST_THREADS"] = "1"
 
     def seeds(self) -> list[bytes]:
         """Return a few command lines."""

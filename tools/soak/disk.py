@@ -178,22 +178,28 @@ class Disk:
         }
 
 
-def prepare(folder: Path) -> None:
-    """Make data and models."""
+def prepare(folder: Path, chosen: list[Writer]) -> None:
+    """Make data, and the models that these writers read."""
     rng = np.random.default_rng(0)
     np.save(folder / "x.npy", rng.normal(size=(4000, 4)).astype(np.float32))
     np.save(folder / "wide.npy", rng.normal(size=(60_000, 64)).astype(np.float32))
     np.savez(folder / "i.npz", images=rng.integers(0, 256, (300, 16, 16), dtype=np.uint8))
     gtn_fast.label(folder / "x.npy").save(folder / "l.npz")
+    read = " ".join(word for writer in chosen for word in (*writer.arguments, writer.code))
     quick = ("--preset", "uniform", "--epochs", "1", "--layers", "2", "--width", "128", "--quiet")
-    for command in (
-        ("train", "x.npy", "--out", "made", *quick),
-        ("train", "i.npz", "--images", "--d", "4", "--ae-epochs", "1", "--out", "i-made", *quick),
-    ):
-        _run(folder, Writer("", command), lambda: None, fills_up=False).check_returncode()
-    shutil.copy(folder / "made" / "gtn.safetensors", folder / "gtn")
-    shutil.copy(folder / "i-made" / "gtn.safetensors", folder / "i-gtn")
-    shutil.copy(folder / "i-made" / "autoencoder.safetensors", folder / "i-ae")
+    made = {
+        "gtn": ("made", "gtn", ("x.npy",)),
+        "i-gtn": ("i-made", "gtn", ("i.npz", "--images", "--d", "4", "--ae-epochs", "1")),
+        "i-ae": ("i-made", "autoencoder", ()),
+    }
+    for name, (out, file, data) in made.items():
+        if not any(mark in read for mark in (f" {name} ", f"'{name}'")):
+            continue
+        if not (folder / out).exists():
+            data = data or made["i-gtn"][2]
+            command = ("train", *data, "--out", out, *quick)
+            _run(folder, Writer("", command), lambda: None, fills_up=False).check_returncode()
+        shutil.copy(folder / out / f"{file}.safetensors", folder / name)
 
 
 def _run(
@@ -246,10 +252,10 @@ def whole(name: str, content: bytes, folder: Path) -> bool:
 def soak(folder: Path, only: str = "", shares: tuple[float, ...] = SHARES) -> Verdict:
     """Run every writer on a disk with some shares of the room that it needs."""
     verdict = Verdict("disk")
-    prepare(folder)
+    chosen = [writer for writer in writers() if only in writer.name]
+    prepare(folder, chosen)
     disk = Disk(folder / "disk")
     refused = survived = done = runs = 0
-    chosen = [writer for writer in writers() if only in writer.name]
     try:
         for writer in chosen:
             disk.empty()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.inputs.arguments import check_integer, in_short
 from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.training.store import (
     PathLike,
@@ -95,7 +95,8 @@ def load_state(
         if found.get(name) != value and found != wanted.earlier:
             raise FileError(
                 f"{Path(path)}: is the checkpoint of another run: its {name} is"
-                f" {found.get(name)}, this run's is {value}; give another path or remove it"
+                f" {in_short(found.get(name), 80)}, this run's is {in_short(value, 80)};"
+                " give another path or remove it"
             )
     with whole(path, f"is not a whole {_KIND}"):
         parts = _parts(tensors, model, meta["step"])
