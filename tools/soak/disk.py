@@ -11,6 +11,7 @@ import json
 import resource
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -225,7 +226,7 @@ def whole(name: str, content: bytes, folder: Path) -> bool:
     path.write_bytes(content)
     try:
         if path.suffix == ".npz":
-            with np.load(path) as archive:
+            with path.open("rb") as file, np.load(file) as archive:
                 return all(archive[name] is not None for name in archive.files)
         if path.suffix == ".npy":
             return bool(np.load(path).size)
@@ -243,7 +244,7 @@ def whole(name: str, content: bytes, folder: Path) -> bool:
         if path.suffix == ".csv":
             return content.endswith(b"\n")
         return content.startswith(b"gtn_fast.checkpoint 1\n")
-    except (ValueError, OSError, EOFError, KeyError):
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
         return False
     finally:
         path.unlink()
