@@ -17,8 +17,8 @@ DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
-  mutants-python fuzz soak lint format demo experiments bench bench-quick \
-  bench-hostile bench-training bench-pareto bench-distributed sanitize wheel-check clean
+  mutants-python fuzz soak lint format demo experiments bench bench-quick bench-hostile \
+  bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
 	@echo "make bench-hostile  hostile data at a million points: time and growth"
 	@echo "make bench-training  an epoch, sampling and labeling of the mnist preset"
+	@echo "make bench-calibration  samples with and without calibration beside plain normals"
 	@echo "make bench-pareto  method faiss at a million points: time against cosine lost"
 	@echo "make bench-distributed  two ranks against one process with two threads; messages"
 	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
@@ -178,6 +179,9 @@ bench-training: build
 	$(BIN)/python -m benchmarks.training
 
 PARETO_ARGS ?=
+bench-calibration: build
+	$(BIN)/python -m benchmarks.calibration
+
 bench-pareto: build
 	$(BIN)/python -m benchmarks.pareto $(PARETO_ARGS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from gtn_fast.cli.common import (
     print_table,
     write_json,
 )
-from gtn_fast.learn.presets import PRESETS, preset
+from gtn_fast.learn.presets import PRESETS, preset, width_for
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.streams import warn
 
@@ -39,8 +39,9 @@ def add(commands: Commands) -> None:
     train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
     train.set_defaults(run=_train)
     train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {stages.IMAGES}")
-    train.add_argument("--preset", choices=PRESETS, default="mnist",
-                       help="row of the paper's table 2 (default mnist)")  # fmt: skip
+    train.add_argument("--preset", choices=PRESETS,
+                       help="row of the paper's table 2"
+                            " (default: mnist's, as wide as the data need)")  # fmt: skip
     train.add_argument("--val", metavar="FILE|SHARE",
                        help="data to validate on, or a share of DATA to hold out,"
                             " or, for --images, test: the test split")  # fmt: skip
@@ -53,6 +54,9 @@ def add(commands: Commands) -> None:
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
     train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
                        help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
+    train.add_argument("--no-calibrate", action="store_true",
+                       help="leave mean and covariance of the samples as ĥ has them, as the"
+                            " paper does")  # fmt: skip
     stages.add_training_options(train)
     train.add_argument("--autoencoder", metavar="A.safetensors",
                        help="a trained one: it encodes --images and draws the samples")  # fmt: skip
@@ -65,10 +69,12 @@ def add(commands: Commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
-    chosen = preset(arguments.preset, **overrides)
+    chosen = preset(arguments.preset or "mnist", **overrides)
     _check_options(arguments)
     out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
+    if arguments.preset is None and not arguments.width:
+        chosen = replace(chosen, width=width_for(_dimensions(data, arguments)))
     _check_space(data, chosen, arguments, out)
     with stages.making(out):
         if stages.starts_anew(arguments):
@@ -79,6 +85,13 @@ def _train(arguments: argparse.Namespace) -> int:
         gtn, history = _fit(data, chosen, arguments, out)
         _finish(data, gtn, history, arguments, out)
     return OK
+
+
+def _dimensions(data: _Data, arguments: argparse.Namespace) -> int:
+    """Return the dimensions that the latents have or will have."""
+    if data.images is None:
+        return int(data.x.shape[1])
+    return int(arguments.d or 5) if data.autoencoder is None else int(data.autoencoder.d)
 
 
 @dataclass
@@ -224,6 +237,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             epochs=arguments.epochs,
             patience=arguments.patience,
             relabel_every=arguments.relabel_every,
+            calibrate=not arguments.no_calibrate,
             checkpoint=out / _CHECKPOINT,
             log=out / "log.csv",
             tensorboard=arguments.tensorboard,
@@ -241,6 +255,9 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     judged = _judge(data, gtn, arguments.seed)
     record = {
         "preset": arguments.preset,
+        "width": gtn.preset.width,
+        "calibrated": gtn.calibration is not None,
+        "verdict": asdict(gtn.verdict),
         "components": arguments.components,
         "seed": arguments.seed,
         "rows": len(data.x),
@@ -252,11 +269,13 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     write_json(out / "metrics.json", record)
     stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
     if not arguments.quiet:
-        latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {arguments.preset}"
+        shape = f"{gtn.preset.layers} layers of {gtn.preset.width}"
+        latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
         names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
+        print(f"\n{gtn.verdict.table()}")
 
 
 def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:

@@ -112,6 +112,7 @@ def fitted_on(plan: Spec, train: ImageSet, scorer: Judge, notes: Notes) -> tuple
             ae_batch_size=plan.ae_batch,
             ae_lr=plan.ae_lr,
             metric=metric,
+            calibrate=False,  # as the paper
             metric_samples=40 if notes.quick else WATCHED,
             seed=notes.seed,
             out=notes.folder / f"model-{plan.d}",

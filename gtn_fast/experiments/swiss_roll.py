@@ -123,7 +123,9 @@ def _train(theta: Array, epochs: int, notes: Notes) -> tuple[Any, list[tuple[str
         return float(done)  # the metric to maximise: the last epoch's weights are kept
 
     gtn = GTN(1, "swiss-roll")
-    gtn.fit(theta, seed=notes.seed, epochs=epochs, metric=watch, threads=notes.threads)
+    gtn.fit(
+        theta, calibrate=False, seed=notes.seed, epochs=epochs, metric=watch, threads=notes.threads
+    )
     return gtn, snapshots
 
 

@@ -16,8 +16,9 @@ from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
 from gtn_fast.labels import Labels
-from gtn_fast.learn import gtn_file
+from gtn_fast.learn import gtn_file, verdict
 from gtn_fast.learn import presets as _presets
+from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.labeling import Labeled, label_points, nearest
 from gtn_fast.learn.mixture import Mixture
@@ -28,6 +29,7 @@ from gtn_fast.learn.training.logs import check_logs
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
+from gtn_fast.learn.verdict import Verdict
 from gtn_fast.outputs.files import check_output
 from gtn_fast.outputs.streams import warn
 from gtn_fast.sample import normal
@@ -35,6 +37,7 @@ from gtn_fast.system.ending import long_call, stop_here
 
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
+_LEAST_MEASURED, _MOST_MEASURED = 10_000, 50_000  # y's that a calibration measures ĥ on
 
 
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
@@ -58,7 +61,7 @@ def _check_files(
 class GTN:
     """A generator of points in R^d: standardise, label, train ĥ; then map fresh normals.
 
-    >>> gtn = GTN(d=5, preset="mnist")
+    >>> gtn = GTN(d=5)
     >>> gtn.fit(latents, val=more_latents)
     >>> new = gtn.sample(1000)
 
@@ -66,8 +69,9 @@ class GTN:
     ----------
     d : int
         Dimension of the points.
-    preset : str or Preset
-        A row of table 2: swiss-roll, uniform, mnist, celeba, hap, cifar10.
+    preset : str or Preset, optional
+        A row of table 2: swiss-roll, uniform, mnist, celeba, hap, cifar10. By default mnist's,
+        8 d wide (50 at least, 512 at most): a network narrower than the data loses dimensions.
     components : int
         More than one: the data is clustered, the source is a Gaussian mixture with the
         clusters' means and deviations, labels stay inside a cluster (figure 9, appendix C).
@@ -91,18 +95,24 @@ class GTN:
     label_seconds : float
         Spent on all labelings of the last fit.
     history : History or None
+    calibration : Calibration or None
+        What comes after ĥ and restores the data's mean and covariance (calibration.py).
+    verdict : Verdict or None
+        What the last fit came to, against plain normals.
     """
 
     def __init__(
         self,
         d: int,
-        preset: str | Preset = "mnist",
+        preset: str | Preset | None = None,
         *,
         components: int = 1,
         device: torch.device | str | None = None,
         **overrides: Any,
     ) -> None:
         self.d = check_integer(d, "d", 1, 2**31 - 1)
+        if preset is None:
+            preset, overrides = "mnist", {"width": _presets.width_for(self.d)} | overrides
         self.preset = _presets.preset(preset, **overrides)
         check_method(self.preset.method, self.d)
         if overrides.get("rays") is not None and self.d != 2:
@@ -115,6 +125,8 @@ class GTN:
         self.labels: Labels | None = None
         self.label_seconds = 0.0
         self.history: History | None = None
+        self.calibration: Calibration | None = None
+        self.verdict: Verdict | None = None
         self.label_seed = 0
         self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
         self.component: NDArray[np.int64] | None = None  # of every row of X
@@ -129,6 +141,7 @@ class GTN:
         patience: int | None = None,
         metric: Callable[[GTN], float] | None = None,
         relabel_every: int = 0,
+        calibrate: bool = True,
         checkpoint: PathLike | None = None,
         log: PathLike | None = None,
         tensorboard: PathLike | None = None,
@@ -141,8 +154,11 @@ class GTN:
         falls (``patience`` epochs); so does ``metric``, which is called with this GTN after
         each epoch and whose highest value is the best. ``epochs`` and ``patience`` replace the
         preset's. ``relabel_every=k`` draws and labels a fresh Y every k epochs. ``threads``
-        is for the labeling. The rest is ``train``'s: see there. A fit starts from weights
-        drawn from ``seed``, whatever was learned before.
+        is for the labeling. At the end ĥ's points get the data's mean and covariance
+        (calibration.py); ``calibrate=False`` is the paper. A warning says so if samples
+        are farther from the data than plain normals; ``summary`` has the figures.
+        The rest is ``train``'s: see there. A fit starts from weights drawn from ``seed``, whatever
+        was learned before.
 
         Raises
         ------
@@ -160,13 +176,8 @@ class GTN:
         """
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
-        preset = self.preset
-        if epochs is not None:
-            preset = _presets.preset(preset, epochs=epochs)
-        if patience is not None:
-            preset = _presets.preset(preset, patience=patience)
-            if val is None and metric is None:
-                raise ValueError("patience needs val or metric: there is nothing to watch")
+        watched = val is not None or metric is not None
+        preset = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
         _warn_of_idle(relabel_every, preset.epochs)
         _check_files(log, tensorboard, checkpoint)
         x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
@@ -177,6 +188,7 @@ class GTN:
             mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
 
         self.scaling, self.mixture, self.component = scaling, mixture, component
+        self.calibration, self.verdict = None, None
         self.label_seconds = 0.0
         self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
 
@@ -202,6 +214,12 @@ class GTN:
             val_x = scaling.apply(val_x)
             near = None if mixture is None else nearest(mixture, val_x)
             val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
+
+        def finish() -> GTN:
+            if calibrate:
+                self.calibration = self._calibrate(x, component, seed)
+            return self
+
         self.history = train(
             self.model,
             mse,
@@ -211,8 +229,8 @@ class GTN:
             lr=preset.lr,
             seed=seed,
             val=val_pairs,
-            patience=preset.patience if val is not None or metric is not None else None,
-            metric=None if metric is None else lambda _: metric(self),
+            patience=preset.patience if watched else None,
+            metric=None if metric is None else lambda _: metric(finish()),
             refresh=refresh if relabel_every else None,
             checkpoint=checkpoint,
             log=log,
@@ -220,13 +238,46 @@ class GTN:
             progress=progress,
             title="train ĥ",
             draws=False,
-            identity={
-                "preset": asdict(replace(preset, epochs=1, patience=None)),
-                "components": self.components,
-                "relabel_every": relabel_every,
-            },
+            identity=self._identity(preset) | {"relabel_every": relabel_every},
         )
+        self.verdict = finish()._judge(x, val_x, derive(seed, "verdict"))
+        if self.verdict.warning is not None:
+            warn(self.verdict.warning, stacklevel=2)
         return self.history
+
+    def _identity(self, preset: Preset) -> dict[str, Any]:
+        """Return what makes one training another one; more epochs do not."""
+        named = asdict(replace(preset, epochs=1, patience=None))
+        return {"preset": named, "components": self.components}
+
+    def summary(self) -> str:
+        """Return in words what the last fit came to: samples against plain normals and the data.
+
+        ValueError before a fit; a file from before there was a summary has none.
+        """
+        self._fitted()
+        network = f"{self.preset.layers} layers of {self.preset.width}, d = {self.d}"
+        after = "not calibrated" if self.calibration is None else "calibrated"
+        lines = [f"GTN: {network}, {after}"]
+        if self.history is not None:
+            lines.append(f"{len(self.history.epochs)} epochs, best {self.history.best_epoch}")
+        return "\n".join(lines if self.verdict is None else [*lines, self.verdict.table()])
+
+    def _judge(
+        self, x: NDArray[np.float32], val_x: NDArray[np.float32] | None, seed: int
+    ) -> Verdict:
+        """Compare new samples with standardised data."""
+        made = self._fitted().apply(self.sample(verdict.ROWS, seed))
+        return verdict.judge(made, x, val_x, seed)
+
+    def _calibrate(
+        self, x: NDArray[np.float32], component: NDArray[np.int64] | None, seed: int
+    ) -> Calibration:
+        """Measure ĥ on fresh y's against standardised x."""
+        rows = min(_MOST_MEASURED, max(_LEAST_MEASURED, 20 * self.d * self.components))
+        y = self.source_sample(rows, derive(seed, "calibrate"))
+        of = None if self.mixture is None else nearest(self.mixture, y)
+        return Calibration.between(self._h_hat(y), x, of, component, self.components)
 
     def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
@@ -244,13 +295,23 @@ class GTN:
         self._fitted()
         return self.transform(self.source_sample(n, seed))
 
-    @torch.no_grad()
     def transform(self, y: Any) -> NDArray[np.float32]:
-        """Return ĥ of source points y (n, d), in the data's own scale: float32 (n, d)."""
+        """Return ĥ of y (n, d), calibrated, in the data's own scale: float32 (n, d)."""
         scaling = self._fitted()
         if len(y) == 0:
             return np.empty((0, self.d), dtype=np.float32)
-        given = torch.from_numpy(self._points(y, "y").astype(np.float32, copy=False))
+        given = self._points(y, "y").astype(np.float32, copy=False)
+        points = self._h_hat(given)
+        if self.calibration is not None:
+            of = None if self.mixture is None else nearest(self.mixture, given)
+            points = self.calibration.apply(points, of)
+        return scaling.undo(points)
+
+    @torch.no_grad()
+    def _h_hat(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ĥ of y (n, d), standardised and as the network gives it."""
+        given = torch.from_numpy(y)
+        was_training = self.model.training  # a metric is called in the middle of a training
         self.model.eval()
         step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
         parts = []
@@ -258,7 +319,9 @@ class GTN:
             for part in torch.split(given, step):
                 stop_here()
                 parts.append(self.model(part.to(self.device)).cpu())
-        return scaling.undo(torch.cat(parts).numpy())
+        self.model.train(was_training)
+        made: NDArray[np.float32] = torch.cat(parts).numpy()
+        return made
 
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
         """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
@@ -308,6 +371,8 @@ class GTN:
                 label_seed=self.label_seed,
                 label_seconds=self.label_seconds,
                 history=self.history,
+                calibration=self.calibration,
+                verdict=self.verdict,
             ),
             path,
             force=force,
@@ -323,6 +388,7 @@ class GTN:
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
         gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
         gtn.label_seconds, gtn.history = saved.label_seconds, saved.history
+        gtn.calibration, gtn.verdict = saved.calibration, saved.verdict
         return gtn
 
     def _fitted(self) -> Scaling:

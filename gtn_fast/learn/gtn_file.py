@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_seed
+from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
+from gtn_fast.learn.verdict import Verdict
 
 _KIND = "GTN"
 NOT_WHOLE = "is not a whole GTN"
 _MIXTURE = ("means", "stds", "weights")
+_CALIBRATION = ("matrix", "source", "target")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class SavedGTN:
     label_seed: int
     label_seconds: float
     history: History | None
+    calibration: Calibration | None
+    verdict: Verdict | None
 
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
@@ -50,6 +55,8 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     if gtn.mixture is not None and gtn.component is not None:
         arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
         arrays["mixture/component"] = gtn.component
+    if gtn.calibration is not None:
+        arrays |= {f"calibration/{name}": getattr(gtn.calibration, name) for name in _CALIBRATION}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors |= {f"model/{name}": value for name, value in gtn.weights.items()}
     meta = {
@@ -59,6 +66,7 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         "label_seed": gtn.label_seed,
         "label_seconds": gtn.label_seconds,
         "history": None if gtn.history is None else asdict(gtn.history),
+        "verdict": None if gtn.verdict is None else asdict(gtn.verdict),
     }
     save_tensors(path, _KIND, tensors, meta, force=force)
 
@@ -76,23 +84,17 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
     index = arrays["labels/x_index"]
     if index.dtype != np.int64 or not np.array_equal(np.sort(index), np.arange(len(index))):
         raise ValueError("labels/x_index is no permutation")
-    mixture, component = None, None
-    if k > 1:
-        mixture = Mixture(
-            means=_shaped(arrays["mixture/means"], (k, d)),
-            stds=_shaped(arrays["mixture/stds"], (k, d)),
-            weights=_shaped(arrays["mixture/weights"], (k,)),
-        )
-        component = _shaped(arrays["mixture/component"], index.shape)
-        if component.dtype != np.int64 or not ((component >= 0) & (component < k)).all():
-            raise ValueError(f"mixture/component must be numbers from 0 to {k - 1}")
-        if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
-            raise ValueError("mixture/weights are no shares of one")
-        if not (mixture.stds > 0).all():
-            raise ValueError("mixture/stds must be above 0")
+    mixture, component = _mixture(arrays, k, d, len(index)) if k > 1 else (None, None)
     scaling = Scaling(_shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,)))
     if not (scaling.std > 0).all():
         raise ValueError("scaling/std must be above 0")
+    calibration = None
+    if "calibration/matrix" in arrays:  # files from before it have none
+        calibration = Calibration(
+            matrix=_shaped(arrays["calibration/matrix"], (k, d, d)),
+            source=_shaped(arrays["calibration/source"], (k, d)),
+            target=_shaped(arrays["calibration/target"], (k, d)),
+        )
     return SavedGTN(
         d=d,
         preset=Preset(**meta["preset"]),
@@ -105,7 +107,27 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         label_seed=check_seed(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
+        calibration=calibration,
+        verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
     )
+
+
+def _mixture(
+    arrays: Mapping[str, NDArray[Any]], k: int, d: int, n: int
+) -> tuple[Mixture, NDArray[np.int64]]:
+    mixture = Mixture(
+        means=_shaped(arrays["mixture/means"], (k, d)),
+        stds=_shaped(arrays["mixture/stds"], (k, d)),
+        weights=_shaped(arrays["mixture/weights"], (k,)),
+    )
+    component = _shaped(arrays["mixture/component"], (n,))
+    if component.dtype != np.int64 or not ((component >= 0) & (component < k)).all():
+        raise ValueError(f"mixture/component must be numbers from 0 to {k - 1}")
+    if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
+        raise ValueError("mixture/weights are no shares of one")
+    if not (mixture.stds > 0).all():
+        raise ValueError("mixture/stds must be above 0")
+    return mixture, component
 
 
 def _shaped(array: Any, shape: tuple[int, ...]) -> Any:

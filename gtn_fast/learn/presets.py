@@ -10,6 +10,7 @@ from typing import Any
 
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.outputs.streams import warn
 
 MAX_RAYS = 1 << 20
 
@@ -53,6 +54,11 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+def width_for(d: int) -> int:
+    """Return the width of a network for d dimensions where no preset is named."""
+    return max(50, min(512, 8 * d), d)
+
+
 def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
     """Return the preset of that name (or the given one) with some fields replaced.
 
@@ -77,6 +83,29 @@ def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
         if isinstance(layers, int) and base.batch_norm_layers > layers:
             overrides["batch_norm_layers"] = layers
     return _checked(dataclasses.replace(base, **overrides))
+
+
+def for_fit(
+    base: Preset, d: int, epochs: int | None, patience: int | None, *, watched: bool
+) -> Preset:
+    """Return the preset of one fit in d dimensions, with its epochs and patience.
+
+    ``watched``: there is a score for patience to wait for; ValueError if there is none. Warns
+    if the network is narrower than the data.
+    """
+    if epochs is not None:
+        base = preset(base, epochs=epochs)
+    if patience is not None:
+        base = preset(base, patience=patience)
+        if not watched:
+            raise ValueError("patience needs val or metric: there is nothing to watch")
+    if base.width < d:
+        warn(
+            f"the network is {base.width} wide and the data have {d} dimensions: ĥ's points lie in"
+            f" {base.width} of them at most; take width={d} or more",
+            stacklevel=3,
+        )
+    return base
 
 
 def _checked(made: Preset) -> Preset:

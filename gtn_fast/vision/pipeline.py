@@ -66,7 +66,7 @@ def fit_images(
     d: int,
     *,
     val: Any = None,
-    preset: str | Preset = "mnist",
+    preset: str | Preset | None = None,
     components: int = 1,
     codec: AnyCodec | None = None,
     ae_epochs: int = 20,
@@ -76,6 +76,7 @@ def fit_images(
     bfloat16: bool = False,
     metric: Callable[[NDArray[np.uint8]], float] | None = None,
     metric_samples: int = 200,
+    calibrate: bool = True,
     seed: int = 0,
     out: PathLike | None = None,
     device: Any = None,
@@ -98,6 +99,8 @@ def fit_images(
     metric : callable, optional
         Called after each epoch of the GTN with ``metric_samples`` new images, uint8; the
         highest value is the best (the paper: Inception Score of 200).
+    calibrate : bool
+        As for GTN.fit.
     out : folder, optional
         Made if it is not there; gets autoencoder.safetensors, latents.npy,
         gtn.safetensors and a .csv log of each training. A run that was killed goes on from its
@@ -154,6 +157,7 @@ def fit_images(
         val_latents,
         seed=seed,
         metric=None if metric is None else judge,
+        calibrate=calibrate,
         checkpoint=checkpoint,
         log=None if folder is None else folder / "gtn.csv",
         threads=threads,

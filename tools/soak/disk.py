@@ -62,7 +62,7 @@ def writers() -> list[Writer]:
             "label --checkpoint",
             (
                 *("label", "x.npy", "--out", "o.npz", "--quiet"),
-                *("--checkpoint", "disk/c", "--checkpoint-every", "0"),
+                *("--checkpoint", "disk/c", "--checkpoint-every", "0.01"),
             ),
             goes_on=True,
         ),
@@ -70,7 +70,7 @@ def writers() -> list[Writer]:
             "label --scratch",
             (
                 *("label", "wide.npy", "--out", "o.npz", "--quiet", "--method", "screen"),
-                *("--memory", "8MB", "--scratch", "disk"),
+                *("--memory", "16MB", "--scratch", "disk"),
             ),
         ),
         Writer("train", ("train", "x.npy", "--out", "disk/run", *quick)),
