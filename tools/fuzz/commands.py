@@ -91,7 +91,7 @@ class Commands:
             arguments.append("labels.npz")
         if command == "evaluate":
             arguments += ["--real", "x.npy", "--generated", "y.npy", "--out", "m.json"]
-        plain = True
+        plain = arguments[1] == "x.npy"
         if command == "label" and choices.below(2):
             arguments += ["--y", "y.npy"]
         for _ in range(choices.below(3)):

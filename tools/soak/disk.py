@@ -49,6 +49,7 @@ class Writer:
     arguments: tuple[str, ...] = ()
     code: str = _COMMAND
     goes_on: bool = False  # what fails is a warning: exit code 0
+    needs: int = 0  # bytes, of what is gone at the end
 
 
 def writers() -> list[Writer]:
@@ -65,6 +66,7 @@ def writers() -> list[Writer]:
                 *("--checkpoint", "disk/c", "--checkpoint-every", "0.01"),
             ),
             goes_on=True,
+            needs=4000 * 24,
         ),
         Writer(
             "label --scratch",
@@ -72,6 +74,7 @@ def writers() -> list[Writer]:
                 *("label", "wide.npy", "--out", "o.npz", "--quiet", "--method", "screen"),
                 *("--memory", "16MB", "--scratch", "disk"),
             ),
+            needs=60_000 * 64,
         ),
         Writer("train", ("train", "x.npy", "--out", "disk/run", *quick)),
         Writer("train --images", ("train", "i.npz", *images, "--out", "disk/run", *quick)),
@@ -265,7 +268,7 @@ def soak(folder: Path, only: str = "", shares: tuple[float, ...] = SHARES) -> Ve
             if first.returncode:
                 verdict.wrong.append(f"{writer.name} fails with room: {first.stderr[-300:]}")
                 continue
-            needed = sum(map(len, written.values())) or DISK // 2
+            needed = writer.needs or sum(map(len, written.values()))
             for fills_up in (False, True):
                 for share in shares:
                     disk.empty()
@@ -274,6 +277,9 @@ def soak(folder: Path, only: str = "", shares: tuple[float, ...] = SHARES) -> Ve
                         ended = _run(folder, writer, prepared, fills_up=fills_up)
                     what = f"{writer.name}, {share:.0%} of {needed:,} bytes, fills up: {fills_up}"
                     verdict.wrong += _judge(writer, ended, disk, folder, what)
+                    missing = written.keys() - disk.files().keys()
+                    if ended.returncode == 0 and missing and not writer.goes_on:
+                        verdict.wrong.append(f"{what}: exit code 0 without {sorted(missing)}")
                     done += ended.returncode == 0
                     kept = "the result was saved as" in ended.stderr
                     survived += kept
