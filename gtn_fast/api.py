@@ -38,6 +38,7 @@ def label(
     block: int = 0,
     list_length: int = 0,
     device: Any = None,
+    flatten: bool = False,
     **options: Unpack[BackendOptions],
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
@@ -51,10 +52,12 @@ def label(
     Parameters
     ----------
     X : (n_x, d) array or tensor, path, or paths
-        The data. A .npy file, or several as one matrix (a list of paths, or a pattern like
-        "part-*.npy", in the order of their names), is read where it is. NumPy (any float
-        dtype, integers as float64, any strides; float32 and float64 with contiguous rows
-        are read in place, memory maps included) or torch (any float dtype, any device).
+        The data. A file (.npy, .npz, .pt, .safetensors; "file.npz:key"), or several as one
+        matrix: a list of paths, or a pattern ("part-*.npy", "data/**/*.npy") in natural
+        order (part-2 before part-10); .npy is read where it is. They may differ in dtype and
+        layout. NumPy (any float dtype, integers as float64, bfloat16 of ml_dtypes, any
+        strides; float32 and float64 with contiguous rows are read in place, memory maps
+        included) or torch (any float dtype, any device).
     Y : (n_y, d) array or tensor, optional
         The source sample, n_y <= n_x. None draws Y ~ N(0, I), float32, of X's shape, from
         ``seed`` (``gtn_fast.normal``).
@@ -99,6 +102,9 @@ def label(
         answer; with method "faiss" for its index. None: where X is, if it is a CUDA tensor,
         d >= 3, n_x * n_y * d >= 10**10, the method is "auto" or "screen" and the GPU backend
         can run; else "cpu".
+    flatten : bool
+        Take X and Y of shape (n, c, h, w), or of any other with more than two dimensions, as
+        (n, c * h * w).
     {options}
 
     Returns
@@ -108,7 +114,8 @@ def label(
     Raises
     ------
     TypeError, ValueError
-        Input that makes no sense, each with its own message.
+        Input that makes no sense, each with its own message. A file of X or Y that was
+        truncated, overwritten or replaced while it was read.
     MemoryError
         The prediction exceeds the memory available, or allowed; nothing was allocated yet.
     FileExistsError, OSError
@@ -132,7 +139,8 @@ def label(
     SIGHUP, SIGQUIT and SIGUSR1 (where nobody handles them) raise SystemExit(128 + number) until
     the call ends; method "faiss" gives FAISS's
     OpenMP the number of ``threads`` until it ends; on an Intel CPU with AMX, Linux is asked
-    once for the tile registers, which the process then keeps. Nothing else.
+    once for the tile registers, which the process then keeps; where X or Y is a mapped file,
+    SIGBUS is handled until the call ends. Nothing else.
 
     In a background thread a call may be under way when the interpreter ends: it is stopped, its
     checkpoint saved, and its thread does not go on. In a forked child whose parent had FAISS
@@ -155,6 +163,7 @@ def label(
             block=block,
             list_length=list_length,
             device=device,
+            flatten=flatten,
             options=options,
         )
         if given.sharded:

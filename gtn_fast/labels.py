@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arguments import in_short
-from gtn_fast.inputs.arrays import describe, is_tensor
+from gtn_fast.inputs.arguments import check_integer, in_short
+from gtn_fast.inputs.arrays import describe, is_tensor, unchanged
 from gtn_fast.inputs.files import check_regular
-from gtn_fast.inputs.matrices import Held, RowMatrix
+from gtn_fast.inputs.matrices import Held
+from gtn_fast.inputs.npy import opened_archive
+from gtn_fast.inputs.opening import file_of_row
+from gtn_fast.inputs.wording import a_path, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal
@@ -25,6 +28,10 @@ from gtn_fast.system.openmp import torch_in_a_fork
 
 _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
+_MEMBERS = (
+    *("format", "format_version", "x_index", "cosine", "order", "x_shape", "report", "y", "seed"),
+    "digest",
+)
 _ROW_BYTES = 20  # x_index, order, cosine
 _OTHER_BYTES = 1 << 16  # report and headers, generously
 
@@ -89,29 +96,41 @@ class Labels:
             return Drawn(self.seed, len(self.x_index), self.d)
         return self.y
 
-    def pairs(self, X: Any) -> tuple[Any, Any]:
+    def pairs(self, X: Any, *, flatten: bool = False) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
-        The labels have X's type and dtype; Y is a tensor on X's device if X is a tensor.
-        ValueError if X has not the shape of the X that was labeled.
+        X and flatten as for ``label``. The labels have X's type and dtype (several files: the
+        one that they were read as); Y is a tensor on X's device if X is a tensor. ValueError if
+        X has not the shape of the X that was labeled.
         """
-        described = describe(X, "X")
+        described = describe(X, "X", flatten=flatten)
         if (described.rows, described.cols) != (self.n_x, self.d):
             raise ValueError(
                 f"the labels are for X of shape {(self.n_x, self.d)},"
                 f" got {(described.rows, described.cols)}"
             )
-        if not is_tensor(X):
-            x = described.value if isinstance(described.value, RowMatrix) else np.asarray(X)
-            return self.y, x[self.x_index]
+        x = described.value
+        with unchanged(described):
+            if not is_tensor(x):
+                return self.y, x[self.x_index]
         import torch
 
-        index = torch.from_numpy(self.x_index).to(X.device)
+        index = torch.from_numpy(self.x_index).to(x.device)
         with torch_in_a_fork():
-            chosen = X[index]
+            chosen = x[index]
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(slice(None)).to(X.device), chosen
-        return torch.from_numpy(np.array(self.y)).to(X.device), chosen
+            return self.given_y.rows(slice(None)).to(x.device), chosen
+        return torch.from_numpy(np.array(self.y)).to(x.device), chosen
+
+    def source(self, x_row: int) -> tuple[Path, int]:
+        """Return the file that a row of X came from, and its row there.
+
+        ValueError if X did not come from files, or for a row that X has not.
+        """
+        files = self.report.get("x_files")
+        if not files:
+            raise ValueError("X was no file: the report lists none")
+        return file_of_row(files, check_integer(x_row, "x_row", 0, self.n_x - 1))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write an .npz file to exactly ``path``, whole or not at all.
@@ -134,10 +153,11 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
-        arrays["digest"] = np.array(_digest(arrays))
+        kept = [] if self.given_y is None else [describe(self.given_y, "Y")]
         check_apart(Path(path), self.given_y)
         check_ours(Path(path), is_labels, "a labels file", force)
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        with replacing(Path(path)) as temporary, unchanged(*kept), temporary.open("wb") as file:
+            arrays["digest"] = np.array(_digest(arrays))
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -154,18 +174,18 @@ class Labels:
             The file is damaged, truncated, no labels file, of another version, or
             inconsistent in itself.
         """
-        source = Path(path)
+        source = Path(a_path(path, "path"))
         check_regular(source)
         with source.open("rb") as file:
             try:
-                arrays = _read(file)
+                arrays = _read(file, str(source))
                 digest = arrays.pop("digest", None)  # there is none in files from before 2026-12
                 labels = _from_arrays(arrays)
                 if digest is not None and str(digest) != _digest(arrays):
                     raise ValueError("it does not hold what was written")
                 return labels
             except _UNREADABLE as error:
-                reason = in_short(error)
+                reason = in_short(str(error).removeprefix(f"{source}: "))
                 raise ValueError(f"{source} is not a readable labels file: {reason}") from error
 
 
@@ -184,16 +204,18 @@ _UNREADABLE = (
 )
 
 
-def _read(file: Any) -> dict[str, NDArray[Any]]:
-    with np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is no .npz archive")
-        if "format" not in archive.files or str(archive["format"]) != _FORMAT:
+def _read(file: Any, name: str) -> dict[str, NDArray[Any]]:
+    """Read what a labels file has; an archive with more in it is refused before that is read."""
+    with opened_archive(file, name) as archive:
+        if "format" not in archive or str(archive.read("format")) != _FORMAT:
             raise ValueError("it was not written by Labels.save")
-        version = int(archive["format_version"])
+        version = int(archive.read("format_version"))
         if version != _FORMAT_VERSION:
             raise ValueError(f"it has format version {version}, this is {_FORMAT_VERSION}")
-        return {name: archive[name] for name in archive.files}
+        others = [name for name in archive.names if name not in _MEMBERS]
+        if others:
+            raise ValueError(f"it does not hold what was written, but also {listing(others)}")
+        return {name: archive.read(name) for name in archive.names}
 
 
 def _digest(arrays: dict[str, Any]) -> str:

@@ -10,14 +10,36 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 _LONGEST_REASON = 200  # characters of another package's error that fit one line of ours
+
+
+# By the extra that brings them. What trains needs several: they are named together.
+EXTRAS = {
+    "matplotlib": "plots",
+    "mlxtend": "demo",
+    "tensorboard": "tensorboard",
+    **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn", "scipy"), "train"),
+}
+
+
+def how_to_get(error: ImportError, needed: Sequence[str] = ()) -> str:
+    """Say how to install the package that is missing, and those of ``needed`` that are, too."""
+    first = (error.name or "").split(".")[0]
+    if first not in EXTRAS or not isinstance(error, ModuleNotFoundError):
+        return str(error)
+    absent = [name for name in needed if name != first and importlib.util.find_spec(name) is None]
+    absent.insert(0, first)
+    extras = ",".join(sorted({EXTRAS[name] for name in absent}))
+    are = "is" if len(absent) == 1 else "are"
+    return f"{' and '.join(absent)} {are} not installed: pip install 'gtn-fast[{extras}]'"
 
 
 class Absent(ImportError):

@@ -12,6 +12,7 @@ from gtn_fast.backends import native, registry
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.inputs.matrices import RowMatrix
+from gtn_fast.planning.memory import check_room
 
 _CHUNK = 1 << 16  # values made together without the engine
 
@@ -33,6 +34,7 @@ def normal(
     rows = check_integer(rows, "rows", 0, 2**48)
     d = check_integer(d, "d", 1, 2**31 - 1)
     workers = check_threads(threads)
+    check_room(4 * rows * d, f"a sample of {rows:,} rows")
     if registry.why_not("native") is None:
         made: Any = native.module().normal(seed, first_row, rows, d, workers)
         return np.asarray(made)

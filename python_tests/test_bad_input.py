@@ -45,7 +45,7 @@ TYPE_ERRORS = {
     "torch complex": (torch.zeros(10, 3, dtype=torch.complex64), r"got dtype torch.complex64"),
     "torch bool": (torch.zeros(10, 3, dtype=torch.bool), r"got dtype torch.bool"),
     "torch sparse": (torch.eye(10, 3).to_sparse(), "X must be a dense tensor, got layout"),
-    "None": (None, "X must hold real numbers .* got dtype object"),
+    "None": (None, "X must be a numpy array or torch tensor of real numbers, got NoneType"),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from cli_runs import N, one_line, prepare, run
 
 import gtn_fast
-from gtn_fast.inputs.files import load_matrix
+from gtn_fast.inputs.reading import load_matrix
 from gtn_fast.outputs import files
 from gtn_fast.outputs.files import write_file, write_text
 
@@ -102,8 +102,11 @@ def test_damaged_files(data, capsys, suffix):
         ("X.csv", "unknown kind of file"),
         ("folder.npy", "directory"),
         ("X.npy:key", "holds one array"),
-        ("vector.npy", "2-D"),
-        ("cube.npy", "2-D"),
+        (
+            "vector.npy",
+            "X, vector.npy must be a matrix of shape (rows, d), got shape (3,); X.reshape(-1, 1)",
+        ),
+        ("cube.npy", "--flatten"),
         ("empty.npy", "empty"),
     ],
 )
@@ -122,7 +125,7 @@ def test_an_unreadable_file(data, capsys, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "X.npy")
 
-    monkeypatch.setattr(np, "load", refuse)
+    monkeypatch.setattr(np, "memmap", refuse)
     assert run("plan", "X.npy") == 2
     one_line(capsys, "X.npy: Permission denied")
 

@@ -80,7 +80,7 @@ def at(made, tmp_path, monkeypatch):
         ("sample {gtn} --out s.npy --n 0", ["whole number"]),
         ("sample {gtn} --out s.npy --n 99999999999999", ["s.npy", "bytes"]),
         ("sample {gtn} --out s.npy --autoencoder {ae}", ["d = 2", "d = 3"]),
-        ("interpolate {gtn} --out o --rows 0 270", ["270", "269"]),
+        ("interpolate {gtn} --out o --rows 0 300", ["row 0 was not trained on"]),
         ("interpolate {gtn} --out o --rows -1 3", ["-1"]),
         ("interpolate {gtn} --out o --rows 0 3 --seed 1", ["--rows", "--seed"]),
         ("interpolate {gtn} --out o --steps 1", ["--steps", "two ends"]),
@@ -123,7 +123,7 @@ def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(models, "load_matrix", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr(models, "load_points", lambda *_: pytest.fail("worked first"))
     assert run("train", at / "x.npy", "--out", "o") == 2
     one_line(capsys, "cannot write", "Permission denied")
 
@@ -184,6 +184,7 @@ WHOLE = "train {at}/images.npz --images --out {at}/images --d 3"
          "metrics.json"),
         ("evaluate --real {at}/images.npz --generated {at}/images.npz --train-classifier"
          " --out m.json", "classifier.safetensors"),
+        ("train {at}/x.npy --preset uniform --val 0.1 --out held", "held_out.npy"),
         ("experiment uniform --quick --out e", "summary.md"),
         ("experiment uniform --quick --out pictures", "of_mine.png"),
         ("bench --quick --out .", "bench.md"),
@@ -192,11 +193,11 @@ WHOLE = "train {at}/images.npz --images --out {at}/images --d 3"
     ],
 )  # fmt: skip
 def test_nothing_is_replaced_unasked(at, capsys, command, word):
-    for folder in ("e/uniform", "pictures/uniform"):
+    for folder in ("e/uniform", "pictures/uniform", "held"):
         Path(folder).mkdir(parents=True)
     for name in ("samples.png", "interpolation.png", "classifier.safetensors", "bench.md",
                  "results.md", "e/uniform/summary.md", "pictures/uniform/of_mine.png",
-                 "pictures/bench.png"):  # fmt: skip
+                 "pictures/bench.png", "held/held_out.npy"):  # fmt: skip
         Path(name).write_text("mine")
     before = everything(".", at)
     assert run(*command.format(at=at).split()) == 2

@@ -203,7 +203,7 @@ def test_bad_paths_are_found_before_labeling(x, tmp_path, labeled):
     with pytest.raises(ValueError, match="does not exist"):
         LabeledPairs(x, cache=tmp_path / "absent" / "labels.npz")
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(ValueError, match=r"folder\.npz: Is a directory"):
+    with pytest.raises(ValueError, match=r"folder\.npz: is a directory"):
         LabeledPairs(x, cache=tmp_path / "folder.npz")
     assert not labeled
 

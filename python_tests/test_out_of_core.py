@@ -78,12 +78,8 @@ def test_files_that_do_not_fit_together(native, tmp_path, monkeypatch):
     np.save("a.npy", good)
     np.save("nan.npy", bad)
     np.save("wide.npy", np.ones((5, 4), np.float32))
-    np.save("double.npy", np.ones((5, 3)))
-    np.save("half.npy", np.ones((5, 3), np.float16))
     for second, error, message in (
-        ("wide.npy", ValueError, r"X, wide.npy has 4 columns of float32, X, a.npy has 3"),
-        ("double.npy", ValueError, r"double.npy has 3 columns of float64"),
-        ("half.npy", TypeError, r"half.npy: .* float32 or float64 rows .*, got dtype float16"),
+        ("wide.npy", ValueError, r"X, wide.npy has 4 columns, X, a.npy has 3"),
         ("nan.npy", ValueError, r"X must be finite: row 9, column 1 is nan"),
         ("none.npy", ValueError, r"none.npy: no such file"),
     ):

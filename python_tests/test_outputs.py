@@ -15,7 +15,8 @@ from cli_runs import D, N, one_line, prepare, run
 
 import gtn_fast
 from gtn_fast.cli import labeling
-from gtn_fast.inputs.files import FileError, check_regular, load_matrix
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.reading import load_matrix
 from gtn_fast.labels import saved_bytes
 from gtn_fast.outputs import files, kinds
 from gtn_fast.outputs.files import check_output, deliver, remove, write_text
@@ -81,6 +82,12 @@ def test_a_pattern_is_no_obstacle_elsewhere(data):
     sources = Sources(["x*.npz", "X.npy"])
     for out in ("labels.npz", "sub/x1.npz", "o.npz"):
         check_targets([Target(Path(out))], sources)
+    np.save("sub/x-1.npy", np.ones((3, 2)))
+    sources = Sources(["sub/**/x-*.npy"])
+    for out in ("x-2.npy", "sub/ax-2.npy", "sub/x-2.npz"):
+        check_targets([Target(Path(out))], sources)
+    with pytest.raises(FileError, match="would be an input the next time"):
+        check_targets([Target(Path("sub/x-2.npy"))], sources)
 
 
 def test_pictures_never_go_where_pictures_are_read(tmp_path):
@@ -103,6 +110,10 @@ def test_python_too_leaves_a_mapped_input_alone(data):
         labels.save("Y.npy")
     assert Path("Y.npy").read_bytes() == before
     labels.save("other.npz")
+    np.save("Y-2.npy", y[:10])
+    labels = gtn_fast.label("X.npy", ["Y.npy", "Y-2.npy"], memory="1GB")
+    with pytest.raises(FileError, match=r"Y-2\.npy: is the file of an input"):
+        labels.save("Y-2.npy", force=True)
 
 
 @pytest.mark.parametrize("content", [b"mine", b"PK\x03\x04mine", None])
@@ -354,10 +365,11 @@ def test_a_result_survives_where_its_folder_has_gone(data, capsys, monkeypatch, 
 
     def label_and_lose(*arguments, **options):
         shutil.rmtree("out")
-        return label(*arguments, **options)
+        labels = label(*arguments, **options)
+        monkeypatch.setattr(files.Path, "cwd", staticmethod(lambda: Path("out")))
+        return labels
 
     monkeypatch.setattr(gtn_fast, "label", label_and_lose)
-    monkeypatch.setattr(files.Path, "cwd", lambda: Path("out"))
     assert run("label", "X.npy", "--out", "out/o.npz") == 2
     (saved,) = refuge.iterdir()
     one_line(capsys, "out/o.npz: No such file or directory", f"saved as {saved}")

@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "bindings/bindings.h"
+#include "bindings/mapped.h"
 #include "bindings/watch.h"
 #include "engine/calibrate.h"
 #include "gtn_fast/direction.h"
@@ -248,6 +249,9 @@ PYBIND11_MODULE(_native, m) {
     return names;
   });
   m.def("simd_active", [] { return std::string(simd_active().name); });
+  m.def("guard_map", &guard_map, py::arg("address"), py::arg("bytes"));
+  m.def("map_failed", &map_failed, py::arg("number"));
+  m.def("release_map", &release_map, py::arg("number"));
   m.def(
       "screening_rate",
       [](int64_t d) {

@@ -21,7 +21,7 @@ from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import check_pair, convert, describe
+from gtn_fast.inputs.arrays import check_pair, convert, describe, unchanged
 from gtn_fast.inputs.groups import group_pair, integers, split_groups
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms, ordered_dot
@@ -86,6 +86,7 @@ def verify(
     seed: int = 0,
     *,
     groups: Any = None,
+    flatten: bool = False,
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
@@ -104,8 +105,8 @@ def verify(
         The matching, or its ``x_index`` alone.
     sample : int
         How many y's, drawn with ``seed`` without replacement; all if at least n_y.
-    groups : (gx, gy), optional
-        As given to ``label``; needed for labels made with groups.
+    groups, flatten
+        As given to ``label``; groups are needed for labels made with groups.
 
     Raises
     ------
@@ -113,13 +114,13 @@ def verify(
         With the first counter-example: the earliest y in order of choice, the x it has
         and the best one it should have preferred.
     TypeError, ValueError
-        Arguments that do not fit together.
+        Arguments that do not fit together; a file that changes while it is read.
     """
     if Y is None:
         if not isinstance(labels, Labels):
             raise TypeError("Y=None needs Labels, which know their Y; got an index array")
         Y = labels.y_source
-    x_in, y_in = describe(X, "X"), describe(Y, "Y")
+    x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
     if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
         raise ValueError(
             f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
@@ -127,7 +128,19 @@ def verify(
     check_pair(x_in, y_in)
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)
-    x, y = convert(x_in), convert(y_in)
+    with unchanged(x_in, y_in):
+        return _verified(convert(x_in), convert(y_in), labels, sample, seed, groups)
+
+
+def _verified(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    labels: Labels | Any,
+    sample: int,
+    seed: int,
+    groups: Any,
+) -> VerifyReport:
+    """Check what ``verify`` was given, read and checked."""
     result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
     _check_injective(x_index, len(x))

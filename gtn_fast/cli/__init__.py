@@ -28,15 +28,11 @@ import gtn_fast
 from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
+from gtn_fast.packages import how_to_get
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "NO_ENGINE", "OK", "UNEXPECTED", "WRONG", "main"]
 
-_EXTRAS = {
-    "matplotlib": "plots",
-    "mlxtend": "demo",
-    "tensorboard": "tensorboard",
-    **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn"), "train"),
-}
+_NEEDED = ("torch", "safetensors", "matplotlib")  # of the commands that train and draw
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +51,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except gtn_fast.WrongMatching as error:
         return _fail(f"wrong matching: {error}", WRONG)
     except ImportError as error:
-        return _fail(_how_to_get(error), BAD_INPUT)
+        return _fail(how_to_get(error, _NEEDED), BAD_INPUT)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}", BAD_INPUT)
@@ -79,13 +75,6 @@ def _unexpected(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     where = f"{Path(place.filename).name}, line {place.lineno}"
     return f"unexpected {type(error).__name__}: {text} ({where}); GTN_FAST_TRACEBACK=1 shows all"
-
-
-def _how_to_get(error: ImportError) -> str:
-    extra = _EXTRAS.get((error.name or "").split(".")[0])
-    if extra is None:
-        return str(error)
-    return f"{error.name} is not installed: pip install 'gtn-fast[{extra}]'"
 
 
 def _parser() -> Parser:

@@ -12,8 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arrays import stacked
-from gtn_fast.inputs.files import load_matrix, matching_files
+from gtn_fast.inputs.arrays import Described, describe
 from gtn_fast.outputs.files import write_file, write_text
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
@@ -22,8 +21,8 @@ Array = NDArray[Any]
 OK, WRONG, BAD_INPUT, NO_ENGINE = 0, 1, 2, 3
 UNEXPECTED, INTERRUPTED = 70, 130
 MATRIX = (
-    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' takes several as"
-    " one; FILE:KEY picks an array of a file that holds several"
+    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' or"
+    " 'data/**/*.npy' takes several as one; FILE:KEY picks an array of a file that holds several"
 )
 
 THREADS = "-1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
@@ -62,13 +61,16 @@ def natural(text: str) -> int:
     return number
 
 
-def load_x(arguments: argparse.Namespace) -> Any:
-    """Load X of one file, or of all that a pattern matches, one below the other."""
-    paths = matching_files(arguments.x)
-    if len(paths) == 1:
-        return load_matrix(paths[0], arguments.key)
-    parts = [(path, load_matrix(path, arguments.key)) for path in paths]
-    return stacked(parts, "X")
+def open_x(arguments: argparse.Namespace) -> Described:
+    """Open X: one file, or all that a pattern matches, one below the other."""
+    return describe(arguments.x, "X", flatten=arguments.flatten, key=arguments.key)
+
+
+def open_y(arguments: argparse.Namespace) -> Described | None:
+    """Open Y, if one is given."""
+    if arguments.y is None:
+        return None
+    return describe(arguments.y, "Y", flatten=arguments.flatten)
 
 
 def add_force(command: argparse._ActionsContainer) -> None:

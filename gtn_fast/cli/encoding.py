@@ -42,6 +42,7 @@ def _autoencode(arguments: argparse.Namespace) -> int:
         error = stages.compare(model, images, latents, arguments.seed, out)
         record = {
             "images": list(images.shape),
+            "left_out": arguments.left_out,
             "d": latents.shape[1],
             "vae": arguments.vae,
             "seed": arguments.seed,
@@ -54,6 +55,7 @@ def _autoencode(arguments: argparse.Namespace) -> int:
         print_table(
             [
                 ("images", stages.images_text(images)),
+                *stages.left_out_rows(arguments),
                 ("training", stages.history_text(history)),
                 ("latents", f"{len(latents):,} x {latents.shape[1]}"),
                 ("error", f"{error:.4f} of a pixel's range (root mean square)"),

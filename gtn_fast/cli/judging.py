@@ -26,7 +26,8 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular, split_key
+from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular
+from gtn_fast.inputs.patterns import matching_files, split_key
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.kinds import is_metrics
 from gtn_fast.outputs.streams import warn
@@ -121,7 +122,7 @@ def _classifier(out: Path) -> Path:
 
 def _holds_images(name: str) -> bool:
     """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
-    path, _ = split_key(name)
+    path, _ = split_key(matching_files(name)[0])
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
     check_regular(path)

@@ -19,13 +19,14 @@ from gtn_fast.cli.common import (
     THREADS,
     Commands,
     count,
-    load_x,
     natural,
+    open_x,
+    open_y,
     positive,
     print_table,
 )
-from gtn_fast.inputs.arrays import describe
-from gtn_fast.inputs.files import FileError, load_matrix, load_vector
+from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.reading import load_vector
 from gtn_fast.labels import saved_bytes
 from gtn_fast.outputs.files import deliver, remove
 from gtn_fast.outputs.kinds import is_labels
@@ -81,6 +82,8 @@ def add(commands: Commands) -> None:
                              help="labels of Y's rows (default for a drawn Y: GX)")  # fmt: skip
     for command in (label, verify, plan):
         command.add_argument("--key", help="the array of X's file, if it holds several")
+        command.add_argument("--flatten", action="store_true",
+                             help="take (n, c, h, w) as n rows")  # fmt: skip
     for command in (label, plan):
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
@@ -104,8 +107,7 @@ def _label(arguments: argparse.Namespace) -> int:
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
     _check_outputs(arguments, out)
-    x = load_x(arguments)
-    y = None if arguments.y is None else load_matrix(arguments.y)
+    x, y = open_x(arguments), open_y(arguments)
     groups = _groups(arguments, drawn=y is None)
     _check_outputs(arguments, out, x, y)
     start = time.perf_counter()
@@ -144,7 +146,7 @@ def _check_outputs(arguments: argparse.Namespace, out: Path, x: Any = None, y: A
     labels_bytes = checkpoint_bytes = 0
     if x is not None:
         n_y, d = len(x if y is None else y), x.shape[1]
-        labels_bytes = saved_bytes(n_y, d, None if y is None else describe(y, "Y").dtype)
+        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype)
         checkpoint_bytes = saved_checkpoint_bytes(n_y)
     targets = [Target(out, labels_bytes, is_labels)]
     if arguments.checkpoint is not None:
@@ -193,6 +195,11 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         strategy += f" each of {count(report['ranks'], 'rank')}"
     if report.get("simd"):
         strategy += f", {report['simd']}"
+    parts = report.get("x_files") or []
+    files = []
+    if len(parts) > 1:
+        first, last = (Path(parts[i]["file"]).name for i in (0, -1))
+        files = [("files", f"{len(parts):,}, in the order of rows: {first} to {last}")]
     quality = []
     if report.get("quality"):
         served = int(report["engine"].get("exact_rows", 0))
@@ -205,6 +212,7 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
         ("mean cosine", f"{float(labels.cosine.mean()):.6f}"),
+        *files,
         *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
     ]
@@ -219,9 +227,8 @@ def _verified(report: gtn_fast.VerifyReport) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    x = load_x(arguments)
+    x, y = open_x(arguments), open_y(arguments)
     labels = gtn_fast.Labels.load(arguments.labels)
-    y = None if arguments.y is None else load_matrix(arguments.y)
     groups = _groups(arguments, drawn=labels.seed is not None)
     start = time.perf_counter()
     checked = gtn_fast.verify(
@@ -243,8 +250,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")
-        x = load_x(arguments)
-        made = gtn_fast.plan(x, arguments.n_y, **how)
+        made = gtn_fast.plan(open_x(arguments), arguments.n_y, **how)
     elif None in sizes:
         raise ValueError("plan needs a file, or --n and --d")
     else:

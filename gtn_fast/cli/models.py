@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from gtn_fast.cli.common import Array
-from gtn_fast.inputs.arrays import convert, describe
-from gtn_fast.inputs.files import FileError, load_matrix
+from gtn_fast.inputs.arrays import convert, describe, unchanged
+from gtn_fast.inputs.files import FileError
 
 
-def load_points(name: str, key: str | None = None) -> Array:
+def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
     """Load a matrix of finite numbers, a row for each data point; an error names the file."""
-    return convert(describe(load_matrix(name, key), name))
+    described = describe(name, name, key=key, flatten=flatten)
+    with unchanged(described):
+        return np.asarray(convert(described))
 
 
 def load_gtn(path: str, device: Any = None) -> Any:

@@ -17,11 +17,12 @@ import gtn_fast
 from gtn_fast.backends.distributed.ranks import joined, torch_distributed
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
-from gtn_fast.cli.common import load_x
-from gtn_fast.inputs.files import load_matrix
+from gtn_fast.cli.common import open_x, open_y
+from gtn_fast.inputs.arrays import Described
+from gtn_fast.inputs.sources import listed
 from gtn_fast.outputs.files import deliver, remove
 
-Check = Callable[[argparse.Namespace, Path, Any, Any], None]
+Check = Callable[[argparse.Namespace, Path, Described, Described | None], None]
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
@@ -72,8 +73,7 @@ def inputs(
                 raise ValueError("--groups-x and --groups-y do not go with torchrun")
             if arguments.method not in ("auto", "distributed"):
                 raise ValueError(f"--method {arguments.method} does not go with torchrun")
-            x = load_x(arguments)
-            y = None if arguments.y is None else load_matrix(arguments.y)
+            x, y = open_x(arguments), open_y(arguments)
             if ranks.rank == 0:
                 check(arguments, out, x, y)
             return (x, y), list(map(int, x.shape))
@@ -86,7 +86,7 @@ def inputs(
                 f" {tuple(shapes[0])}, rank {other} {tuple(shapes[other])}"
             )
         first, end = (len(x) * (ranks.rank + i) // ranks.size for i in (0, 1))
-        return x[first:end], y, x
+        return x.value[first:end], y, x
 
 
 def on_rank_0(group: Any, work: Callable[[], Any]) -> Any:
@@ -111,6 +111,8 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, check: Check) ->
         group=group,
         **{name: getattr(arguments, name) for name in _PASSED_ON},
     )
+
+    labels.report["x_files"] = listed(x.files)
 
     def save() -> None:
         deliver(out, lambda path: labels.save(path, force=arguments.force))

@@ -16,6 +16,7 @@ from gtn_fast.cli.common import THREADS, Array, add_force, count, natural, posit
 from gtn_fast.images import KINDS, is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.wording import listing
 from gtn_fast.outputs.files import check_room, deliver, remove
 from gtn_fast.outputs.kinds import is_training_checkpoint, is_training_log
 from gtn_fast.outputs.streams import note
@@ -43,6 +44,8 @@ def add_image_options(parser: Options) -> None:
     parser.add_argument("--key", help="the array of the file, if it holds several")
     parser.add_argument("--side", type=natural, metavar="N", help="resize images to N x N")
     parser.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
+    parser.add_argument("--skip-damaged", action="store_true",
+                        help="leave out pictures that cannot be read")  # fmt: skip
 
 
 def add_autoencoder_options(parser: Options, prefix: str = "") -> None:
@@ -209,7 +212,14 @@ def read_images(
     """Read the images of the command (or those at ``path``), uint8 (n, c, h, w)."""
     options = given(arguments, "kind", "key", "side", "limit")
     quiet = False if arguments.quiet else None
-    found = load_images(path or arguments.data, split=split, progress=quiet, **options)
+    found = load_images(
+        path or arguments.data,
+        split=split,
+        progress=quiet,
+        skip_damaged=arguments.skip_damaged,
+        **options,
+    )
+    arguments.left_out = [*getattr(arguments, "left_out", []), *found.left_out]
     images: Array = found.images
     return images
 
@@ -290,6 +300,12 @@ def images_text(images: Array) -> str:
     """Write what images they are: ``60,000 of 28 x 28, grey``."""
     n, channels, height, width = images.shape
     return f"{n:,} of {height} x {width}, {'grey' if channels == 1 else 'RGB'}"
+
+
+def left_out_rows(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the line of the summary about pictures that were left out, if there were any."""
+    left_out = getattr(arguments, "left_out", [])
+    return [("left out", f"{len(left_out):,}: {listing(left_out, 3)}")] if left_out else []
 
 
 def history_record(history: History) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from gtn_fast.cli.common import (
     natural,
     positive,
     print_table,
+    write_array,
     write_json,
 )
 from gtn_fast.learn.presets import PRESETS, preset, width_for
@@ -30,6 +31,7 @@ _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
 _AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
 _RESULTS = ("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json")
 _IMAGE_RESULTS = (stages.AUTOENCODER, "latents.npy", "reconstructions.png")
+_HELD_OUT = "held_out.npy"
 _JUDGED = 10_000  # samples that the metrics look at
 _COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked for
 
@@ -45,6 +47,7 @@ def add(commands: Commands) -> None:
     train.add_argument("--val", metavar="FILE|SHARE",
                        help="data to validate on, or a share of DATA to hold out,"
                             " or, for --images, test: the test split")  # fmt: skip
+    train.add_argument("--flatten", action="store_true", help="take (n, c, h, w) as n rows")
     train.add_argument("--components", type=natural, default=1, metavar="K",
                        help="clusters with a source of their own (default 1)")  # fmt: skip
     for name in ("epochs", "patience", "batch-size", "layers", "width"):
@@ -100,6 +103,8 @@ class _Data:
 
     x: Any = None  # latents (n, d)
     val: Any = None  # latents (m, d), or the share to hold out, or None
+    rows: Array | None = None  # of DATA that are trained on; None: all
+    held_out: Array | None = None  # the others
     images: Array | None = None
     val_images: Array | None = None
     autoencoder: Any = None
@@ -113,6 +118,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
         raise ValueError("--patience needs --val: there is nothing to watch")
     names = ("kind", "side", "limit", "d", "ae_epochs", "ae_batch_size", "ae_lr")
     meant = stages.given(arguments, *names)
+    if arguments.skip_damaged:
+        meant["skip_damaged"] = True
     if meant and not arguments.images:
         raise ValueError(f"--{next(iter(meant)).replace('_', '-')} is about images: add --images")
     own = [name for name in meant if name.startswith("ae_") or name == "d"]
@@ -137,11 +144,11 @@ def _read(arguments: argparse.Namespace) -> _Data:
             if images is not None and data.autoencoder is not None:
                 models.check_images(data.autoencoder, images, name)
         return data
-    data.x = models.load_points(arguments.data, arguments.key)
+    data.x = models.load_points(arguments.data, arguments.key, flatten=arguments.flatten)
     if data.autoencoder is not None:
         models.check_width(data.autoencoder, data.x.shape[1], arguments.data, name)
     if file:
-        data.val = models.load_points(file)
+        data.val = models.load_points(file, flatten=arguments.flatten)
         if data.val.shape[1] != data.x.shape[1]:
             raise ValueError(
                 f"{file} has d = {data.val.shape[1]}, {arguments.data} has d = {data.x.shape[1]}"
@@ -151,12 +158,15 @@ def _read(arguments: argparse.Namespace) -> _Data:
 
 def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names of all files that will be written."""
+    results: tuple[str, ...] = _RESULTS
+    if _share(arguments.val) is not None:
+        results += (_HELD_OUT,)
     if not arguments.images:
-        return _RESULTS
+        return results
     latents = ("latents.npy", "reconstructions.png")
     if arguments.autoencoder:
-        return (*_RESULTS, *latents)
-    return (*_RESULTS, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+        return (*results, *latents)
+    return (*results, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
 
 
 def _logs(arguments: argparse.Namespace) -> list[str]:
@@ -178,6 +188,9 @@ def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: P
     wide = chosen.width
     weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
     model, checkpoint = stages.model_bytes(weights)
+    if isinstance(data.val, float):
+        sizes.append(8 * n)  # the rows held out
+        model += 8 * n  # and the others
     stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
 
 
@@ -195,6 +208,8 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
     """Encode images to latents, by an autoencoder that is trained here or was given."""
     assert data.images is not None
     data.table.append(("images", stages.images_text(data.images)))
+    data.table += stages.left_out_rows(arguments)
+    data.record["left_out"] = arguments.left_out
     if data.autoencoder is None:
         data.autoencoder, history = stages.fit_autoencoder(
             data.images, arguments, out, val=data.val_images, prefix="ae_", stem=_AE_STEM
@@ -220,6 +235,8 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(arguments.seed).permutation(n)[:held]] = True
     data.x, data.val = data.x[~chosen], data.x[chosen]
+    data.rows, data.held_out = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+    data.record["held_out"] = {"rows": held, "file": _HELD_OUT}
 
 
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
@@ -244,12 +261,15 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             threads=arguments.threads,
             progress=False if arguments.quiet else None,
         )
+    gtn.rows = data.rows
     deliver(out / "gtn.safetensors", lambda path: gtn.save(path, force=arguments.force))
     return gtn, history
 
 
 def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, out: Path) -> None:
-    """Write pictures, metrics and the summary."""
+    """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
+    if data.held_out is not None:
+        write_array(out / _HELD_OUT, data.held_out)
     plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
@@ -273,6 +293,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
         names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
+        names += (_HELD_OUT,) if data.held_out is not None else ()
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
         print(f"\n{gtn.verdict.table()}")

@@ -36,6 +36,7 @@ def load_images(
     side: int | None = None,
     limit: int | None = None,
     progress: Any = None,
+    skip_damaged: bool = False,
 ) -> ImageSet:
     """Read the images at ``path`` into memory: uint8 (n, c, h, w), with labels where known.
 
@@ -47,6 +48,9 @@ def load_images(
     key: which array of an .npz.
     side: resize to side x side (centre square first; HaP is squeezed, as in the paper).
     limit: at most that many: the first, or evenly spread over a folder of classes.
+    skip_damaged: leave out pictures that cannot be read; ``left_out`` says which and why.
+
+    Pictures are read as viewers show them: turned as EXIF says, on white where transparent.
 
     Raises FileError (a ValueError) naming the file that is missing, damaged, odd in size
     or without the split; ValueError and TypeError for bad arguments or arrays.
@@ -62,7 +66,9 @@ def load_images(
     if kind in ("folder", "celeba", "hap"):
         if not path.is_dir():
             raise FileError(f"{path}: wanted a folder of images")
-        return _read_pictures(path, kind, split, side, limit, progress)
+        return _read_pictures(path, kind, split, side, limit, progress, skip_damaged)
+    if skip_damaged:
+        raise ValueError(f"skip_damaged is about folders of pictures, {path} is read as {kind}")
     if kind == "npz" and path.is_dir():
         raise FileError(f"{path}: is a folder, wanted an .npz or .npy file")
     found = _read_arrays(path, kind, split, key, limit).first(limit)
@@ -82,18 +88,26 @@ def is_picture_folder(path: Path, kind: str | None = None) -> bool:
 
 
 def _read_pictures(
-    path: Path, kind: str, split: str, side: int | None, limit: int | None, progress: Any
+    path: Path,
+    kind: str,
+    split: str,
+    side: int | None,
+    limit: int | None,
+    progress: Any,
+    skip_damaged: bool,
 ) -> ImageSet:
     try:
         from gtn_fast.images import folder
     except ImportError as error:
         if error.name != "PIL":
             raise
-        raise ImportError("reading image files needs Pillow: pip install pillow") from None
+        raise ImportError(
+            "reading image files needs Pillow: pip install 'gtn-fast[train]'"
+        ) from None
     if kind == "celeba":
-        return folder.read_celeba(path, split, side, limit, progress)
+        return folder.read_celeba(path, split, side, limit, progress, skip_damaged)
     read = folder.read_hap if kind == "hap" else folder.read_folder
-    return read(path, split, side, limit, progress)
+    return read(path, split, side, limit, progress, skip_damaged)
 
 
 def _read_arrays(path: Path, kind: str, split: str, key: str | None, limit: int | None) -> ImageSet:
@@ -120,7 +134,7 @@ def _check(
 
 def _kind(path: Path) -> str:
     """Tell the kind of ``path``, by names alone."""
-    if path.is_file():
+    if not path.is_dir():
         if path.suffix.lower() in (".npz", ".npy"):
             return "npz"
         if "idx" in path.name or "ubyte" in path.name:

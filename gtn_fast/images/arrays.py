@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import CHANNELS, ImageSet, label_array
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_file
+from gtn_fast.inputs.npy import Archive, map_file, opened_archive
+from gtn_fast.inputs.wording import listing
 
 
 def read(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet:
@@ -20,42 +21,33 @@ def read(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet
     Axes are (n, h, w), (n, h, w, c) or (n, c, h, w). Raises FileError for a file that
     is damaged, ambiguous or without the split, TypeError unless the images are uint8.
     """
+    check_file(path)
     try:
         if path.suffix.lower() == ".npy":
             return _read_npy(path, split, key, limit)
-        if not zipfile.is_zipfile(path):  # np.load would take it for a pickle
-            raise FileError(f"{path}: not a readable {path.suffix} file: no whole zip archive")
-        # np.load leaves files open that it cannot read.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with path.open("rb") as stream, opened_archive(stream, str(path)) as archive:
             return _read_npz(path, archive, split, key)
-    except FileError:
-        raise
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise FileError(f"{path}: not a readable {path.suffix} file: {error}") from None
 
 
 def _read_npy(path: Path, split: str, key: str | None, limit: int | None) -> ImageSet:
     if key is not None or split != "train":
         asked = f"key {key!r}" if key is not None else f"split {split!r}"
         raise FileError(f"{path}: a .npy file holds one array and has no {asked}")
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise FileError(f"{path}: not a readable .npy file: {error}") from None
+    mapped = map_file(path)
     # Only the rows asked for leave the disk.
     return ImageSet(channels_first(mapped[:limit], str(path)), None, str(path))
 
 
-def _read_npz(path: Path, archive: Any, split: str, key: str | None) -> ImageSet:
+def _read_npz(path: Path, archive: Archive, split: str, key: str | None) -> ImageSet:
     chosen = _images_key(path, archive, split, key)
-    images = channels_first(_array(path, archive, chosen), f"{path}:{chosen}")
+    images = channels_first(archive.read(chosen), f"{path}:{chosen}")
     labels_key = _labels_key(chosen)
     labels = None
-    if labels_key in archive.files:
-        labels = label_array(_array(path, archive, labels_key), f"{path}:{labels_key}")
-    classes = _array(path, archive, "classes") if "classes" in archive.files else ()
+    if labels_key in archive:
+        labels = label_array(archive.read(labels_key), f"{path}:{labels_key}")
+    classes = archive.read("classes") if "classes" in archive else ()
     return ImageSet(images, labels, str(path), tuple(map(str, classes)))
 
 
@@ -77,30 +69,22 @@ def channels_first(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return np.array(images if first else images.transpose(0, 3, 1, 2), order="C")
 
 
-def _array(path: Path, archive: Any, key: str) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = archive[key]
-    except Exception as error:  # zip, lzma and header errors
-        raise FileError(f"{path}: {key} cannot be read: {error}") from None
-    return array
-
-
-def _images_key(path: Path, archive: Any, split: str, key: str | None) -> str:
-    names: list[str] = archive.files
+def _images_key(path: Path, archive: Archive, split: str, key: str | None) -> str:
+    names = archive.names
     if key is not None:
         if key not in names:
-            raise FileError(f"{path}: no key {key!r}; it holds: {', '.join(names) or 'nothing'}")
+            raise FileError(f"{path}: no key {key!r}; it holds: {listing(names)}")
         return key
     if f"x_{split}" in names:
         return f"x_{split}"
     if split != "train" or "x_test" in names:
-        raise FileError(f"{path}: no x_{split}; it holds: {', '.join(names) or 'nothing'}")
+        raise FileError(f"{path}: no x_{split}; it holds: {listing(names)}")
     for name in ("x", "X", "images"):
         if name in names:
             return name
-    fitting = [name for name in names if _array(path, archive, name).ndim in (3, 4)]
+    fitting = [name for name, shape in archive.shapes().items() if len(shape) in (3, 4)]
     if len(fitting) != 1:
-        found = f"several ({', '.join(fitting)})" if fitting else "none"
+        found = f"several ({listing(fitting)})" if fitting else "none"
         raise FileError(f"{path}: wanted one 3-D or 4-D array, or key=; it holds {found}")
     return fitting[0]
 

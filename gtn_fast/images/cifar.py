@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
-from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.files import FileError, check_file
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _SHAPE = (3, 32, 32)
@@ -71,7 +71,7 @@ def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _load(path: Path) -> Any:
-    check_regular(path)
+    check_file(path)
     try:
         with path.open("rb") as stream:
             # The published files were written by Python 2: its strings come as bytes.

@@ -17,12 +17,27 @@ from PIL import Image, UnidentifiedImageError
 from gtn_fast.images import transform
 from gtn_fast.images.image_set import ImageSet
 from gtn_fast.inputs.arguments import check_threads
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_file
+from gtn_fast.inputs.wording import listing
+from gtn_fast.planning.memory import check_room
 from gtn_fast.run.progress import progress_bar
 from gtn_fast.system.ending import long_call, stop_here
 from gtn_fast.system.workers import in_threads
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".jpe",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+)
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # what Pillow may try
 _GREY = ("1", "L", "LA")
 _CHUNK = 32  # files that a thread takes at once
@@ -34,7 +49,12 @@ T = TypeVar("T")
 
 
 def read_folder(
-    path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
+    path: Path,
+    split: str,
+    side: int | None,
+    limit: int | None,
+    progress: Any = None,
+    skip_damaged: bool = False,
 ) -> ImageSet:
     """Read all images of a folder, ascending by path; subfolders are classes, ascending by name.
 
@@ -49,7 +69,12 @@ def read_folder(
     files, labels, classes = _classes(root)
     kept = _spread(len(files), limit) if classes else np.arange(len(files))[:limit]
     files = [files[i] for i in kept]
-    headers = _in_threads(_header, files, "look at images", progress)
+    left_out: list[str] = []
+    looked: list[Any] = _in_threads(
+        _trying(_header, skip_damaged), files, "look at images", progress
+    )
+    good = _good(looked, left_out)
+    files, kept, headers = [files[i] for i in good], kept[good], [looked[i] for i in good]
     grey = all(mode in _GREY for mode, _ in headers)
     if side is None:
         for file, (_, size) in zip(files, headers, strict=True):
@@ -63,12 +88,18 @@ def read_folder(
     def prepare(image: Image.Image) -> Image.Image:
         return image if side is None else transform.resize(transform.center_crop(image), side)
 
-    images = _decode(files, prepare, channels, progress)
-    return ImageSet(images, None if labels is None else labels[kept], str(path), classes)
+    images, good = _decode(files, prepare, channels, progress, skip_damaged, left_out)
+    labels = None if labels is None else labels[kept][good]
+    return ImageSet(images, labels, str(path), classes, tuple(left_out))
 
 
 def read_celeba(
-    path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
+    path: Path,
+    split: str,
+    side: int | None,
+    limit: int | None,
+    progress: Any = None,
+    skip_damaged: bool = False,
 ) -> ImageSet:
     """Read CelebA's aligned jpgs: the centre 148 x 148, resized to 64 x 64 (appendix F).
 
@@ -87,11 +118,18 @@ def read_celeba(
     def prepare(image: Image.Image) -> Image.Image:
         return transform.resize(transform.center_crop(image, _CELEBA_CROP), side or _SIDE)
 
-    return ImageSet(_decode(files[:limit], prepare, 3, progress), None, str(path))
+    left_out: list[str] = []
+    images, _ = _decode(files[:limit], prepare, 3, progress, skip_damaged, left_out)
+    return ImageSet(images, None, str(path), left_out=tuple(left_out))
 
 
 def read_hap(
-    path: Path, split: str, side: int | None, limit: int | None, progress: Any = None
+    path: Path,
+    split: str,
+    side: int | None,
+    limit: int | None,
+    progress: Any = None,
+    skip_damaged: bool = False,
 ) -> ImageSet:
     """Read the Hands and Palm images: the whole picture resized to 64 x 64 (appendix F)."""
     if split != "train":
@@ -103,7 +141,9 @@ def read_hap(
 
     files = _image_files(find(path, HAP))[:limit]
     # 1600 x 1200: the JPEG decoder halves them exactly and fast, down to twice what is wanted.
-    return ImageSet(_decode(files, prepare, 3, progress, draft=2 * wanted), None, str(path))
+    left_out: list[str] = []
+    images, _ = _decode(files, prepare, 3, progress, skip_damaged, left_out, draft=2 * wanted)
+    return ImageSet(images, None, str(path), left_out=tuple(left_out))
 
 
 def find(path: Path, name: str) -> Path:
@@ -126,7 +166,7 @@ def _classes(root: Path) -> tuple[list[Path], NDArray[np.int64] | None, tuple[st
     if loose and by_class:
         raise FileError(
             f"{root}: images ({loose[0].name}, ...) beside folders of images"
-            f" ({', '.join(list(by_class)[:5])}): wanted either"
+            f" ({listing(by_class)}): wanted either"
         )
     if not loose and not by_class:
         raise FileError(f"{root}: no images; wanted files named *{', *'.join(SUFFIXES)}")
@@ -170,9 +210,10 @@ def _partition(folder: Path, split: str) -> set[str] | None:
 
 
 def _header(file: Path) -> tuple[str, tuple[int, int]]:
-    """Return mode and (width, height), without decoding."""
+    """Return mode and (width, height), as it is shown, without decoding."""
     with _opened(file) as image:
-        return image.mode, image.size
+        width, height = image.size
+        return image.mode, (height, width) if transform.lies(image) else (width, height)
 
 
 def _decode(
@@ -180,32 +221,67 @@ def _decode(
     prepare: Callable[[Image.Image], Image.Image],
     channels: int,
     progress: Any,
+    skip_damaged: bool,
+    left_out: list[str],
     draft: int = 0,
-) -> NDArray[np.uint8]:
-    """Decode and prepare each file: uint8 (n, channels, h, w); FileError names a bad file."""
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """Decode and prepare each file: uint8 (n, channels, h, w), and which of the files they are.
+
+    FileError names a bad file; ``skip_damaged`` appends it to ``left_out``.
+    """
 
     def decode(file: Path) -> NDArray[np.uint8]:
         with _opened(file) as image:
             if draft:
                 image.draft("RGB", (draft, draft))
             try:
-                return transform.to_array(prepare(image), channels)
+                return transform.to_array(prepare(transform.as_shown(image)), channels)
             except MemoryError:
                 raise
             except Exception as error:  # Pillow's decoders raise nearly anything on hostile files
                 raise FileError(f"{file}: {error}") from None
 
-    first = decode(files[0])
+    tried = _trying(decode, skip_damaged)
+    first = next((each for each in map(tried, files) if not isinstance(each, FileError)), None)
+    if first is None:
+        _good([tried(file) for file in files[:1]], left_out)
+        raise FileError(f"none of the images can be read: {left_out[0]}")
+    check_room(len(files) * first.nbytes, f"reading {len(files):,} images")
     out = np.empty((len(files), *first.shape), np.uint8)
 
-    def place(i: int) -> None:
-        out[i] = decode(files[i])
+    def place(i: int) -> FileError | None:
+        found = tried(files[i])
+        if isinstance(found, FileError):
+            return found
+        out[i] = found
+        return None
 
-    _in_threads(place, range(len(files)), "read images", progress)
-    return out
+    good = _good(_in_threads(place, range(len(files)), "read images", progress), left_out)
+    return (out if len(good) == len(files) else out[good]), good
+
+
+def _trying(work: Callable[[Path], T], skip_damaged: bool) -> Callable[[Path], T | FileError]:
+    """Return ``work``, or what returns its FileError instead of raising it."""
+    if not skip_damaged:
+        return work
+
+    def tried(file: Path) -> T | FileError:
+        try:
+            return work(file)
+        except FileError as error:
+            return error
+
+    return tried
+
+
+def _good(results: Sequence[Any], left_out: list[str]) -> list[int]:
+    """Return which results are no errors; the errors go to ``left_out``."""
+    left_out += [str(each) for each in results if isinstance(each, FileError)]
+    return [i for i, each in enumerate(results) if not isinstance(each, FileError)]
 
 
 def _opened(file: Path) -> Image.Image:
+    check_file(file)
     try:
         return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:

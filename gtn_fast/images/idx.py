@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
-from gtn_fast.inputs.files import FileError, check_regular, naming
+from gtn_fast.inputs.files import FileError, check_file, naming
+from gtn_fast.planning.memory import check_room
 
 _UBYTE = 0x08
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -26,6 +27,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     then each dimension in 4 bytes. Raises FileError for anything else, for a file that
     is too short or too long, and for damaged gzip.
     """
+    check_file(path)
     with naming(path), _open(path) as stream:
         try:
             shape, data = _content(stream, path, ndim)
@@ -33,12 +35,14 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
             raise FileError(f"{path}: damaged gzip: {error}") from None
     expected = math.prod(shape)
     if len(data) != expected:
-        size = f"{len(data)}" if len(data) < expected else f"more than {expected}"
-        raise FileError(
-            f"{path}: its header says {'x'.join(map(str, shape))} = {expected} bytes,"
-            f" but it holds {size}"
-        )
+        held = len(data) if len(data) < expected else f"more than {expected}"
+        raise FileError(_too_short(path, shape, held))
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _too_short(path: Path, shape: tuple[int, ...], held: object) -> str:
+    said = "x".join(map(str, shape))
+    return f"{path}: its header says {said} = {math.prod(shape)} bytes, but it holds {held}"
 
 
 def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes]:
@@ -54,6 +58,12 @@ def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes
     if len(sizes) < 4 * ndim:
         raise FileError(f"{path}: ends inside its header")
     shape = struct.unpack(f">{ndim}I", sizes)
+    promised = math.prod(shape)
+    if not isinstance(stream, gzip.GzipFile):
+        held = path.stat().st_size - 4 - 4 * ndim
+        if promised > held:
+            raise FileError(_too_short(path, shape, held))
+    check_room(promised, f"reading {path}")
     return shape, stream.read(math.prod(shape) + 1)
 
 
@@ -67,7 +77,6 @@ def read(path: Path, split: str) -> ImageSet:
 
 
 def _open(path: Path) -> Any:
-    check_regular(path)
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if zipped else path.open("rb")

@@ -18,6 +18,7 @@ class ImageSet:
     images: uint8 (n, c, h, w), c = 1 (grey) or 3 (RGB), n >= 1.
     labels: int64 (n,) or None.
     classes: what label i is called, or empty.
+    left_out: files that could not be read, and why, where that was asked for.
     Raises TypeError for another dtype and ValueError for another shape or for labels
     that are not one per image.
     """
@@ -26,6 +27,7 @@ class ImageSet:
     labels: NDArray[np.int64] | None
     name: str
     classes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -52,7 +54,7 @@ class ImageSet:
         if limit is None or limit >= len(self):
             return self
         labels = None if self.labels is None else self.labels[:limit].copy()
-        return ImageSet(self.images[:limit].copy(), labels, self.name, self.classes)
+        return ImageSet(self.images[:limit].copy(), labels, self.name, self.classes, self.left_out)
 
 
 def label_array(values: Any, name: str) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 # torchvision's Resize takes this filter for Pillow images too.
 FILTER = Image.Resampling.BILINEAR
@@ -29,15 +29,34 @@ def resize(image: Image.Image, side: int) -> Image.Image:
     return image if image.size == (side, side) else image.resize((side, side), FILTER)
 
 
-def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
-    """Return uint8 (channels, height, width); ValueError for more than 8 bits per channel.
+def lies(image: Image.Image) -> bool:
+    """Tell whether the camera was held upright: width and height are shown exchanged."""
+    return _orientation(image) in (5, 6, 7, 8)
 
-    Transparency is dropped.
-    """
+
+def as_shown(image: Image.Image) -> Image.Image:
+    """Return the image as viewers show it: turned as EXIF says, on white where transparent."""
+    if _orientation(image) in range(2, 9):
+        image = ImageOps.exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        grey = image.mode in ("L", "LA", "La", "1")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        white.alpha_composite(image.convert("RGBA"))
+        return white.convert("L" if grey else "RGB")
+    return image.convert("RGB") if image.mode == "P" else image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data: the picture may be whole
+        return 1
+
+
+def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
+    """Return uint8 (channels, height, width); ValueError for more than 8 bits per channel."""
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"has more than 8 bits a channel (mode {image.mode})")
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns about transparent palettes
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 

@@ -1,7 +1,7 @@
 """X and Y as the caller passed them: checked once, with a clear message, then converted.
 
-``describe`` looks at shape, dtype and layout without allocating anything (so that
-memory can be predicted first). ``convert`` then makes the array that the engine
+``describe`` opens files and looks at shape, dtype and layout without allocating anything (so
+that memory can be predicted first). ``convert`` then makes the array that the engine
 reads: 2-D, float32 or float64, native byte order, rows contiguous. An array of
 this kind, a memory map included, is passed through, not copied.
 
@@ -10,26 +10,42 @@ Torch is never imported here: a tensor can only arrive if the caller imported to
 
 from __future__ import annotations
 
-import os
+import contextlib
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.files import load_matrix, matching_files
-from gtn_fast.inputs.matrices import Held, RowMatrix, Stacked
+from gtn_fast.inputs import sources
+from gtn_fast.inputs.matrices import (
+    Held,
+    RowMatrix,
+    Stacked,
+    conforms,
+    decoded,
+    is_bare_bfloat16,
+)
+from gtn_fast.inputs.opening import open_files, paths_in
+from gtn_fast.inputs.refusals import refuse, refuse_dtype, refuse_shape
+from gtn_fast.inputs.sources import Reading, Source
 from gtn_fast.system.openmp import torch_in_a_fork
 
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
 _FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays below 1 MiB
+# What ml_dtypes adds to NumPy: types that NumPy itself calls void ("V").
+_NAMED_VOID = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
 
 
 @dataclass(frozen=True)
 class Described:
-    """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate."""
+    """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate.
+
+    ``files``: those that its rows come from, in their order; empty for arrays.
+    """
 
     name: str
     value: Any
@@ -37,6 +53,15 @@ class Described:
     cols: int
     dtype: np.dtype[Any]
     copy_bytes: int
+    files: tuple[Source, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, d)."""
+        return self.rows, self.cols
+
+    def __len__(self) -> int:
+        return self.rows
 
 
 def is_tensor(value: object) -> bool:
@@ -45,46 +70,64 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def describe(value: Any, name: str) -> Described:
+def describe(value: Any, name: str, *, flatten: bool = False, key: str | None = None) -> Described:
     """Check kind, dtype, rank and emptiness of a (rows, d) matrix.
 
-    Raises TypeError for a dtype or container that is no real matrix and ValueError
-    for a wrong or empty shape. Paths are opened: a path, or several (a list, or a pattern) as
-    one matrix; the engine reads the files where they are. float16, bfloat16 and
-    float8 become float32 (exactly), integers and longdouble become float64 (integers beyond
-    2**53 are rounded).
+    Whatever takes X or Y opens it here. Raises TypeError for a dtype or container that is no
+    real matrix and ValueError for a wrong or empty shape. Paths are opened: a path with its
+    key, a pattern, or a list of both, as one matrix; the engine reads the files where they
+    are. float16, bfloat16 and float8 become float32 (exactly), integers and longdouble become
+    float64 (integers beyond 2**53 are rounded). ``flatten``: whatever has more dimensions is
+    one row for each first index. ``key``: of all files.
     """
-    value = _opened(value, name)
-    if isinstance(value, RowMatrix):
-        dtype, fits = value.dtype, True
-    elif is_tensor(value):
-        dtype, fits = _tensor_dtype(value, name)
+    if not isinstance(flatten, bool):
+        raise TypeError(f"flatten must be True or False, got {type(flatten).__name__}")
+    if isinstance(value, Described):  # opened before
+        return replace(value, name=name)
+    paths = paths_in(value, name)
+    if paths is None:
+        return _described(value, name, flatten)
+    parts = open_files(paths, key)
+    if len(parts) == 1:
+        found = _described(parts[0].array, f"{name}, {parts[0].spec}", flatten)
+        found = replace(found, name=name)
     else:
-        value = numpy_array(value, name)
-        dtype, fits = _array_dtype(value, name)
-    shape = tuple(int(size) for size in value.shape)
-    if len(shape) != 2:
-        raise ValueError(f"{name} must be a matrix of shape (rows, d), got shape {shape}")
-    rows, cols = shape
-    if rows == 0 or cols == 0:
-        raise ValueError(f"{name} is empty: shape {shape}; need at least one row and one column")
-    if rows > MAX_ROWS:
-        raise ValueError(f"{name} has {rows} rows; the engine takes at most {MAX_ROWS}")
-    return Described(name, value, rows, cols, dtype, 0 if fits else rows * cols * dtype.itemsize)
+        found = _stacked([(f"{name}, {p.spec}", p.array) for p in parts], name, flatten)
+    return replace(found, files=tuple(part.file for part in parts))
+
+
+@contextlib.contextmanager
+def unchanged(*described: Described | None) -> Iterator[Reading]:
+    """Guard the work inside: FileError if a file that one of the matrices lies in changes.
+
+    ``check()`` of what it yields does the same meanwhile.
+    """
+    given = [each for each in described if each is not None]
+    arrays = [a for each in given for a in _arrays_of(each.value)]
+    files = [file for each in given for file in each.files]
+    files += [file for a in arrays if (file := sources.mapped_file(a)) is not None]
+    with sources.reading(files, arrays) as guard:
+        yield guard
+
+
+def _arrays_of(value: Any) -> list[Any]:
+    return value.parts if isinstance(value, Stacked) else [value]
 
 
 def convert(described: Described) -> NDArray[Any]:
     """Return the matrix as the engine reads it; ValueError at the first NaN or infinity."""
     value = described.value
+    if isinstance(value, Stacked):
+        value = value.converted()
     if isinstance(value, RowMatrix):
         if isinstance(value, Stacked):
             check_finite(value, described.name)
         return cast("NDArray[Any]", value)  # gives rows when it is asked for them, as an array does
     if is_tensor(value):
         value = _tensor_to_numpy(value, described.dtype)
-    if not _conforms(value):
+    if not conforms(value):
         with np.errstate(over="ignore"):  # longdouble beyond float64: reported as infinity below
-            value = np.array(value, dtype=described.dtype, order="C")
+            value = np.array(decoded(value), dtype=described.dtype, order="C")
     check_finite(value, described.name)
     return np.asarray(value)
 
@@ -129,42 +172,69 @@ def check_finite(a: NDArray[Any] | RowMatrix, name: str) -> None:
             )
 
 
-def _opened(value: Any, name: str) -> Any:
-    """Open paths: a matrix file, or several as one matrix; anything else is returned as it is."""
-    if isinstance(value, (str, os.PathLike)):
-        paths = matching_files(os.fspath(value))
-    elif (
-        isinstance(value, (list, tuple))
-        and value
-        and all(isinstance(each, (str, os.PathLike)) for each in value)
-    ):
-        paths = [os.fspath(each) for each in value]
+def _described(value: Any, name: str, flatten: bool) -> Described:
+    """Describe one matrix in memory; see ``describe``."""
+    if isinstance(value, RowMatrix):
+        dtype, fits = value.dtype, not isinstance(value, Stacked) or value.fits
+    elif is_tensor(value):
+        dtype = _tensor_dtype(value, name)
+        value = _in_rows(value, name, flatten)
+        fits = _tensor_fits(value)
     else:
-        return value
-    if len(paths) == 1:
-        return load_matrix(paths[0])
-    return stacked([(path, load_matrix(path)) for path in paths], name)
+        value = numpy_array(value, name)
+        dtype = _array_dtype(value, name)
+        value = _in_rows(value, name, flatten)
+        if is_bare_bfloat16(value.dtype) or value.ndim != 2:
+            value = Stacked([value], dtype)
+        fits = value.fits if isinstance(value, Stacked) else conforms(value)
+    rows, cols = (int(size) for size in value.shape)
+    if rows == 0 or cols == 0:
+        raise ValueError(
+            f"{name} is empty: shape {(rows, cols)}; need at least one row and one column"
+        )
+    if rows > MAX_ROWS:
+        raise ValueError(f"{name} has {rows} rows; the engine takes at most {MAX_ROWS}")
+    return Described(name, value, rows, cols, dtype, 0 if fits else rows * cols * dtype.itemsize)
 
 
-def stacked(parts: Sequence[tuple[str, Any]], name: str) -> Stacked:
-    """Return named matrices as one; ValueError or TypeError where they do not fit together."""
-    described = [describe(value, f"{name}, {path}") for path, value in parts]
+def _stacked(parts: list[tuple[str, Any]], name: str, flatten: bool) -> Described:
+    """Describe named matrices as one; ValueError or TypeError where they do not fit together."""
+    described = [_described(value, part, flatten) for part, value in parts if not _is_empty(value)]
+    if not described:
+        raise ValueError(f"{name} is empty: none of its {len(parts)} files has a row")
     first = described[0]
     for each in described:
-        if each.copy_bytes:
-            raise TypeError(
-                f"{each.name}: of several files each must hold float32 or float64 rows as they"
-                f" are in memory, got dtype {each.value.dtype}"
-            )
-        if (each.cols, each.dtype) != (first.cols, first.dtype):
-            raise ValueError(
-                f"{each.name} has {each.cols} columns of {each.dtype},"
-                f" {first.name} has {first.cols} of {first.dtype}"
-            )
-    matrix = Stacked([np.asarray(each.value) for each in described])
+        if each.cols != first.cols:
+            raise ValueError(f"{each.name} has {each.cols} columns, {first.name} has {first.cols}")
+    wide = any(each.dtype == np.dtype(np.float64) for each in described)
+    arrays: list[NDArray[Any]] = []
+    for each in described:
+        value = _tensor_to_numpy(each.value, each.dtype) if is_tensor(each.value) else each.value
+        arrays += value.parts if isinstance(value, Stacked) else [value]
+    matrix = Stacked(arrays, np.dtype(np.float64 if wide else np.float32))
     if len(matrix) > MAX_ROWS:
         raise ValueError(f"{name} has {len(matrix)} rows; the engine takes at most {MAX_ROWS}")
-    return matrix
+    return Described(name, matrix, *matrix.shape, matrix.dtype, matrix.copy_bytes)
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether a part has no rows: (0, d), or a list of no rows, which has no columns."""
+    return bool(value.shape and value.shape[0] == 0)
+
+
+def _in_rows(value: Any, name: str, flatten: bool) -> Any:
+    """Return an array or tensor (rows, d); one of more dimensions only if asked to flatten it.
+
+    An array that cannot be looked at in rows without a copy is returned as it is.
+    """
+    shape = tuple(int(size) for size in value.shape)
+    if len(shape) == 2:
+        return value
+    if not flatten or len(shape) < 2:
+        refuse_shape(shape, name)
+    if not is_tensor(value) and not value.flags.c_contiguous:
+        return value
+    return value.reshape(shape[0], math.prod(shape[1:]))
 
 
 def check_columns(x: Described, y: Described) -> None:
@@ -186,62 +256,55 @@ def check_pair(x: Described, y: Described) -> None:
 
 def numpy_array(value: Any, name: str) -> NDArray[Any]:
     """Return an array of whatever NumPy takes for one; TypeError for the rest."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill or drop the masked rows first")
+    refuse(value, name)
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
         raise TypeError(
             f"{name} must be a numpy array or torch tensor of real numbers,"
-            f" got {type(value).__name__}: {error}"
+            f" got {type(value).__name__}: {str(error)[:100]}"
         ) from None
 
 
-def _array_dtype(array: NDArray[Any], name: str) -> tuple[np.dtype[Any], bool]:
+def _array_dtype(array: NDArray[Any], name: str) -> np.dtype[Any]:
+    """Return float32 or float64: what an array is read as."""
     kind, size = array.dtype.kind, array.dtype.itemsize
+    if is_bare_bfloat16(array.dtype):
+        return np.dtype(np.float32)
+    if kind == "V" and array.dtype.name.startswith(_NAMED_VOID):
+        return np.dtype(np.float64 if "int" in array.dtype.name else np.float32)
     if kind == "f":
-        target = np.dtype(np.float32 if size <= 4 else np.float64)
-    elif kind in "iu":
-        target = np.dtype(np.float64)
-    else:
-        raise TypeError(
-            f"{name} must hold real numbers (float or integer dtype), got dtype {array.dtype}"
-        )
-    return target, array.ndim == 2 and _conforms(array)
+        return np.dtype(np.float32 if size <= 4 else np.float64)
+    if kind not in "iu":
+        refuse_dtype(array, name)
+    return np.dtype(np.float64)
 
 
-def _conforms(a: NDArray[Any]) -> bool:
-    """Tell whether the engine can read ``a`` where it is."""
-    if a.dtype not in (
-        np.dtype(np.float32),
-        np.dtype(np.float64),
-    ):  # or of another byte order
-        return False
-    size, (rows, cols) = a.dtype.itemsize, a.shape
-    row_stride, col_stride = a.strides
-    columns_ok = cols == 1 or col_stride == size
-    rows_ok = rows == 1 or (row_stride >= cols * size and row_stride % size == 0)
-    return bool(columns_ok and rows_ok and a.flags.aligned)
-
-
-def _tensor_dtype(tensor: Any, name: str) -> tuple[np.dtype[Any], bool]:
+def _tensor_dtype(tensor: Any, name: str) -> np.dtype[Any]:
+    """Return float32 or float64: what a tensor is read as."""
     torch = sys.modules["torch"]
     if tensor.layout is not torch.strided:
-        raise TypeError(f"{name} must be a dense tensor, got layout {tensor.layout}")
+        raise TypeError(
+            f"{name} must be a dense tensor, got layout {tensor.layout}: {name}.to_dense() is one"
+        )
+    if tensor.device.type == "meta":
+        raise TypeError(f"{name} is a tensor without data (device 'meta'): load its values first")
     if tensor.is_quantized or tensor.dtype.is_complex or tensor.dtype is torch.bool:
         raise TypeError(
             f"{name} must hold real numbers (float or integer dtype), got dtype {tensor.dtype}"
         )
     wide = not tensor.dtype.is_floating_point or tensor.dtype is torch.float64
-    target = np.dtype(np.float64 if wide else np.float32)
-    fits = (
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def _tensor_fits(tensor: Any) -> bool:
+    torch = sys.modules["torch"]
+    return bool(
         tensor.device.type == "cpu"
         and tensor.dtype in (torch.float32, torch.float64)
-        and tensor.ndim == 2
         and not tensor.is_neg()
-        and _conforms(tensor.detach().numpy())
+        and conforms(tensor.detach().numpy())
     )
-    return target, fits
 
 
 def _tensor_to_numpy(tensor: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

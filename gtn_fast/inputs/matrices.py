@@ -1,12 +1,13 @@
 """Matrices that are not one array: several files in one, numbers drawn, a tensor on a GPU.
 
 All of them give rows by slices or row numbers, as an array does. The engine reads several files
-(``Stacked``) where they lie, and makes drawn numbers (``sample.Drawn``) as it needs them. The GPU
-backend computes on a tensor (``Held``) where it is.
+(``Stacked``) where they lie, if they have its types, and makes drawn numbers (``sample.Drawn``)
+as it needs them. The GPU backend computes on a tensor (``Held``) where it is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,18 +31,24 @@ class RowMatrix:
         return self.shape[0] * self.shape[1]
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
-        """Return these rows as one array."""
+        """Return these rows as one array; one of them as a vector; (rows, columns) as an array."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1:
                 return self._range(start, max(start, stop))
             rows = np.arange(start, stop, step)
+        elif isinstance(rows, tuple):
+            return self[rows[0]][(..., *rows[1:])]
         numbers = np.asarray(rows)
-        if numbers.ndim != 1:
-            raise TypeError("rows are asked for by a slice or by a list of their numbers")
         if numbers.dtype == np.bool_:
             numbers = np.flatnonzero(numbers)
-        return self._rows(numbers.astype(np.int64))
+        if numbers.ndim > 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+            raise TypeError("rows are asked for by a slice or by a list of their numbers")
+        numbers = numbers.astype(np.int64)
+        if numbers.size and not -len(self) <= int(numbers.min()) <= int(numbers.max()) < len(self):
+            raise IndexError(f"there are {len(self)} rows, from 0 to {len(self) - 1}")
+        found = self._rows(np.where(numbers < 0, numbers + len(self), numbers).reshape(-1))
+        return found if numbers.ndim else found[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all of it, in memory."""
@@ -62,24 +69,69 @@ class RowMatrix:
 
 
 class Stacked(RowMatrix):
-    """Arrays of one dtype and as many columns, one below the other; nothing is copied."""
+    """Arrays of real numbers (n_i, ...), one below the other; nothing is copied before it is read.
 
-    def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
+    They may differ in dtype and layout: rows are given as ``dtype``, whatever has more
+    dimensions in one row. ``fits``: the engine can read all parts where they lie.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[Any]], dtype: np.dtype[Any] | None = None) -> None:
         self.parts = list(parts)
         self._first = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
-        self.shape = (int(self._first[-1]), parts[0].shape[1])
-        self.dtype = parts[0].dtype
+        self.dtype = parts[0].dtype if dtype is None else dtype
+        self.shape = (int(self._first[-1]), math.prod(parts[0].shape[1:]))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the engine can read all parts where they lie."""
+        return not self.copy_bytes
+
+    @property
+    def copy_bytes(self) -> int:
+        """The bytes that ``converted`` allocates."""
+        odd = sum(len(part) for part in self.parts if not self._conforms(part))
+        return odd * self.shape[1] * self.dtype.itemsize
+
+    def converted(self) -> Stacked | NDArray[Any]:
+        """Return the same rows as the engine reads them: parts that fit are not copied."""
+        if self.fits:
+            return self if len(self.parts) > 1 else self.parts[0]
+        if not any(self._conforms(part) for part in self.parts):
+            return np.asarray(self)
+        return Stacked([p if self._conforms(p) else self._as_rows(p) for p in self.parts])
 
     def for_engine(self) -> list[NDArray[Any]]:
         """Return the parts: the engine reads each where it lies."""
         return self.parts
+
+    def _conforms(self, part: NDArray[Any]) -> bool:
+        return part.ndim == 2 and part.dtype == self.dtype and conforms(part)
+
+    def _as_rows(self, some: NDArray[Any]) -> NDArray[Any]:
+        out = np.empty((len(some), self.shape[1]), self.dtype)
+        with np.errstate(over="ignore"):  # longdouble beyond float64: found as infinity
+            out[:] = decoded(some).reshape(out.shape)
+        return out
+
+    def _range(self, start: int, stop: int) -> NDArray[Any]:
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        first = int(np.searchsorted(self._first, start, side="right")) - 1
+        for p in range(first, len(self.parts)):
+            begin = int(self._first[p])
+            if begin >= stop:
+                break
+            low, high = max(start, begin), min(stop, int(self._first[p + 1]))
+            out[low - start : high - start] = self._as_rows(
+                self.parts[p][low - begin : high - begin]
+            )
+        return out
 
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty((len(numbers), self.shape[1]), self.dtype)
         owner = np.searchsorted(self._first, numbers, side="right") - 1
         for p in np.unique(owner).tolist():
             mine = owner == p
-            out[mine] = self.parts[p][numbers[mine] - self._first[p]]
+            out[mine] = self._as_rows(self.parts[p][numbers[mine] - self._first[p]])
         return out
 
 
@@ -111,6 +163,33 @@ class Held(RowMatrix):
         at = torch.from_numpy(numbers).to(self.tensor.device)
         found: NDArray[Any] = self.rows(at).cpu().numpy()
         return found
+
+
+def conforms(a: NDArray[Any]) -> bool:
+    """Tell whether the engine can read a matrix where it is."""
+    if a.dtype not in (
+        np.dtype(np.float32),
+        np.dtype(np.float64),
+    ):  # or of another byte order
+        return False
+    size, (rows, cols) = a.dtype.itemsize, a.shape
+    row_stride, col_stride = a.strides
+    columns_ok = cols == 1 or col_stride == size
+    rows_ok = rows == 1 or (row_stride >= cols * size and row_stride % size == 0)
+    return bool(columns_ok and rows_ok and a.flags.aligned)
+
+
+def is_bare_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Tell whether this is what bfloat16 becomes in a .npy file: two bytes without a name."""
+    return dtype == np.dtype("V2") and dtype.type is np.void
+
+
+def decoded(a: NDArray[Any]) -> NDArray[Any]:
+    """Return bfloat16 from a .npy file as float32, exactly; anything else as it is."""
+    if not is_bare_bfloat16(a.dtype):
+        return a
+    bits = np.ascontiguousarray(a).view("<u2").astype(np.uint32) << np.uint32(16)
+    return bits.view(np.float32)
 
 
 def for_engine(matrix: Any) -> Any:

@@ -23,6 +23,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gtn_fast.packages import how_to_get
+
 if TYPE_CHECKING:
     from gtn_fast.learn.gtn import GTN
     from gtn_fast.learn.hhat import HHat
@@ -66,7 +68,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"gtn_fast.{_HOMES[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"gtn_fast.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{name}: {how_to_get(error, ('torch', 'safetensors'))}", name=error.name
+        ) from None
 
 
 def __dir__() -> list[str]:

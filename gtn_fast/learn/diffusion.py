@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import convert, describe
+from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
@@ -109,7 +109,9 @@ def train_diffusion(
     Raises what ``label`` raises for an X that makes no sense, and ValueError for a constant
     one. Reproducible from ``seed``; torch's own generator is left alone.
     """
-    x = convert(describe(X, "X"))
+    described = describe(X, "X")
+    with unchanged(described):
+        x = np.asarray(convert(described))
     scaling = Scaling.of(x)
     model = seeded(
         lambda: Diffusion(x.shape[1], steps=steps, layers=layers, width=width),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,24 +12,26 @@ from torch import Tensor, nn
 
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import convert, describe, is_tensor
+from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
 from gtn_fast.labels import Labels
 from gtn_fast.learn import gtn_file, verdict
 from gtn_fast.learn import presets as _presets
 from gtn_fast.learn.calibration import Calibration
+from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.labeling import Labeled, label_points, nearest
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.training.guards import threads_for
-from gtn_fast.learn.training.logs import check_logs
+from gtn_fast.learn.training.logs import check_files
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
 from gtn_fast.learn.verdict import Verdict
-from gtn_fast.outputs.files import check_output
 from gtn_fast.outputs.streams import warn
+from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
 from gtn_fast.system.ending import long_call, stop_here
 
@@ -43,19 +43,6 @@ _LEAST_MEASURED, _MOST_MEASURED = 10_000, 50_000  # y's that a calibration measu
 def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
     return nn.functional.mse_loss(model(y), x)
-
-
-def _warn_of_idle(relabel_every: int, epochs: int) -> None:
-    if relabel_every >= epochs:
-        warn(f"relabel_every={relabel_every} has no effect in {epochs} epochs", UserWarning, 3)
-
-
-def _check_files(
-    log: PathLike | None, tensorboard: PathLike | None, checkpoint: PathLike | None
-) -> None:
-    check_logs(log, tensorboard)
-    if checkpoint is not None:
-        check_output(Path(checkpoint))
 
 
 class GTN:
@@ -118,7 +105,7 @@ class GTN:
         if overrides.get("rays") is not None and self.d != 2:
             warn(f"rays= has no effect at d = {self.d}: its lines are in the plane", UserWarning, 2)
         self.components = check_integer(components, "components", 1, 2**31 - 1)
-        self.device = torch.device("cpu" if device is None else device)
+        self.device = check_torch_device(device)
         self.model = HHat.of(self.d, self.preset, 0).to(self.device).eval()
         self.scaling: Scaling | None = None
         self.mixture: Mixture | None = None
@@ -129,6 +116,7 @@ class GTN:
         self.verdict: Verdict | None = None
         self.label_seed = 0
         self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
+        self.rows: NDArray[np.int64] | None = None  # of X, by the caller's count; None: all
         self.component: NDArray[np.int64] | None = None  # of every row of X
 
     def fit(
@@ -147,17 +135,18 @@ class GTN:
         tensorboard: PathLike | None = None,
         threads: int | None = None,
         progress: Any = None,
+        flatten: bool = False,
     ) -> History:
-        """Learn the data X (n, d), an array or tensor of any real dtype.
+        """Learn the data X (n, d): whatever ``label`` takes, files and patterns included.
 
-        ``val`` (m, d) gets labels of its own and stops the training when its error no longer
-        falls (``patience`` epochs); so does ``metric``, which is called with this GTN after
-        each epoch and whose highest value is the best. ``epochs`` and ``patience`` replace the
-        preset's. ``relabel_every=k`` draws and labels a fresh Y every k epochs. ``threads``
-        is for the labeling. At the end ĥ's points get the data's mean and covariance
-        (calibration.py); ``calibrate=False`` is the paper. A warning says so if samples
-        are farther from the data than plain normals; ``summary`` has the figures.
-        The rest is ``train``'s: see there. A fit starts from weights drawn from ``seed``, whatever
+        ``flatten`` as for ``label``. ``val`` (m, d) gets labels of its own and stops the
+        training when its error no longer falls (``patience`` epochs); so does ``metric``, which
+        is called with this GTN after each epoch and whose highest value is the best. ``epochs``
+        and ``patience`` replace the preset's. ``relabel_every=k`` draws and labels a fresh Y
+        every k epochs. ``threads`` is for the labeling. At the end ĥ's points get the data's mean
+        and covariance (calibration.py); ``calibrate=False`` is the paper. A warning says so if
+        samples are farther from the data than plain normals; ``summary`` has the figures. The
+        rest is ``train``'s: see there. A fit starts from weights drawn from ``seed``, whatever
         was learned before.
 
         Raises
@@ -178,17 +167,16 @@ class GTN:
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
         watched = val is not None or metric is not None
         preset = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
-        _warn_of_idle(relabel_every, preset.epochs)
-        _check_files(log, tensorboard, checkpoint)
-        x, val_x = self._points(X, "X"), None if val is None else self._points(val, "val")
-        scaling = Scaling.of(x)
-        x = scaling.apply(x)
+        _presets.warn_of_idle(relabel_every, preset.epochs)
+        check_files(log, tensorboard, checkpoint)
+        scaling, x, val_x = self._standardised(X, val, flatten)
         mixture, component = None, None
         if self.components > 1:
             mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
 
         self.scaling, self.mixture, self.component = scaling, mixture, component
         self.calibration, self.verdict = None, None
+        self.rows = None
         self.label_seconds = 0.0
         self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
 
@@ -211,7 +199,6 @@ class GTN:
 
         val_pairs = None
         if val_x is not None:
-            val_x = scaling.apply(val_x)
             near = None if mixture is None else nearest(mixture, val_x)
             val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
 
@@ -238,23 +225,25 @@ class GTN:
             progress=progress,
             title="train ĥ",
             draws=False,
-            identity=self._identity(preset) | {"relabel_every": relabel_every},
+            identity=_presets.identity(
+                preset, components=self.components, relabel_every=relabel_every
+            ),
         )
         self.verdict = finish()._judge(x, val_x, derive(seed, "verdict"))
-        if self.verdict.warning is not None:
-            warn(self.verdict.warning, stacklevel=2)
         return self.history
 
-    def _identity(self, preset: Preset) -> dict[str, Any]:
-        """Return what makes one training another one; more epochs do not."""
-        named = asdict(replace(preset, epochs=1, patience=None))
-        return {"preset": named, "components": self.components}
+    def _judge(
+        self, x: NDArray[np.float32], val_x: NDArray[np.float32] | None, seed: int
+    ) -> Verdict:
+        """Compare new samples with standardised data; warn if plain normals are nearer."""
+        made = self._fitted().apply(self.sample(verdict.ROWS, seed))
+        found = verdict.judge(made, x, val_x, seed)
+        if found.warning is not None:
+            warn(found.warning, stacklevel=3)
+        return found
 
     def summary(self) -> str:
-        """Return in words what the last fit came to: samples against plain normals and the data.
-
-        ValueError before a fit; a file from before there was a summary has none.
-        """
+        """Return in words what the last fit came to; ValueError before one."""
         self._fitted()
         network = f"{self.preset.layers} layers of {self.preset.width}, d = {self.d}"
         after = "not calibrated" if self.calibration is None else "calibrated"
@@ -262,13 +251,6 @@ class GTN:
         if self.history is not None:
             lines.append(f"{len(self.history.epochs)} epochs, best {self.history.best_epoch}")
         return "\n".join(lines if self.verdict is None else [*lines, self.verdict.table()])
-
-    def _judge(
-        self, x: NDArray[np.float32], val_x: NDArray[np.float32] | None, seed: int
-    ) -> Verdict:
-        """Compare new samples with standardised data."""
-        made = self._fitted().apply(self.sample(verdict.ROWS, seed))
-        return verdict.judge(made, x, val_x, seed)
 
     def _calibrate(
         self, x: NDArray[np.float32], component: NDArray[np.int64] | None, seed: int
@@ -278,6 +260,17 @@ class GTN:
         y = self.source_sample(rows, derive(seed, "calibrate"))
         of = None if self.mixture is None else nearest(self.mixture, y)
         return Calibration.between(self._h_hat(y), x, of, component, self.components)
+
+    def _standardised(
+        self, X: Any, val: Any, flatten: bool
+    ) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return X's scaling, and X and val (or None) standardised by it."""
+        x_in = self._described(X, "X", flatten)
+        val_in = None if val is None else self._described(val, "val", flatten)
+        with unchanged(x_in, val_in):
+            x, val_x = convert(x_in), None if val_in is None else convert(val_in)
+            scaling = Scaling.of(x)
+            return scaling, scaling.apply(x), None if val_x is None else scaling.apply(val_x)
 
     def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
@@ -293,12 +286,14 @@ class GTN:
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Generate new points (n, d), in the data's own scale (algorithm 2)."""
         self._fitted()
+        n = check_integer(n, "n", 0, 2**48)
+        check_room(16 * n * self.d, f"sampling {n:,} rows")
         return self.transform(self.source_sample(n, seed))
 
     def transform(self, y: Any) -> NDArray[np.float32]:
         """Return ĥ of y (n, d), calibrated, in the data's own scale: float32 (n, d)."""
         scaling = self._fitted()
-        if len(y) == 0:
+        if getattr(y, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
         given = self._points(y, "y").astype(np.float32, copy=False)
         points = self._h_hat(given)
@@ -310,7 +305,8 @@ class GTN:
     @torch.no_grad()
     def _h_hat(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ĥ of y (n, d), standardised and as the network gives it."""
-        given = torch.from_numpy(y)
+        # A mapped file cannot be written, and torch warns of tensors that cannot.
+        given = torch.from_numpy(np.require(y, np.float32, "W"))
         was_training = self.model.training  # a metric is called in the middle of a training
         self.model.eval()
         step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
@@ -326,6 +322,7 @@ class GTN:
     def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
         """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
         steps = check_integer(steps, "steps", 2, 2**31 - 1)
+        check_room(20 * steps * self.d, f"a path of {steps:,} steps")
         ends = [
             self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
             for name, y in (("y0", y0), ("y1", y1))
@@ -341,7 +338,7 @@ class GTN:
         """Return the y (d,) that was labeled with that row of X, in the last labeling."""
         self._fitted()
         assert self.x_index is not None
-        row = check_integer(row, "row", 0, len(self.x_index) - 1)
+        row = self._trained_row(row)
         i = int(np.flatnonzero(self.x_index == row)[0])
         if self.mixture is not None:
             assert self.component is not None
@@ -349,6 +346,17 @@ class GTN:
         else:
             y = normal(self.label_seed, i, 1, self.d)
         return y.reshape(self.d)
+
+    def _trained_row(self, row: int) -> int:
+        """Return the place among the rows trained on of a row by the caller's count."""
+        assert self.x_index is not None
+        if self.rows is None:
+            return check_integer(row, "row", 0, len(self.x_index) - 1)
+        row = check_integer(row, "row", 0, 2**48)
+        place = int(np.searchsorted(self.rows, row))
+        if place == len(self.rows) or self.rows[place] != row:
+            raise ValueError(f"row {row} was not trained on: it was held out, or is not there")
+        return place
 
     def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
@@ -373,6 +381,7 @@ class GTN:
                 history=self.history,
                 calibration=self.calibration,
                 verdict=self.verdict,
+                rows=self.rows,
             ),
             path,
             force=force,
@@ -383,12 +392,14 @@ class GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
         with whole(path, gtn_file.NOT_WHOLE):
+            model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0), saved.weights)
             gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
-            gtn.model.load_state_dict(saved.weights)
+            gtn.model.load_state_dict(model.state_dict())
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
         gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
         gtn.label_seconds, gtn.history = saved.label_seconds, saved.history
         gtn.calibration, gtn.verdict = saved.calibration, saved.verdict
+        gtn.rows = saved.rows
         return gtn
 
     def _fitted(self) -> Scaling:
@@ -398,7 +409,12 @@ class GTN:
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
         """Return a checked matrix (n, self.d), float32 or float64."""
-        described = describe(value, name)
+        described = self._described(value, name)
+        with unchanged(described):
+            return np.asarray(convert(described))
+
+    def _described(self, value: Any, name: str, flatten: bool = False) -> Described:
+        described = describe(value, name, flatten=flatten)
         if described.cols != self.d:
             raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
-        return convert(described)
+        return described

@@ -14,7 +14,7 @@ from torch import Tensor
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.mixture import Mixture
-from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.presets import Preset, preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
@@ -43,6 +43,7 @@ class SavedGTN:
     history: History | None
     calibration: Calibration | None
     verdict: Verdict | None
+    rows: NDArray[np.int64] | None = None
 
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
@@ -57,6 +58,8 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         arrays["mixture/component"] = gtn.component
     if gtn.calibration is not None:
         arrays |= {f"calibration/{name}": getattr(gtn.calibration, name) for name in _CALIBRATION}
+    if gtn.rows is not None:
+        arrays["labels/rows"] = gtn.rows
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     tensors |= {f"model/{name}": value for name, value in gtn.weights.items()}
     meta = {
@@ -97,7 +100,7 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         )
     return SavedGTN(
         d=d,
-        preset=Preset(**meta["preset"]),
+        preset=preset(Preset(**meta["preset"])),
         components=k,
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
         scaling=scaling,
@@ -109,6 +112,7 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         history=None if meta["history"] is None else History(**meta["history"]),
         calibration=calibration,
         verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
+        rows=_ascending(arrays["labels/rows"], len(index)) if "labels/rows" in arrays else None,
     )
 
 
@@ -128,6 +132,12 @@ def _mixture(
     if not (mixture.stds > 0).all():
         raise ValueError("mixture/stds must be above 0")
     return mixture, component
+
+
+def _ascending(rows: NDArray[Any], n: int) -> NDArray[Any]:
+    if rows.shape != (n,) or rows.dtype != np.int64 or (np.diff(rows, prepend=-1) <= 0).any():
+        raise ValueError("labels/rows are no rows of X")
+    return rows
 
 
 def _shaped(array: Any, shape: tuple[int, ...]) -> Any:

@@ -54,7 +54,7 @@ class Mixture:
         ValueError
             k > n; a component has fewer than two distinct rows: k is too large; NaN.
         """
-        x = convert(describe(X, "X")).astype(np.float32, copy=False)
+        x = np.asarray(convert(describe(X, "X"))).astype(np.float32, copy=False)
         k = check_integer(k, "k", 1, len(x))
         component = _k_means(x, k, check_seed(seed))
         means, stds = np.zeros((k, x.shape[1])), np.ones((k, x.shape[1]))
@@ -134,7 +134,7 @@ def label_mixture(
     by the component, where its cosines and norms make sense. ``rays``, for d = 2: along so
     many lines through the component's centre (rays.py).
     """
-    x = convert(describe(X, "X")).astype(np.float32, copy=False)
+    x = np.asarray(convert(describe(X, "X"))).astype(np.float32, copy=False)
     y = mixture.draw_like(component, seed)
     local_x, local_y = mixture.to_local(x, component), mixture.to_local(y, component)
     if rays is not None:

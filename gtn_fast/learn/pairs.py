@@ -17,9 +17,11 @@ from torch.utils.data import Dataset
 from gtn_fast.api import label
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.arrays import convert, describe
-from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.arrays import convert, describe, unchanged
+from gtn_fast.inputs.files import FileError, check_file
 from gtn_fast.inputs.groups import group_pair
+from gtn_fast.inputs.sources import listed
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.labels import Labels, saved_bytes
 from gtn_fast.outputs.files import check_output, deliver
 
@@ -32,9 +34,10 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
 
     Parameters
     ----------
-    X : (n, d) array or tensor
-        The data; nothing is standardised here. NaN or infinity: ValueError.
-    seed, method, groups, threads, progress
+    X : (n, d) array or tensor, path, or paths
+        The data, whatever ``label`` takes; nothing is standardised here. NaN or infinity:
+        ValueError.
+    seed, method, groups, threads, progress, flatten
         As in ``gtn_fast.label``.
     cache : path ending in .npz, optional
         A labels file (``Labels.load`` reads it). It is used if it was made here from the
@@ -59,8 +62,9 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         groups: Any = None,
         threads: int | None = None,
         progress: Any = None,
+        flatten: bool = False,
     ) -> None:
-        data = convert(describe(X, "X"))
+        described = describe(X, "X", flatten=flatten)
         wanted = {
             "seed": seed,
             "method": method,
@@ -68,12 +72,16 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
             "threads": threads,
             "progress": progress,
         }
-        if cache is None:
-            self.labels = label(data, **wanted)
-        else:
-            self.labels = _cached(data, Path(cache), wanted)
+        with unchanged(described):
+            data = convert(described)
+            if cache is None:
+                self.labels = label(data, **wanted)
+                self.labels.report["x_files"] = listed(described.files)
+            else:
+                path = Path(a_path(cache, "cache"))
+                self.labels = _cached(data, path, wanted, listed(described.files))
+            self.x = torch.from_numpy(data[self.labels.x_index].astype(np.float32, copy=False))
         self.y = torch.from_numpy(self.labels.y)
-        self.x = torch.from_numpy(data[self.labels.x_index].astype(np.float32, copy=False))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -87,19 +95,22 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
         return {**self.__dict__, "labels": dataclasses.replace(self.labels, _drawn_y=None)}
 
 
-def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any]) -> Labels:
+def _cached(data: NDArray[Any], path: Path, wanted: dict[str, Any], files: Any) -> Labels:
     """Read the labels of ``data`` from ``path``, or make them and write them there."""
     if path.suffix.lower() != ".npz":
         raise ValueError(f"cache must be a path ending in .npz, got {path}")
-    check_regular(path)
+    if path.exists():
+        check_file(path)
     fingerprint = _fingerprint(data, wanted)
     found = _read(path)
     if found is not None and _fits(found, data, fingerprint):
+        found.report["x_files"] = files
         return found
     # Labeling may take long: better to know now.
     check_output(path, saved_bytes(len(data), data.shape[1], None))
     labels = label(data, **wanted)
     labels.report[_KEY] = fingerprint
+    labels.report["x_files"] = files
     deliver(path, lambda place: labels.save(place, force=True))  # one of ours, or damaged
     return labels
 
@@ -122,7 +133,7 @@ def _fingerprint(data: NDArray[Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def _sha256(array: NDArray[Any]) -> str:
     """Digest the values, row by row: whatever the strides, and without a copy of the whole."""
     digest = hashlib.sha256()
-    step = max(1, _HASH_BYTES // array[0].nbytes)
+    step = max(1, _HASH_BYTES // array[:1].nbytes)
     for start in range(0, len(array), step):
         digest.update(np.ascontiguousarray(array[start : start + step]).data)
     return digest.hexdigest()

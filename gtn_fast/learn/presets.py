@@ -10,6 +10,7 @@ from typing import Any
 
 from gtn_fast.backends.registry import METHODS
 from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.learn.sizes import MAX_LAYERS, MAX_WIDTH
 from gtn_fast.outputs.streams import warn
 
 MAX_RAYS = 1 << 20
@@ -108,8 +109,22 @@ def for_fit(
     return base
 
 
+def identity(made: Preset, **others: Any) -> dict[str, Any]:
+    """Return what makes one training another one; how long it goes on does not."""
+    named = dataclasses.asdict(dataclasses.replace(made, epochs=1, patience=None))
+    return {"preset": named, **others}
+
+
+def warn_of_idle(relabel_every: int, epochs: int) -> None:
+    """Warn of labels that would be drawn anew after the last epoch."""
+    if relabel_every >= epochs:
+        warn(f"relabel_every={relabel_every} has no effect in {epochs} epochs", UserWarning, 3)
+
+
 def _checked(made: Preset) -> Preset:
-    for name in ("layers", "width", "batch_size", "epochs"):
+    check_integer(made.layers, "layers", 1, MAX_LAYERS)
+    check_integer(made.width, "width", 1, MAX_WIDTH)
+    for name in ("batch_size", "epochs"):
         check_integer(getattr(made, name), name, 1, 2**31 - 1)
     check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
     if made.patience is not None:
@@ -118,12 +133,13 @@ def _checked(made: Preset) -> Preset:
         check_integer(made.rays, "rays", 1, MAX_RAYS)
     if made.method not in METHODS:
         raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(METHODS)}")
-    if not _is_number(made.lr) or not 0 < made.lr < math.inf:
+    if not is_number(made.lr) or not 0 < made.lr < math.inf:
         raise ValueError(f"lr must be a positive number, got {made.lr!r}")
-    if not _is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
+    if not is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
         raise ValueError(f"negative_slope must be a number >= 0, got {made.negative_slope!r}")
     return made
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether it is a real number, which True is not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,12 +1,13 @@
 """Distances between samples of points, and the copy check.
 
-A sample is an array or tensor (n, d) of real numbers; (n,) counts as (n, 1), and images
-(n, c, h, w) as (n, c * h * w). NaN and infinity are ValueErrors that name the row. Memory
-grows with n, never with n².
+A sample is whatever ``label`` takes for X: an array or tensor (n, d), or files; (n,) counts as
+(n, 1), and images (n, c, h, w) as (n, c * h * w). NaN and infinity are ValueErrors that name the
+row. Memory grows with n, never with n².
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe, is_tensor
+from gtn_fast.inputs.arrays import MAX_ROWS, convert, describe, is_tensor, unchanged
+from gtn_fast.inputs.opening import paths_in
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.system.forks import inherited
 from gtn_fast.system.openmp import computes_by_torch, faiss_threads
@@ -247,14 +249,12 @@ def _pair(a: Any, b: Any, names: tuple[str, str] = ("a", "b")) -> tuple[NDArray[
 
 def _rows(value: Any, name: str) -> NDArray[Any]:
     """Return a finite matrix (n, d), float32 or float64, of an array or tensor of any rank."""
-    if is_tensor(value):
-        value = value.detach().cpu()
-        value = value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
-    array = np.asarray(value)
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    elif array.ndim > 2 and array.size:
-        array = array.reshape(len(array), -1)
-    if array.dtype == np.uint8:  # a set of images: float64 would be twice the memory
-        array = array.astype(np.float32)
-    return convert(describe(array, name))
+    if not is_tensor(value) and paths_in(value, name) is None:
+        value = np.asarray(value)
+    if getattr(value, "ndim", 2) == 1:
+        value = value[:, None]
+    described = describe(value, name, flatten=True)
+    if getattr(described.value, "dtype", None) == np.uint8:  # images: float64 is twice the memory
+        described = replace(described, dtype=np.dtype(np.float32))
+    with unchanged(described):
+        return np.asarray(convert(described))

@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gtn_fast.inputs.files import FileError, naming
+from gtn_fast.inputs.sources import mapped_file
 
 _LONGEST_SUFFIX = 24  # of a temporary name: it must not be longer than the name it stands for
 
@@ -54,12 +53,10 @@ def _mode(path: Path) -> int | None:
 
 def check_apart(path: Path, *arrays: Any) -> None:
     """Raise FileError if ``path`` is the file that one of the arrays is mapped from."""
-    for array in arrays:
-        while array is not None:
-            source = getattr(array, "filename", None) if isinstance(array, np.memmap) else None
-            if source is not None and path.exists() and path.samefile(source):
-                raise FileError(f"{path}: is the file of an input; give the output another name")
-            array = getattr(array, "base", None)
+    parts = [part for array in arrays for part in getattr(array, "parts", [array])]
+    for source in filter(None, map(mapped_file, parts)):
+        if path.exists() and path.samefile(source.path):
+            raise FileError(f"{path}: is the file of an input; give the output another name")
 
 
 def check_output(path: Path, needed_bytes: int = 0) -> None:

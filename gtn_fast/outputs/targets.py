@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gtn_fast.inputs.files import FileError, matching_files, split_key
+from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.patterns import matching_files, split_key
 from gtn_fast.outputs.files import check_output, check_room, destination
 from gtn_fast.outputs.kinds import holds_something
 
@@ -137,11 +138,19 @@ def _check_apart(
 
 def _matches(real: Path, pattern: str) -> bool:
     """Tell whether the pattern finds this file: part by part, ``**`` being any number of them."""
-    wanted = str(Path(pattern).absolute())
-    if "**" in wanted:
-        return fnmatch.fnmatch(str(real), wanted.replace("**/", "*"))
-    parts, patterns = real.parts, Path(wanted).parts
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatch, parts, patterns))
+    return _parts_match(real.parts, Path(pattern).absolute().parts)
+
+
+def _parts_match(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_parts_match(parts[i:], patterns[1:]) for i in range(len(parts) + 1))
+    return (
+        bool(parts)
+        and fnmatch.fnmatch(parts[0], patterns[0])
+        and _parts_match(parts[1:], patterns[1:])
+    )
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -19,6 +19,8 @@ _FILES = {
 }
 _REMEDY = "give memory= (X in files), fewer rows or threads, or raise the limit"
 
+_ASKED_FROM = 1 << 26  # bytes
+
 
 def available_bytes() -> int | None:
     """Return the bytes this process can still get: the least room of machine, cgroups, ulimit -v.
@@ -66,6 +68,12 @@ def check_memory(needed: int, purpose: str) -> None:
             f" but only {size_text(available)} ({available} bytes) are available"
             f" ({_least_limit()}): {_REMEDY}"
         )
+
+
+def check_room(needed: int, purpose: str) -> None:
+    """As ``check_memory``, but for what is large alone: a small array costs less than to ask."""
+    if needed >= _ASKED_FROM:
+        check_memory(needed, purpose)
 
 
 def _least_limit() -> str:

@@ -7,7 +7,7 @@ constants.py, at the speeds measured on this machine (calibration.py).
 
 from __future__ import annotations
 
-import os
+import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from gtn_fast.backends.methods import check_method
 from gtn_fast.backends.selection import pick_device
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
-from gtn_fast.inputs.arrays import MAX_ROWS, describe
+from gtn_fast.inputs.arrays import MAX_ROWS, describe, unchanged
 from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import speeds
@@ -76,6 +76,7 @@ def plan(
     threads: int | None = None,
     memory: int | str | None = None,
     device: Any = None,
+    flatten: bool = False,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -88,7 +89,7 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads, memory, device
+    method, threads, memory, device, flatten
         As in ``label``.
 
     Raises
@@ -96,18 +97,17 @@ def plan(
     TypeError, ValueError, MemoryError
         As ``label`` does for the same input.
     """
-    if isinstance(X, (str, os.PathLike, list, tuple)):
-        X = describe(X, "X").value
-    if hasattr(X, "shape") and len(X.shape) > 0:
-        described = describe(X, "X")
-        if d is not None:
-            raise TypeError("d comes with a number of rows; here X itself says it")
-        n_x, cols, data = described.rows, described.cols, described.value
-    else:
+    described = None
+    if isinstance(X, numbers.Number) or getattr(X, "shape", None) == ():
         n_x = check_integer(X, "n_x", 1, MAX_ROWS)
         if d is None:
             raise TypeError("plan(n_x, n_y, d) needs d")
         cols, data = check_integer(d, "d", 1, 2**31 - 1), None
+    else:
+        described = describe(X, "X", flatten=flatten)
+        if d is not None:
+            raise TypeError("d comes with a number of rows; here X itself says it")
+        n_x, cols, data = described.rows, described.cols, described.value
     rows = n_x if n_y is None else check_integer(n_y, "n_y", 1, MAX_ROWS)
     if rows > n_x:
         raise ValueError(
@@ -117,16 +117,17 @@ def plan(
     where = pick_device(check_device(device), data, method, n_x, rows, cols)
     threads = check_threads(threads)
     limit = memory_limit(memory, where)
-    made = make_plan(
-        n_x,
-        rows,
-        cols,
-        method,
-        threads,
-        data=data,
-        device=where,
-        calibrate_from=_PLAN_CALIBRATES_FROM_S,
-    )
+    with unchanged(described):
+        made = make_plan(
+            n_x,
+            rows,
+            cols,
+            method,
+            threads,
+            data=data,
+            device=where,
+            calibrate_from=_PLAN_CALIBRATES_FROM_S,
+        )
     return made if limit is None else within(made, limit, forced=method != "auto")
 
 

@@ -27,7 +27,7 @@ def warn_of_disappointment(job: Job, x: Any) -> None:
     rows = rows / largest
     text = _tied(rows) or _off_centre(rows)
     if text is not None:
-        warn(text, UserWarning, 4)
+        warn(text, UserWarning, 5)
 
 
 def _tied(rows: Any) -> str | None:

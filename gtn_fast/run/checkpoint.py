@@ -22,7 +22,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,8 +140,16 @@ class Keep:
 class Checkpoint:
     """A file that follows a run. ``pairs()`` is what is settled so far."""
 
-    def __init__(self, path: Path, digest: str, every: float, before: Pairs) -> None:
+    def __init__(
+        self,
+        path: Path,
+        digest: str,
+        every: float,
+        before: Pairs,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.path, self.every, self._digest = path, every, digest
+        self._check = check  # raises if the inputs are no longer what was read
         self._parts = [before]
         self._saved = len(before.y_rows)
         self._last = time.monotonic()
@@ -150,10 +158,18 @@ class Checkpoint:
         self.saves, self.seconds = 0, 0.0
 
     @classmethod
-    def start(cls, keep: Keep, digest: str, n_x: int, n_y: int) -> Checkpoint:
+    def start(
+        cls,
+        keep: Keep,
+        digest: str,
+        n_x: int,
+        n_y: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
 
-        ``n_x``, ``n_y``: rows of X and of Y, which its pairs are checked against.
+        ``n_x``, ``n_y``: rows of X and of Y, which its pairs are checked against. ``check`` is
+        called before each save: what it raises ends the run, and nothing is saved.
 
         Raises FileExistsError for a file that is there without ``resume``, ValueError for
         one that is damaged or belongs to another run, OSError where it cannot be written.
@@ -164,8 +180,8 @@ class Checkpoint:
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
             before = load_checkpoint(keep.path, digest, n_x, n_y)
-            return cls(keep.path, digest, keep.every, before)
-        fresh = cls(keep.path, digest, keep.every, no_pairs())
+            return cls(keep.path, digest, keep.every, before, check)
+        fresh = cls(keep.path, digest, keep.every, no_pairs(), check)
         fresh._write()  # that it cannot be written is found now, not in half an hour
         return fresh
 
@@ -193,6 +209,7 @@ class Checkpoint:
         with self._saving:
             if len(self.pairs().y_rows) == self._saved:
                 return
+            self._check()
             try:
                 self._write()
                 return

@@ -6,7 +6,6 @@ below asks the caller's arguments again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.inputs.arrays import Described, check_columns, check_pair, describe
 from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.inputs.groups import Groups
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.planning.memory import memory_limit
 from gtn_fast.run.checkpoint import Keep
 from gtn_fast.run.progress import check_progress
@@ -48,6 +48,7 @@ class Arguments:
     list_length: Any
     device: Any
     options: Mapping[str, Any]
+    flatten: Any = False
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -92,8 +93,8 @@ class Job:
     @classmethod
     def of(cls, given: Arguments) -> Job:
         """Check the arguments of a labeling in this process; TypeError or ValueError."""
-        x = describe(given.X, "X")
-        y = None if given.Y is None else describe(given.Y, "Y")
+        x = describe(given.X, "X", flatten=given.flatten)
+        y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         if y is not None:
             check_pair(x, y)
         n_y = x.rows if y is None else y.rows
@@ -105,7 +106,7 @@ class Job:
             device=device,
             groups=None if given.groups is None else Groups.of(given.groups, x.rows, n_y),
             memory=memory_limit(given.memory, device),
-            scratch=None if given.scratch is None else os.fspath(given.scratch),
+            scratch=None if given.scratch is None else a_path(given.scratch, "scratch"),
         )
 
     @classmethod
@@ -120,8 +121,8 @@ class Job:
             raise ValueError(
                 "groups does not go with method 'distributed': label each group of rows by itself"
             )
-        x = _described_shard(given.X)
-        y = None if given.Y is None else describe(given.Y, "Y")
+        x = _described_shard(given.X, given.flatten)
+        y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         if y is not None:
             check_columns(x, y)
         return cls._of(given, x, y, "distributed")
@@ -154,14 +155,21 @@ class Job:
         return self.seed if self.y is None else None
 
     @property
+    def copies_y(self) -> bool:
+        """Whether the labels keep a copy of Y: what lies in a file may change when they are out."""
+        if self.y is None or not self.y.files or self.memory is not None:
+            return False
+        return self.y.copy_bytes == 0 and self.device.is_cpu
+
+    @property
     def draws_as_needed(self) -> bool:
         """Whether a drawn Y is made row by row instead of being stored, for want of memory."""
         return self.y is None and self.memory is not None and self.groups is None
 
 
-def _described_shard(X: Any) -> Described:
+def _described_shard(X: Any, flatten: Any) -> Described:
     """Describe a shard as ``describe`` would, but it may have no rows."""
     shape = tuple(getattr(X, "shape", ()))
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
         return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
-    return describe(X, "X")
+    return describe(X, "X", flatten=flatten)

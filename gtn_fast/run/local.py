@@ -9,8 +9,9 @@ import numpy as np
 
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.check.quality import estimate_quality
-from gtn_fast.inputs.arrays import convert, hold_or_convert
+from gtn_fast.inputs.arrays import convert, hold_or_convert, unchanged
 from gtn_fast.inputs.matrices import Stacked
+from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
 from gtn_fast.run.advice import warn_of_disappointment
@@ -26,6 +27,11 @@ from gtn_fast.sample import Drawn, normal
 def label(job: Job) -> Labels:
     """Plan, read, match and report one checked job; see ``gtn_fast.label``."""
     times = Times(job.began)
+    with unchanged(job.x, job.y) as files:
+        return _label(job, files, times)
+
+
+def _label(job: Job, files: Reading, times: Times) -> Labels:
     parts = None if job.groups is None else job.groups.parts
     schedule = Schedule.of(job, parts, job.x.value)
     storage = schedule.storage()
@@ -34,13 +40,13 @@ def label(job: Job) -> Labels:
     x = _read_x(job, schedule)
     warn_of_disappointment(job, x)
     y = _read_y(job, schedule, times)
-    state = _checkpoint(job, x, y)
+    state = _checkpoint(job, x, y, files)
     resumed = 0 if state is None else len(state.pairs().y_rows)
     with (
         progress_reporter(job.progress, job.n_y, schedule.seconds) as call,
         saved_on_exit(state),
     ):
-        matched = match(x, y, schedule, call, state)
+        matched = match(x, y, schedule, files.watched(call), state)
     times.end("match")
     report = report_of(
         job,
@@ -58,10 +64,9 @@ def label(job: Job) -> Labels:
         report["options"] = dict(schedule.options)
         report["quality"] = estimate_quality(x, y, matched.x_index, parts)
         report["seconds"]["quality"] = time.perf_counter() - began
-    stored = job.y is None and not job.draws_as_needed
-    return labels_of(
-        job, matched, report, y if job.y is not None else None, drawn=y if stored else None
-    )
+    if job.y is not None:
+        return labels_of(job, matched, report, np.array(y) if job.copies_y else y, drawn=None)
+    return labels_of(job, matched, report, None, drawn=None if job.draws_as_needed else y)
 
 
 def match(
@@ -99,8 +104,11 @@ def _read_y(job: Job, schedule: Schedule, times: Times) -> Any:
     return y
 
 
-def _checkpoint(job: Job, x: Any, y: Any) -> Checkpoint | None:
-    """Begin the file, or go on from it; as ``Checkpoint.start`` does."""
+def _checkpoint(job: Job, x: Any, y: Any, files: Reading) -> Checkpoint | None:
+    """Begin the file, or go on from it; as ``Checkpoint.start`` does.
+
+    What is settled is saved only while the files of X and Y are as they were.
+    """
     if job.keep is None:
         return None
     groups = job.groups
@@ -108,7 +116,7 @@ def _checkpoint(job: Job, x: Any, y: Any) -> Checkpoint | None:
         *(job.n_x, job.n_y, job.d, checksum(x), job.seed if job.y is None else checksum(y)),
         groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
     )
-    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y)
+    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check)
     before = state.pairs()
     if groups is not None and (groups.of_y[before.y_rows] != groups.of_x[before.x_rows]).any():
         raise ValueError(f"{job.keep.path} is damaged: it has a pair of two groups")

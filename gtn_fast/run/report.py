@@ -10,6 +10,7 @@ import numpy as np
 
 from gtn_fast._version import __version__
 from gtn_fast.backends.interface import Matched
+from gtn_fast.inputs.sources import listed
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import peak_bytes
 from gtn_fast.run.job import Job
@@ -55,6 +56,7 @@ def report_of(
         "n_x": job.n_x,
         "n_y": job.n_y,
         "d": job.d,
+        "x_files": listed(job.x.files),
         "x_dtype": x_dtype.name,
         "y_dtype": y_dtype.name,
         "seed": job.drawn_seed,

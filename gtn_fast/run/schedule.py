@@ -81,6 +81,8 @@ class Schedule:
         needed = max(each.bytes for _, each in self.plans) + x.copy_bytes
         if y is not None:
             needed += y.copy_bytes
+            if job.copies_y:
+                needed += job.n_y * job.d * y.dtype.itemsize
         elif not job.draws_as_needed:
             needed += 4 * job.n_x * job.d
         if job.groups is not None:  # the largest is gathered, rows and results are kept for all

@@ -18,7 +18,8 @@ from gtn_fast.backends.distributed.ranks import Ranks, joined
 from gtn_fast.backends.distributed.shards import Rows, Shard, match_shards
 from gtn_fast.backends.interface import Pairs
 from gtn_fast.backends.selection import for_strategy
-from gtn_fast.inputs.arrays import MAX_ROWS, convert
+from gtn_fast.inputs.arrays import MAX_ROWS, convert, unchanged
+from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
 from gtn_fast.run.checkpoint import (
@@ -55,26 +56,28 @@ def label(given: Arguments) -> Labels:
         needed += job.x.copy_bytes + (0 if job.y is None else job.y.copy_bytes)
         if job.keep is not None:
             needed += CHECKPOINT_BYTES_PER_ROW * job.n_y
-        x, y = _read(ranks, job, first, needed)
-        state, start = _resumed(ranks, job, x, y, first)
-        times.end("prepare")
-        rows: Rows = Drawn(job.seed, job.n_y, job.d, job.threads) if y is None else y
-        shown = job.progress
-        if ranks.rank > 0 and not callable(shown):
-            shown = False  # one bar for all
-        with progress_reporter(shown, job.n_y, seconds) as call, saved_on_exit(state):
-            matched = match_shards(
-                ranks,
-                Shard(x, first, job.n_x),
-                rows,
-                threads=job.threads,
-                block=job.block,
-                list_length=job.list_length,
-                progress=call,
-                start=start,
-                settled=None if state is None else state.add,
-            )
-        times.end("match")
+        with unchanged(job.x, job.y) as files:
+            x, y = _read(ranks, job, first, needed)
+            state, start = _resumed(ranks, job, x, y, first, files)
+            times.end("prepare")
+            rows: Rows = Drawn(job.seed, job.n_y, job.d, job.threads) if y is None else y
+            shown = job.progress
+            if ranks.rank > 0 and not callable(shown):
+                shown = False  # one bar for all
+            with progress_reporter(shown, job.n_y, seconds) as call, saved_on_exit(state):
+                matched = match_shards(
+                    ranks,
+                    Shard(x, first, job.n_x),
+                    rows,
+                    threads=job.threads,
+                    block=job.block,
+                    list_length=job.list_length,
+                    progress=files.watched(call),
+                    start=start,
+                    settled=None if state is None else state.add,
+                )
+            ranks.together(lambda: _still(files))
+            times.end("match")
         report = report_of(
             job,
             matched,
@@ -143,15 +146,21 @@ def _read(
     return x, y
 
 
+def _still(files: Reading) -> tuple[None, None]:
+    """Raise FileError if a file of this rank has changed."""
+    files.check()
+    return None, None
+
+
 def _resumed(
-    ranks: Ranks, job: Job, x: NDArray[Any], y: NDArray[Any] | None, first: int
+    ranks: Ranks, job: Job, x: NDArray[Any], y: NDArray[Any] | None, first: int, files: Reading
 ) -> tuple[Checkpoint | None, Pairs | None]:
     """Return rank 0's checkpoint and what it has settled; None and None without one."""
     if job.keep is None:
         return None, None
     of_y = job.seed if y is None else checksum(y)
     sums = sum_of_checksums(ranks.tell(checksum(x, first)))
-    return _begun(ranks, job, fingerprint(job.n_x, job.n_y, job.d, sums, of_y))
+    return _begun(ranks, job, fingerprint(job.n_x, job.n_y, job.d, sums, of_y), files)
 
 
 def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
@@ -169,14 +178,14 @@ def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
     }
 
 
-def _begun(ranks: Ranks, job: Job, digest: str) -> tuple[Checkpoint | None, Pairs]:
+def _begun(ranks: Ranks, job: Job, digest: str, files: Reading) -> tuple[Checkpoint | None, Pairs]:
     """Return rank 0's checkpoint (None on the others) and what it has settled, on every rank."""
 
     def begin() -> tuple[Checkpoint | None, Any]:
         if ranks.rank > 0:
             return None, None
         assert job.keep is not None
-        return Checkpoint.start(job.keep, digest, job.n_x, job.n_y), None
+        return Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check), None
 
     state, _ = ranks.together(begin)
     before = no_pairs() if state is None else state.pairs()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.learn.sizes import check_weights, rebuilt
 from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
@@ -79,6 +80,9 @@ class ImageModel(nn.Module):
     def __init__(self, channels: int, side: int, d: int) -> None:
         super().__init__()
         self.channels, self.side, self.d = channels, side, check_integer(d, "d", 1, 1 << 24)
+        check_integer(side, "side", 0, 1 << 14)
+        weights = 2 * d * 128 * (side // 4) ** 2
+        check_weights(weights, f"an {self.kind} of d = {d} for images of side {side}")
 
     def decode(self, z: Tensor) -> Tensor:
         """Map (b, d) to (b, c, side, side) in [-1, 1]."""
@@ -111,8 +115,8 @@ def load_model(
     """Load (model in eval mode, its ``meta``); FileError for any other file."""
     tensors, meta = load_tensors(path, cls.kind)
     with whole(path, f"not a whole {cls.kind}"):
-        model = cls(int(meta["channels"]), int(meta["side"]), int(meta["d"]))
-        model.load_state_dict(tensors)
+        sizes = (int(meta["channels"]), int(meta["side"]), int(meta["d"]))
+        model = rebuilt(lambda: cls(*sizes), tensors)
         extra = dict(meta["extra"])
     return model.to(device).eval(), extra
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.groups import integers
+from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
@@ -68,8 +69,8 @@ class Classifier(nn.Module):
         """Load the classifier that ``save`` wrote, in eval mode; FileError for anything else."""
         tensors, meta = load_tensors(path, _KIND)
         with whole(path, f"not a whole {_KIND}"):
-            model = cls(int(meta["channels"]), int(meta["side"]), int(meta["classes"]))
-            model.load_state_dict(tensors)
+            sizes = (int(meta["channels"]), int(meta["side"]), int(meta["classes"]))
+            model = rebuilt(lambda: cls(*sizes), tensors)
         return model.to(device).eval()
 
 

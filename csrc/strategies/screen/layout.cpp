@@ -98,7 +98,10 @@ class Cutter {
   void project(Projected* begin, Projected* end, const std::vector<double>& axis) {
     for (Projected* p = begin; p != end; ++p) {
       direction(p->item, row_.data());
-      p->position = ordered_dot(row_.data(), axis.data(), problem_.x.cols);
+      const double position = ordered_dot(row_.data(), axis.data(), problem_.x.cols);
+      // Directions end at 1. What is beyond, or no number, comes of a file that somebody writes
+      // to: what is made of it is thrown away, but may not lead out of an array.
+      p->position = std::abs(position) <= 4.0 ? position : 0.0;
     }
   }
 

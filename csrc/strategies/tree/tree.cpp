@@ -222,6 +222,8 @@ class TreeMatch {
                                     (chosen.cosine == 0.0 && zero_head_ < chosen.rank)))
         chosen = {0.0, zero_head_, kNoRank};
     }
+    // There are as many x's as y's: what finds none has read numbers that changed meanwhile.
+    if (chosen.rank == kNoRank) throw std::logic_error("tree: a search found nothing");
     if (chosen.slot == kNoRank) {
       zero_head_ = classes_.after(chosen.rank);
     } else {

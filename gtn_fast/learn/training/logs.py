@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.outputs.files import check_output, write_text
 from gtn_fast.outputs.kinds import check_ours, is_training_log
@@ -54,19 +55,29 @@ def writer(
             board.close()
 
 
+def check_files(
+    log: PathLike | None, tensorboard: PathLike | None, checkpoint: PathLike | None
+) -> None:
+    """Check the files of a training before it, and touch none."""
+    check_logs(log, tensorboard)
+    if checkpoint is not None:
+        check_output(Path(a_path(checkpoint, "checkpoint")))
+
+
 def check_logs(log: PathLike | None, tensorboard: PathLike | None) -> None:
     """Raise what ``writer`` would, and touch nothing."""
     if log is not None:
-        if Path(log).suffix not in (".csv", ".json"):
+        if Path(a_path(log, "log")).suffix not in (".csv", ".json"):
             raise ValueError(f"log must end in .csv or .json, got {str(log)!r}")
         check_output(Path(log))
         check_ours(
             Path(log), is_training_log, "a training's log", False, "give the log another name"
         )
     if tensorboard is not None:
+        folder = Path(a_path(tensorboard, "tensorboard"))
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("tensorboard= needs TensorBoard: pip install 'gtn-fast[tensorboard]'")
-        _check_board(Path(tensorboard))
+        _check_board(folder)
 
 
 def _check_board(folder: Path) -> None:

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.wording import a_path
+from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.training.checkpoint import run_identity
 from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import check_rows, threads_for
@@ -130,7 +132,7 @@ def train(
     parameters = list(model.parameters())
     if not parameters:
         raise ValueError("the model has no parameters to train")
-    where = torch.device(device) if device is not None else parameters[0].device
+    where = parameters[0].device if device is None else check_torch_device(device)
     model.to(where)
     fused = where.type in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
     run = Run(
@@ -163,7 +165,7 @@ def train(
                 **(identity or {}),
             }
             known = run_identity(model, data, val or (), settings)
-            run.keep_at(Path(checkpoint), checkpoint_every_s, known)
+            run.keep_at(Path(a_path(checkpoint, "checkpoint")), checkpoint_every_s, known)
         steps = math.ceil(len(data[0]) / batch_size)
         with progress_bar(epochs * steps, title, "batches", progress) as bar:
             run.go(epochs, patience, write_log, bar)

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from gtn_fast._version import __version__
 from gtn_fast.inputs.arguments import in_short
-from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.files import FileError, check_file
+from gtn_fast.inputs.wording import a_path
 from gtn_fast.outputs.files import check_output, write_file
 from gtn_fast.outputs.kinds import check_ours, tensors_kind
 
@@ -68,10 +69,8 @@ def load_tensors(
     foreign, of a later format or of another kind, or holds NaN or infinity (but in tensors
     whose names begin with ``may_be_infinite``). Files from before there were digests are read.
     """
-    source = Path(path)
-    check_regular(source)
-    if not source.is_file():
-        raise FileError(f"{source}: {'is a directory' if source.is_dir() else 'no such file'}")
+    source = Path(a_path(path, "path"))
+    check_file(source)
     try:
         with safe_open(source, framework="pt") as file:
             header = _header(source, file.metadata(), kind)

@@ -1,0 +1,35 @@
+"""How lists stand in a message: a few of them, and how many more there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+SHOWN = 5
+_LONGEST = 40  # characters of one item
+
+
+def listing(items: Iterable[object], shown: int = SHOWN) -> str:
+    """Write the first few items and ``... and 1,990 more``; 'nothing' for none."""
+    texts = [str(item) for item in items]
+    if not texts:
+        return "nothing"
+    few = ", ".join(_cut(text) for text in texts[:shown])
+    more = len(texts) - shown
+    return few if more <= 0 else f"{few}, ... and {more:,} more"
+
+
+def a_path(value: object, name: str) -> str:
+    """Return a path as text; TypeError that says what came instead."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path as text, got {type(text).__name__}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be a path, got {text!r}")
+    return text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
