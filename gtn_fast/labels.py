@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arguments import check_integer, in_short
+from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.arrays import describe, is_tensor, unchanged
 from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.inputs.npy import opened_archive
 from gtn_fast.inputs.opening import file_of_row
-from gtn_fast.inputs.wording import a_path, listing
+from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.sample import Drawn, normal

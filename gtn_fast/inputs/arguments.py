@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast.inputs.wording import in_short
 from gtn_fast.system.cpus import available_cpus, threads_by_environment
 
 MAX_THREADS = 4096
@@ -23,17 +24,6 @@ def check_integer(value: Any, name: str, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{name} must be from {low} to {high}, got {in_short(number)}")
     return number
-
-
-def in_short(value: Any, most: int = 200) -> str:
-    """Write what came (from a file, say) in one line of at most so many characters.
-
-    Of a long integer its size: Python writes no more than 4,300 digits.
-    """
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"an integer of {value.bit_length():,} bits"
-    text = " ".join(str(value).split())
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def check_threads(threads: Any, *, shared: bool = False) -> int:

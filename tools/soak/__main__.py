@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.soak import calls, disk, kills
+from tools.soak.running import Verdict
 
 PARTS = ("calls", "kills", "disk")
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             folder = Path(name) / part
             folder.mkdir()
             if part == "calls":
-                verdicts = [calls.soak(given.calls, given.seed)]
+                verdicts: Iterable[Verdict] = [calls.soak(given.calls, given.seed)]
             elif part == "kills":
                 verdicts = kills.soak(folder, given.kills, given.seed, given.rows, given.epochs)
             else:

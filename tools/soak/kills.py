@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,7 +202,8 @@ def _take_away(job: Job, folder: Path, to: Path) -> None:
         shutil.rmtree(job.result.parent)
 
 
-def soak(folder: Path, kills: int, seed: int, n: int, epochs: int) -> list[Verdict]:
+def soak(folder: Path, kills: int, seed: int, n: int, epochs: int) -> Iterator[Verdict]:
     """Kill each of the three so many times."""
     rng = random.Random(seed)
-    return [soak_job(job, folder, kills, rng) for job in jobs(folder, n, epochs)]
+    for job in jobs(folder, n, epochs):
+        yield soak_job(job, folder, kills, rng)

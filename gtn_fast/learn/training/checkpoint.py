@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gtn_fast.inputs.arguments import check_integer, in_short
+from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.wording import in_short
 from gtn_fast.learn.training.store import (
     PathLike,
     as_bytes,

@@ -16,9 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gtn_fast._version import __version__
-from gtn_fast.inputs.arguments import in_short
 from gtn_fast.inputs.files import FileError, check_file
-from gtn_fast.inputs.wording import a_path
+from gtn_fast.inputs.wording import a_path, in_short
 from gtn_fast.outputs.files import check_output, write_file
 from gtn_fast.outputs.kinds import check_ours, tensors_kind
 
