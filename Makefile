@@ -17,8 +17,8 @@ DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
-  mutants-python lint format demo experiments bench bench-quick \
-  bench-hostile bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
+  mutants-python fuzz soak lint format demo experiments bench bench-quick bench-hostile \
+  bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,6 +37,8 @@ help:
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make mutants      small wrong changes, each of which a test must notice; an hour or two;"
 	@echo "                  mutants-core, mutants-python: only those"
+	@echo "make fuzz         a fuzzer at every reader, the command line and the match: 10 minutes"
+	@echo "make soak         small calls, kills and full disks by the hundred; half an hour"
 	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
 	@echo "make clean        remove the environment, builds and results"
 
@@ -124,6 +126,25 @@ build/mutants-venv/.installed: tools/mutants_requirements.txt
 	$(PYTHON) -m venv build/mutants-venv
 	build/mutants-venv/bin/python -m pip --disable-pip-version-check install -q --requirement $<
 	@touch $@
+
+# A fuzzer at everything that reads, at the command line and at the match. atheris lies beside
+# .venv, not in it: the fuzzer must see the very packages that are used.
+FUZZ_SECONDS ?= 600
+FUZZ_ARGS ?=
+fuzz: build build/fuzz-packages/.installed
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=build/fuzz-packages \
+	  $(BIN)/python -m tools.fuzz --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ_ARGS)
+
+build/fuzz-packages/.installed: $(VENV)/.installed tools/fuzz_requirements.txt
+	@$(PIP) install -q --upgrade --no-deps --target build/fuzz-packages \
+	  --requirement tools/fuzz_requirements.txt || \
+	  { echo "make: atheris has no wheel for this Python and system, or no network" >&2; exit 1; }
+	@touch $@
+
+SOAK_ARGS ?=
+# Does anything grow, get lost or stay half-written? docs/reliability.md has what was seen.
+soak: build
+	$(BIN)/python -m tools.soak $(SOAK_ARGS)
 
 # The wheel is built from the sdist, as a user without the repository would.
 wheel-check: venv

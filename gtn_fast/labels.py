@@ -20,7 +20,7 @@ from gtn_fast.inputs.files import check_regular
 from gtn_fast.inputs.matrices import Held
 from gtn_fast.inputs.npy import opened_archive
 from gtn_fast.inputs.opening import file_of_row
-from gtn_fast.inputs.wording import a_path, listing
+from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.packages import load_package
@@ -250,7 +250,7 @@ class Labels:
                     raise ValueError("it does not hold what was written")
                 return labels
             except _UNREADABLE as error:
-                reason = str(error).removeprefix(f"{source}: ")
+                reason = in_short(str(error).removeprefix(f"{source}: "))
                 raise ValueError(f"{source} is not a readable labels file: {reason}") from error
 
 

@@ -174,6 +174,22 @@ def test_a_scratch_folder_without_room_or_that_is_none(native, tmp_path, monkeyp
         gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
 
 
+def test_a_disk_that_fills_up_under_a_scratch_file(native, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    x, y = cases.make("gaussian", 3000, 400, 500)
+    limit = make_plan(3000, 400, 500, "screen", 1).bytes - 1
+    usage = schedule.shutil.disk_usage(tmp_path)._replace(free=1 << 60)
+    monkeypatch.setattr(schedule.shutil, "disk_usage", lambda _: usage)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"scratch file in .*: File too large"):
+            gtn_fast.label(x, y, memory=limit, threads=1, scratch=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
 LIMITED = """
     import resource, sys
     import numpy as np

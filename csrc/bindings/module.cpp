@@ -21,6 +21,7 @@
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
 #include "kernels/levels.h"
+#include "strategies/screen/pages.h"
 
 namespace gtn::bindings {
 
@@ -223,6 +224,8 @@ PYBIND11_MODULE(_native, m) {
     } catch (const Cancelled&) {
       PyErr_SetNone(PyExc_KeyboardInterrupt);
     } catch (const ThreadsRefused& error) {
+      PyErr_SetString(PyExc_OSError, error.what());
+    } catch (const FileRefused& error) {
       PyErr_SetString(PyExc_OSError, error.what());
     }
   });

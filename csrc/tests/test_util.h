@@ -103,7 +103,8 @@ inline Assignment brute_force(const Problem& p) {
   return out;
 }
 
-inline void expect_equal(const Assignment& got, const Assignment& want, const std::string& what) {
+inline void expect_equal(const Assignment& got, const Assignment& want,
+                         [[maybe_unused]] const std::string& what) {
   CHECK_MESSAGE(got.x_row.size() == want.x_row.size(), what);
   for (size_t i = 0; i < want.x_row.size() && i < got.x_row.size(); ++i) {
     const bool same = got.cosine[i] == want.cosine[i] ||

@@ -7,7 +7,7 @@ reading.py     arrays in files, each by its kind
 npy.py         .npy and .npz: what a header promises, before anything is allocated
 sources.py     files that are read while the work goes on, and that they stay as they were
 refusals.py    what is no matrix, and the way out
-wording.py     lists and paths in messages
+wording.py     lists, paths and what a file holds in messages
 arguments.py   numbers
 device.py      devices
 groups.py      labels of groups, and the rows of each group

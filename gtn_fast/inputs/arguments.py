@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast.inputs.wording import in_short
 from gtn_fast.system.cpus import available_cpus, threads_by_environment
 
 MAX_THREADS = 4096
@@ -21,7 +22,7 @@ def check_integer(value: Any, name: str, low: int, high: int) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
     if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {number}")
+        raise ValueError(f"{name} must be from {low} to {high}, got {in_short(number)}")
     return number
 
 

@@ -1,4 +1,4 @@
-"""How lists stand in a message: a few of them, and how many more there are."""
+"""How things stand in a message: lists, what a file holds, paths; each in short."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def a_path(value: object, name: str) -> str:
     if not text or "\0" in text:
         raise ValueError(f"{name} must be a path, got {text!r}")
     return text
+
+
+def in_short(value: object, most: int = 200) -> str:
+    """Write what came (from a file, say) in one line of at most so many characters.
+
+    Of a long integer its size: Python writes no more than 4,300 digits.
+    """
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length():,} bits"
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _cut(text: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset, preset
@@ -84,16 +85,12 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
     d, k = meta["d"], meta["components"]
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
     index = arrays["labels/x_index"]
-    if not np.array_equal(np.sort(index), np.arange(len(index))):
+    if index.dtype != np.int64 or not np.array_equal(np.sort(index), np.arange(len(index))):
         raise ValueError("labels/x_index is no permutation")
-    mixture, component = None, None
-    if k > 1:
-        mixture = Mixture(
-            means=_shaped(arrays["mixture/means"], (k, d)),
-            stds=_shaped(arrays["mixture/stds"], (k, d)),
-            weights=_shaped(arrays["mixture/weights"], (k,)),
-        )
-        component = _shaped(arrays["mixture/component"], index.shape)
+    mixture, component = _mixture(arrays, k, d, len(index)) if k > 1 else (None, None)
+    scaling = Scaling(_shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,)))
+    if not (scaling.std > 0).all():
+        raise ValueError("scaling/std must be above 0")
     calibration = None
     if "calibration/matrix" in arrays:  # files from before it have none
         calibration = Calibration(
@@ -106,19 +103,35 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         preset=preset(Preset(**meta["preset"])),
         components=k,
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
-        scaling=Scaling(
-            _shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,))
-        ),
+        scaling=scaling,
         mixture=mixture,
         component=component,
         x_index=index,
-        label_seed=int(meta["label_seed"]),
+        label_seed=check_seed(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
         calibration=calibration,
         verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
         rows=_ascending(arrays["labels/rows"], len(index)) if "labels/rows" in arrays else None,
     )
+
+
+def _mixture(
+    arrays: Mapping[str, NDArray[Any]], k: int, d: int, n: int
+) -> tuple[Mixture, NDArray[np.int64]]:
+    mixture = Mixture(
+        means=_shaped(arrays["mixture/means"], (k, d)),
+        stds=_shaped(arrays["mixture/stds"], (k, d)),
+        weights=_shaped(arrays["mixture/weights"], (k,)),
+    )
+    component = _shaped(arrays["mixture/component"], (n,))
+    if component.dtype != np.int64 or not ((component >= 0) & (component < k)).all():
+        raise ValueError(f"mixture/component must be numbers from 0 to {k - 1}")
+    if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
+        raise ValueError("mixture/weights are no shares of one")
+    if not (mixture.stds > 0).all():
+        raise ValueError("mixture/stds must be above 0")
+    return mixture, component
 
 
 def _ascending(rows: NDArray[Any], n: int) -> NDArray[Any]:

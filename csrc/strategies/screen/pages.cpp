@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
-#include <stdexcept>
 #include <utility>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -31,7 +30,7 @@ uint8_t* allocate(size_t bytes) {
 
 #ifdef GTN_POSIX
 [[noreturn]] void fail(const std::string& folder) {
-  throw std::runtime_error("scratch file in " + folder + ": " + std::strerror(errno));
+  throw FileRefused("scratch file in " + folder + ": " + std::strerror(errno));
 }
 
 // The blocks are claimed now: a disk that fills up later would be a bus error.
@@ -71,7 +70,7 @@ Pages::Pages(size_t bytes, const std::string& folder) {
   data_ = map_file(bytes, folder);
   mapped_ = bytes;
 #else
-  throw std::runtime_error("a scratch file is not supported on this system");
+  throw FileRefused("a scratch file is not supported on this system");
 #endif
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("pages: memory, a file, moved") {
     CHECK(pages.get() == nullptr);
   }
   CHECK(Pages(0, "").get() == nullptr);
-  CHECK_THROWS_AS(Pages(kBytes, folder() + "/no such folder"), std::runtime_error);
+  CHECK_THROWS_AS(Pages(kBytes, folder() + "/no such folder"), FileRefused);
 }
 
 #ifdef __linux__
@@ -82,7 +82,7 @@ TEST_CASE("pages: the blocks of a scratch file are claimed when it is made") {
   g_disk_is_full = true;
   CHECK_THROWS_WITH_AS(Pages(kBytes, folder()),
                        ("scratch file in " + folder() + ": No space left on device").c_str(),
-                       std::runtime_error);
+                       FileRefused);
   g_disk_is_full = false;
   check_usable(pages, kBytes);
 }

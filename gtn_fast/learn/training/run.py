@@ -22,6 +22,7 @@ from gtn_fast.learn.training.guards import (
 )
 from gtn_fast.learn.training.logs import LogRows
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.learn.training.store import whole
 from gtn_fast.outputs.files import check_output
 from gtn_fast.outputs.streams import warn
 from gtn_fast.run.progress import Bar
@@ -105,14 +106,16 @@ class Run:
         self.next_save = time.monotonic() + every_s
         if not path.exists():
             return
-        best, others, meta = load_state(path, self.model, self.optimizer, identity)
-        self.best = best
-        self.losses = list(others.pop("losses").to(self.where).unbind())
-        self.noise_states = others
+        state = load_state(path, self.model, self.optimizer, identity)
+        meta = state.meta
+        self.best = state.best
+        self.losses = list(state.losses.to(self.where).unbind())
+        self.noise_states = state.noise
         self.epoch, self.step = meta["epoch"], meta["step"]
         self.epoch_seconds = meta["epoch_seconds"]
-        self.best_score = meta["best_score"] if best else -math.inf
-        self.history = History(**meta["history"])
+        self.best_score = meta["best_score"] if state.best else -math.inf
+        with whole(path, "is not a whole training checkpoint"):
+            self.history = History(**meta["history"])
         self.history.resumed_at = self.epoch
         self.began = time.perf_counter() - self.history.seconds
 
@@ -308,6 +311,7 @@ class Run:
     def _seed_noise(self, purpose: str) -> None:
         """Seed what the loss draws by (seed, epoch) alone, or go on from the checkpoint."""
         self.noise.seed(derive(self.seed, purpose))
-        if self.noise_states:
-            self.noise.go_on(self.noise_states)
+        if self.noise_states and self.path is not None:
+            with whole(self.path, "is not a whole training checkpoint"):
+                self.noise.go_on(self.noise_states)
             self.noise_states = {}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gtn_fast._version import __version__
 from gtn_fast.inputs.files import FileError, check_file
-from gtn_fast.inputs.wording import a_path
+from gtn_fast.inputs.wording import a_path, in_short
 from gtn_fast.outputs.files import check_output, write_file
 from gtn_fast.outputs.kinds import check_ours, tensors_kind
 
@@ -75,14 +75,14 @@ def load_tensors(
             header = _header(source, file.metadata(), kind)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise FileError(f"{source}: not a readable .safetensors file: {error}") from None
+        raise FileError(f"{source}: not a readable .safetensors file: {in_short(error)}") from None
     digest = header.pop("digest", None)
     if header.keys() != _MEMBERS or digest not in (None, _digest(header, tensors)):
         raise FileError(f"{source}: is damaged: it does not hold what was written")
     for name, tensor in tensors.items():
         excepted = may_be_infinite is not None and name.startswith(may_be_infinite)
         if tensor.is_floating_point() and not excepted and not bool(tensor.isfinite().all()):
-            raise FileError(f"{source}: holds NaN or infinity, in {name}")
+            raise FileError(f"{source}: holds NaN or infinity, in {in_short(name, 80)}")
     return tensors, header["meta"]
 
 
@@ -91,22 +91,26 @@ def whole(path: PathLike, complaint: str) -> Iterator[None]:
     """Turn what a file that is not whole does to its reader into one FileError that names it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (
+        ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        reason = in_short(error) or type(error).__name__
         raise FileError(f"{Path(path)}: {complaint}: {reason}") from None
 
 
 def _header(source: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads((metadata or {})[_KEY])
-        found, format_, _ = str(header["kind"]), int(header["format"]), dict(header["meta"])
-    except (KeyError, TypeError, ValueError):
+        found, format_, meta = str(header["kind"]), int(header["format"]), header["meta"]
+        if not isinstance(meta, dict):
+            raise TypeError
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise FileError(f"{source}: was not written by gtn_fast, wanted {_a(kind)}") from None
     if found != kind:
-        raise FileError(f"{source}: is {_a(found)}, wanted {_a(kind)}")
+        raise FileError(f"{source}: is {_a(in_short(found, 40))}, wanted {_a(kind)}")
     if format_ > _FORMAT:
         raise FileError(
-            f"{source}: was written by gtn_fast {header.get('version')}, whose files"
+            f"{source}: was written by gtn_fast {in_short(header.get('version'), 40)}, whose files"
             f" this version ({__version__}) cannot read"
         )
     return header
