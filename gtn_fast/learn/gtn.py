@@ -378,28 +378,9 @@ class GTN:
         A GTN that is there is replaced, anything else only with ``force``. FileError (a
         ValueError) for that, and if the disk refuses; ValueError before a fit.
         """
-        scaling = self._fitted()
+        self._fitted()
         assert self.x_index is not None
-        gtn_file.save(
-            gtn_file.SavedGTN(
-                d=self.d,
-                preset=self.preset,
-                components=self.components,
-                weights=self.model.state_dict(),
-                scaling=scaling,
-                mixture=self.mixture,
-                component=self.component,
-                x_index=self.x_index,
-                label_seed=self.label_seed,
-                label_seconds=self.label_seconds,
-                history=self.history,
-                calibration=self.calibration,
-                verdict=self.verdict,
-                rows=self.rows,
-            ),
-            path,
-            force=force,
-        )
+        gtn_file.save(gtn_file.SavedGTN.of(self), path, force=force)
 
     @staticmethod
     def load(path: PathLike, device: torch.device | str | None = None) -> GTN:

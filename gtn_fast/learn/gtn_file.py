@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,12 @@ class SavedGTN:
     calibration: Calibration | None
     verdict: Verdict | None
     rows: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, gtn: Any) -> SavedGTN:
+        """Take them from a fitted ``learn.gtn.GTN``."""
+        names = [field.name for field in fields(cls) if field.name != "weights"]
+        return cls(**{name: getattr(gtn, name) for name in names}, weights=gtn.model.state_dict())
 
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
