@@ -28,6 +28,7 @@ def match(
     settled_every: float = 30.0,  # seconds
     out_of_core: bool = False,
     scratch: str = "",
+    min_cosine: float = -np.inf,  # a y without a free x of this cosine: x_index -1, cosine NaN
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], dict[str, float]]: ...
 def normal(
     seed: int, first_row: int, rows: int, cols: int, threads: int
@@ -53,6 +54,7 @@ def resolve_lists(
     begin: int,
     chosen: NDArray[np.int64],
     chosen_cosine: NDArray[np.float64],
+    min_cosine: float = -np.inf,  # -1 and NaN where certainly no free x reaches it
 ) -> tuple[int, NDArray[np.int64]]: ...
 
 # How many y's to search for together and how many candidates each, from what became of the

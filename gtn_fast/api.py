@@ -28,6 +28,8 @@ def label(
     seed: int = 0,
     method: str = "auto",
     groups: Any = None,
+    partial: bool = False,
+    min_cosine: float | None = None,
     threads: int | None = None,
     progress: Any = None,
     memory: int | str | None = None,
@@ -59,8 +61,8 @@ def label(
         strides; float32 and float64 with contiguous rows are read in place, memory maps
         included) or torch (any float dtype, any device).
     Y : (n_y, d) array or tensor, optional
-        The source sample, n_y <= n_x. None draws Y ~ N(0, I), float32, of X's shape, from
-        ``seed`` (``gtn_fast.normal``).
+        The source sample, n_y <= n_x (but see partial). None draws Y ~ N(0, I), float32, of
+        X's shape, from ``seed`` (``gtn_fast.normal``).
     seed : int
         0 <= seed < 2**64; used only to draw Y.
     method : str
@@ -71,8 +73,15 @@ def label(
         x of the same quantile). "faiss" is approximate: every y is matched and no x twice,
         ``report["quality"]`` says how good the choices are.
     groups : (gx, gy), optional
-        Integer labels of the rows of X and of Y: matching happens inside each group only
+        Labels of the rows of X and of Y (integers, strings or booleans; lists, arrays,
+        tensors, pandas columns, categoricals): matching happens inside each group only
         (appendix C).
+    partial : bool
+        True: more y's than x's, as a whole or in a group, are no error. Who finds no x left
+        stays unmatched (``x_index`` -1): those who choose last. Not for method "rank".
+    min_cosine : float, optional
+        From -1 to 1. A y whose best free x has a smaller cosine (in float64) takes none, and
+        that x stays free for those who choose later. Not for method "rank".
     threads : int, optional
         1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
         container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
@@ -153,6 +162,8 @@ def label(
             seed=seed,
             method=method,
             groups=groups,
+            partial=partial,
+            min_cosine=min_cosine,
             threads=threads,
             progress=environment.calling_back(progress),
             memory=memory,

@@ -23,6 +23,7 @@ from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
+from gtn_fast.packages import load_package
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
 
@@ -30,6 +31,7 @@ _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
 _MEMBERS = (
     *("format", "format_version", "x_index", "cosine", "order", "x_shape", "report", "y", "seed"),
+    *("x_ids", "y_ids"),
     "digest",
 )
 _ROW_BYTES = 20  # x_index, order, cosine
@@ -45,12 +47,14 @@ def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
 class Labels:
     """A matching of every row of Y with a row of X of its own.
 
+    ``len(labels)`` is n_y. What ``partial`` or ``min_cosine`` left without an x is counted too.
+
     Attributes
     ----------
     x_index : int64 (n_y,)
-        The row of X for every row of Y, in Y's row order.
+        The row of X for every row of Y, in Y's row order; -1 for none.
     cosine : float32 (n_y,)
-        The cosine of each pair, rounded once from float64.
+        The cosine of each pair, rounded once from float64; NaN for none.
     order : int64 (n_y,)
         Y's rows in the order in which they chose: by norm (with groups: the groups
         by label ascending, by norm inside each; method "rank": by value).
@@ -64,6 +68,8 @@ class Labels:
         a GPU, labeled there, stays there until ``y`` is asked for.
     seed : int or None
         The seed that Y was drawn from, or None if it was given.
+    x_ids, y_ids : array or None
+        The index of X and of Y, where that was a DataFrame with an index of its own.
     """
 
     x_index: NDArray[np.int64]
@@ -75,6 +81,56 @@ class Labels:
     given_y: NDArray[Any] | Held | None = field(default=None, repr=False)
     seed: int | None = None
     _drawn_y: NDArray[np.float32] | None = field(default=None, repr=False)
+    x_ids: NDArray[Any] | None = field(default=None, repr=False)
+    y_ids: NDArray[Any] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.x_index)
+
+    def __repr__(self) -> str:
+        parts = [f"n_y={len(self)}, n_x={self.n_x}, d={self.d}"]
+        if len(self.unmatched):
+            parts.append(f"unmatched={len(self.unmatched)}")
+        if len(self.unmatched) < len(self):
+            parts.append(f"mean cosine {float(np.nanmean(self.cosine, dtype=np.float64)):.4f}")
+        if "strategy" in self.report:
+            parts.append(f"strategy {self.report['strategy']!r}")
+        if self.report.get("exact") is False:
+            parts.append("approximate")
+        if "seconds" in self.report:
+            parts.append(f"{self.report['seconds']['total']:.3g} s")
+        return f"Labels({', '.join(parts)})"
+
+    @property
+    def unmatched(self) -> NDArray[np.int64]:
+        """The rows of Y that have no x, ascending."""
+        return np.flatnonzero(self.x_index < 0)
+
+    @property
+    def y_index(self) -> NDArray[np.int64]:
+        """The inverse: for every row of X (n_x,) the row of Y that took it; -1 for none."""
+        inverse = np.full(self.n_x, -1, np.int64)
+        matched = np.flatnonzero(self.x_index >= 0)
+        inverse[self.x_index[matched]] = matched
+        return inverse
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, one row per row of Y, with Y's index: x, cosine, turn.
+
+        ``x``: the index of the row of X, or its number where X has no index of its own (missing
+        for none); ``cosine``; ``turn``: when the y chose, from 0. ImportError without pandas.
+        """
+        pandas = load_package("pandas", "pandas", "pip install pandas")
+        turn = np.empty(len(self), np.int64)
+        turn[self.order] = np.arange(len(self))
+        ids = np.arange(self.n_x) if self.x_ids is None else self.x_ids
+        x = pandas.Series(ids[self.x_index])  # of -1: anything, removed below
+        if len(self.unmatched):
+            x = x.astype("Int64" if ids.dtype.kind in "iu" else object)
+            x[self.unmatched] = pandas.NA if ids.dtype.kind in "iu" else None
+        index = pandas.RangeIndex(len(self)) if self.y_ids is None else pandas.Index(self.y_ids)
+        columns = {"x": x.array, "cosine": self.cosine, "turn": turn}
+        return pandas.DataFrame(columns, index=index)
 
     @property
     def y(self) -> NDArray[Any]:
@@ -99,9 +155,9 @@ class Labels:
     def pairs(self, X: Any, *, flatten: bool = False) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
-        X and flatten as for ``label``. The labels have X's type and dtype (several files: the
-        one that they were read as); Y is a tensor on X's device if X is a tensor. ValueError if
-        X has not the shape of the X that was labeled.
+        Rows of Y without an x are left out. X and flatten as for ``label``. The labels have X's
+        type and dtype (several files: the one that they were read as); Y is a tensor on X's device
+        if X is a tensor. ValueError if X has not the shape of the X that was labeled.
         """
         described = describe(X, "X", flatten=flatten)
         if (described.rows, described.cols) != (self.n_x, self.d):
@@ -109,18 +165,22 @@ class Labels:
                 f"the labels are for X of shape {(self.n_x, self.d)},"
                 f" got {(described.rows, described.cols)}"
             )
-        x = described.value
+        x, matched = described.value, self._matched()
         with unchanged(described):
             if not is_tensor(x):
-                return self.y, x[self.x_index]
+                return self.y[matched], x[self.x_index[matched]]
         import torch
 
-        index = torch.from_numpy(self.x_index).to(x.device)
+        index = torch.from_numpy(self.x_index[matched]).to(x.device)
         with torch_in_a_fork():
             chosen = x[index]
         if isinstance(self.given_y, Held):
-            return self.given_y.rows(slice(None)).to(x.device), chosen
-        return torch.from_numpy(np.array(self.y)).to(x.device), chosen
+            return self.given_y.rows(matched).to(x.device), chosen
+        return torch.from_numpy(np.array(self.y[matched])).to(x.device), chosen
+
+    def _matched(self) -> Any:
+        """Return what selects the rows of Y that have an x: a slice if all have."""
+        return np.flatnonzero(self.x_index >= 0) if len(self.unmatched) else slice(None)
 
     def source(self, x_row: int) -> tuple[Path, int]:
         """Return the file that a row of X came from, and its row there.
@@ -137,8 +197,9 @@ class Labels:
 
         It is written under a temporary name in the same folder and renamed. Labels that were
         there are replaced, anything else only with ``force``. Y is stored only if it was given;
-        a drawn Y is stored as its seed. FileError (a ValueError) for the file that Y is mapped
-        from, for what is no labels file, a folder, a pipe or a device.
+        a drawn Y is stored as its seed. Of an index, what is neither number, date nor text is
+        stored as text. FileError (a ValueError) for the file that Y is mapped from, for what is
+        no labels file, a folder, a pipe or a device.
         """
         arrays: dict[str, Any] = {
             "format": np.array(_FORMAT),
@@ -153,6 +214,10 @@ class Labels:
             arrays["y"] = self.y
         elif self.seed is not None:
             arrays["seed"] = np.array(self.seed, dtype=np.uint64)
+        for name, ids in (("x_ids", self.x_ids), ("y_ids", self.y_ids)):
+            if ids is not None:
+                plain = ids.dtype.kind in "iufbUMm"
+                arrays[name] = ids if plain else np.array([str(each) for each in ids])
         kept = [] if self.given_y is None else [describe(self.given_y, "Y")]
         check_apart(Path(path), self.given_y)
         check_ours(Path(path), is_labels, "a labels file", force)
@@ -237,18 +302,24 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
             raise ValueError(f"{name} must be 1-D {np.dtype(dtype)}, is {a[name].dtype}")
     n_x, d = (int(size) for size in a["x_shape"])
     n_y = len(a["x_index"])
-    if not (len(a["cosine"]) == len(a["order"]) == n_y and 1 <= n_y <= n_x and d >= 1):
+    if not (len(a["cosine"]) == len(a["order"]) == n_y and n_y >= 1 and n_x >= 1 and d >= 1):
         raise ValueError("the sizes of its arrays do not agree")
     if not np.array_equal(np.sort(a["order"]), np.arange(n_y)):
         raise ValueError("order is no permutation of Y's rows")
-    if a["x_index"].min() < 0 or a["x_index"].max() >= n_x:
+    if a["x_index"].min() < -1 or a["x_index"].max() >= n_x:
         raise ValueError("x_index is out of range")
+    matched = a["x_index"] >= 0
     taken = np.zeros(n_x, np.bool_)
-    taken[a["x_index"]] = True
-    if np.count_nonzero(taken) < n_y:
+    taken[a["x_index"][matched]] = True
+    if np.count_nonzero(taken) < np.count_nonzero(matched):
         raise ValueError("x_index has a row of X twice")
-    if not np.isfinite(a["cosine"]).all():
+    if not np.isfinite(a["cosine"][matched]).all():
         raise ValueError("cosine holds NaN or infinity")
+    if not np.isnan(a["cosine"][~matched]).all():
+        raise ValueError("a row of Y without a row of X has a cosine")
+    for name, rows in (("x_ids", n_x), ("y_ids", n_y)):
+        if name in a and a[name].shape != (rows,):
+            raise ValueError(f"{name} must have shape ({rows},), has {a[name].shape}")
     given_y = a.get("y")
     if given_y is not None:
         if given_y.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -271,4 +342,6 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         report=report,
         given_y=given_y,
         seed=None if given_y is not None else int(a["seed"]),
+        x_ids=a.get("x_ids"),
+        y_ids=a.get("y_ids"),
     )

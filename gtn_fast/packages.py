@@ -159,6 +159,7 @@ PACKAGES = (
         _faiss_devices,
     ),
     Package("triton", "triton", ("triton",), "GPU kernels of device='cuda'", "triton"),
+    Package("pandas", "pandas", ("pandas",), "Labels.to_frame", "pandas"),
     Package("matplotlib", "matplotlib", ("matplotlib",), "pictures", "'gtn-fast[plots]'"),
     Package(
         "safetensors",

@@ -63,6 +63,33 @@ def exact(rank, size, folder):
             keep(folder, rank, f"{name} {k}", labels)
 
 
+# min_cosine by case and shape: none, and bounds that leave some, or all, without an x.
+BOUNDS = (None, 0.0, 0.5, 1.0)
+UNMATCHED = ("gaussian", "zero_rows", "half_duplicates", "all_equal", "opposite")
+
+
+def unmatched(rank, size, folder):
+    """More y's than x's, and bounds; in the end from a checkpoint."""
+    for name in UNMATCHED:
+        for k, (n_y, n_x, d, block, list_length) in enumerate(SHAPES[:4]):
+            y, x = cases.make(name, n_y, n_x - k * 7, d)
+            for bound in BOUNDS:
+                labels = gtn_fast.label(
+                    shard(x, rank, size), y, block=block, list_length=list_length,
+                    partial=True, min_cosine=bound, group=dist.group.WORLD,
+                )  # fmt: skip
+                keep(folder, rank, f"{name} {k} {bound}", labels)
+    x, y = cases.make("gaussian", 200, 160, 4)
+    own, path = shard(x, rank, size), folder / "c"
+    how = {"block": 25, "group": dist.group.WORLD, "checkpoint": path, "min_cosine": 0.8}
+    try:
+        gtn_fast.label(own, y, progress=interrupt, **how)
+    except KeyboardInterrupt:
+        print("interrupted")
+    dist.barrier()
+    keep(folder, rank, "resumed", gtn_fast.label(own, y, resume=True, **how))
+
+
 def errors(rank, size, folder):
     """Each wrong on one rank alone (the last); every rank says what it raised."""
     x, y = cases.make("gaussian", 40, 40, 6)

@@ -9,7 +9,8 @@ from gtn_fast.run.schedule import Schedule
 def arguments(X, **others):
     """What a call of ``label`` with these arguments passes on."""
     named = {
-        "X": X, "Y": None, "seed": 0, "method": "auto", "groups": None, "threads": 1,
+        "X": X, "Y": None, "seed": 0, "method": "auto", "groups": None, "partial": False,
+        "min_cosine": None, "threads": 1,
         "progress": None, "memory": None, "scratch": None, "checkpoint": None, "resume": False,
         "checkpoint_every": 30.0, "block": 0, "list_length": 0, "device": None, "options": {},
     }  # fmt: skip

@@ -123,10 +123,14 @@ def test_rays_and_relabeling_that_do_nothing():
     ]
     assert told(lambda: gtn_fast.GTN(2, "uniform", rays=8)) == []
     gtn = gtn_fast.GTN(3, **tiny)
-    assert told(lambda: gtn.fit(normal(3), epochs=2, relabel_every=2)) == [
-        "relabel_every=2 has no effect in 2 epochs"
-    ]
-    assert told(lambda: gtn.fit(normal(3), epochs=2, relabel_every=1)) == []
+
+    def told_of_fit(relabel_every):
+        texts = told(lambda: gtn.fit(normal(3), epochs=2, relabel_every=relabel_every))
+        # So small a network may be worse than plain normals, which is another warning.
+        return [text for text in texts if "plain normals" not in text]
+
+    assert told_of_fit(2) == ["relabel_every=2 has no effect in 2 epochs"]
+    assert told_of_fit(1) == []
 
 
 def test_an_autoencoder_that_has_collapsed():

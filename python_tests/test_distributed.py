@@ -77,10 +77,10 @@ def kept(folder, name, rank):
         return {key: file[key] for key in file.files}
 
 
-def expect(got, x, y):
-    x_index, cosine, order = match(x, y)
+def expect(got, x, y, **how):
+    x_index, cosine, order = match(x, y, **how)
     assert (got["x_index"] == x_index).all()
-    assert (got["cosine"] == cosine.astype(np.float32)).all()
+    assert np.array_equal(got["cosine"], cosine.astype(np.float32), equal_nan=True)
     assert (got["order"] == order).all()
 
 
@@ -103,6 +103,21 @@ def test_equals_the_reference(exact, name):
         for size, folder in exact.items():
             for rank in range(size):
                 expect(kept(folder, f"{name} {k}", rank), x, y)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_some_stay_unmatched(native, tmp_path, size):
+    out = run("unmatched", size, tmp_path)
+    assert all("interrupted" in each for each in out)
+    for rank in range(size):
+        for name in worker.UNMATCHED:
+            for k, (n_y, n_x, d, _, _) in enumerate(worker.SHAPES[:4]):
+                y, x = cases.make(name, n_y, n_x - k * 7, d)
+                for bound in worker.BOUNDS:
+                    low = -np.inf if bound is None else bound
+                    expect(kept(tmp_path, f"{name} {k} {bound}", rank), x, y, min_cosine=low)
+        x, y = cases.make("gaussian", 200, 160, 4)
+        expect(kept(tmp_path, "resumed", rank), x, y, min_cosine=0.8)
 
 
 @pytest.mark.parametrize("size", [2, 3])

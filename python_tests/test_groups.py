@@ -165,9 +165,16 @@ def test_bad_values(rng, gx, gy, message):
         ([[0] * 4], r"groups must be a pair \(gx, gy\)"),
         (np.zeros((2, 4)), r"groups must be a pair \(gx, gy\)"),
         (5, r"groups must be a pair \(gx, gy\)"),
-        (([0.0] * 4, [0] * 3), r"groups\[0\] must hold integers, got dtype float64"),
-        (([0] * 4, ["a"] * 3), r"groups\[1\] must hold integers"),
-        (([True] * 4, [True] * 3), r"groups\[0\] must hold integers, got dtype bool"),
+        (
+            ([0.0] * 4, [0] * 3),
+            r"must hold integers, strings or booleans, got float",
+        ),
+        (([0] * 4, ["a"] * 3), r"groups\[0\] has integers, groups\[1\] strings"),
+        (([True] * 4, [1] * 3), r"groups\[0\] has booleans, groups\[1\] integers"),
+        (([0] * 4, np.zeros(3)), r"groups\[1\] must hold .*, got dtype float64"),
+        (([0] * 4, [1, "a", 2]), r"groups\[1\] must hold .*, got int and str"),
+        (([object()] * 4, [1] * 3), r"groups\[0\] must hold .*, got object"),
+        (([0] * 4, np.array([1, "a", 2.5], object)), r"groups\[1\] .*, got float and int and str"),
     ],
 )
 def test_bad_types(rng, groups, message):

@@ -137,7 +137,7 @@ def rewrite(path: Path, **changes):
         ({"x_index": np.arange(40, dtype=np.int32)}, "x_index must be 1-D int64"),
         ({"cosine": np.zeros((40, 1), np.float32)}, "cosine must be 1-D float32"),
         ({"x_index": np.arange(39)}, "sizes of its arrays do not agree"),
-        ({"x_shape": np.array([39, 3])}, "sizes of its arrays do not agree"),
+        ({"x_shape": np.array([39, 3])}, "x_index is out of range"),
         ({"x_shape": np.array([50])}, "not enough values"),
         ({"x_index": np.arange(11, 51)}, "x_index is out of range"),
         ({"order": np.zeros(40, np.int64)}, "order is no permutation"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,44 @@ def test_files_stay_small(rng, tmp_path):
     assert plain.startswith(b"\x89PNG")
     assert 20_000 < len(plain) < 300_000
     assert [path.name for path in tmp_path.iterdir()] == ["points.png"]
+
+
+def test_a_notebook_shows_a_picture(rng):
+    """Without pyplot, whose import would teach notebooks what a Figure is."""
+    figure = plots.bars([("a", 1.0), ("b", 2.0)], "height")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure))._repr_png_() == figure._repr_png_()
+
+
+def test_losses_of_what_fit_returns():
+    from gtn_fast.learn.training.run import History
+
+    rows = [{"epoch": float(i), "loss": 1.0 / i, "val_loss": 2.0 / i} for i in range(1, 6)]
+    given, own = (
+        plots.loss_curves(History(rows, best_epoch=4)),
+        plots.loss_curves(rows, best_epoch=4),
+    )
+    for a, b in zip(given.axes[0].lines, own.axes[0].lines, strict=True):
+        assert np.array_equal(a.get_xydata(), b.get_xydata())
+    assert [line.get_label() for line in given.axes[0].lines] == [
+        "training",
+        "validation",
+        "weights kept",
+    ]
+
+
+def test_pictures_of_labels_leave_out_who_has_no_x(rng):
+    import gtn_fast
+
+    x, y = rng.standard_normal((6, 2)), rng.standard_normal((9, 2))
+    labels = gtn_fast.label(x, y, partial=True, method="reference")
+    (axes,) = drawn(plots.numbered_pairs(x, y, labels))
+    numbers = {text.get_text() for text in axes.texts}
+    assert numbers == {str(turn) for turn in range(1, 7)}
+    (axes,) = drawn(plots.cosine_by_rank([("labels", labels)]))
+    matched = labels.cosine[labels.order[:6]]
+    assert np.allclose(axes.lines[0].get_ydata(), matched)
+    source, data = drawn(plots.matching_by_color(y, "Y", [("X", x, labels)]))
+    assert len(source.images) == len(data.images) == 1
+    with pytest.raises(TypeError, match="needs order, or Labels"):
+        plots.numbered_pairs(x, y, labels.x_index)

@@ -23,7 +23,7 @@ def shape(**others):
     """What a rank tells of its job."""
     return {
         "rows": 10, "d": 3, "rows of Y": 15, "seed": None, "block": 0, "list_length": 0,
-        "checkpoint": False, "cpus": "here [0, 1]",
+        "partial": False, "min_cosine": None, "checkpoint": False, "cpus": "here [0, 1]",
     } | others  # fmt: skip
 
 
@@ -48,6 +48,8 @@ def test_sizes_of_the_whole():
         ([{}, {"block": 1}], "block must be the same on all ranks: rank 0 has 0, rank 1 has 1"),
         ([{}, {"list_length": 2}], "list_length must be the same"),
         ([{}, {"checkpoint": True}], "checkpoint must be the same"),
+        ([{}, {"partial": True}], "partial must be the same"),
+        ([{"min_cosine": 0.5}, {}], "min_cosine must be the same"),
         ([{"rows": 0, "rows of Y": None}] * 2, "X is empty on all ranks"),
         ([{"rows": 7}] * 2, "Y has 15 rows, the shards of X only 14 in all"),
         ([{"rows": MAX_ROWS}, {"rows": 1}], f"X has {MAX_ROWS + 1} rows in all"),

@@ -62,7 +62,8 @@ Doubles py_evaluate_lists(const py::object& x, const py::object& y, const Int64s
 // Changes taken, chosen and chosen_cosine in place.
 py::tuple py_resolve_lists(const Int64s& lists, const Doubles& cosine, const Doubles& level_cosine,
                            const Uint32s& level_rank, const Uint32s& x_rank, Bytes& taken,
-                           int64_t begin, Int64s& chosen, Doubles& chosen_cosine) {
+                           int64_t begin, Int64s& chosen, Doubles& chosen_cosine,
+                           double min_cosine) {
   const ListsView view = view_of(lists);
   const py::ssize_t n_x = x_rank.ndim() == 1 ? x_rank.shape(0) : 0;
   expect(cosine, "cosine", {view.n, view.k});
@@ -81,7 +82,7 @@ py::tuple py_resolve_lists(const Int64s& lists, const Doubles& cosine, const Dou
   std::vector<int64_t> dry;
   const int64_t end =
       resolve_lists(view, cosine.data(), level.data(), x_rank.data(), taken.mutable_data(), begin,
-                    chosen.mutable_data(), chosen_cosine.mutable_data(), dry);
+                    chosen.mutable_data(), chosen_cosine.mutable_data(), dry, min_cosine);
   return py::make_tuple(end, Int64s(static_cast<py::ssize_t>(dry.size()), dry.data()));
 }
 
@@ -102,7 +103,7 @@ void add_lists(py::module_& m) {
   m.def("resolve_lists", &py_resolve_lists, py::arg("lists"), py::arg("cosine"),
         py::arg("level_cosine"), py::arg("level_rank"), py::arg("x_rank"),
         py::arg("taken").noconvert(), py::arg("begin"), py::arg("chosen").noconvert(),
-        py::arg("chosen_cosine").noconvert());
+        py::arg("chosen_cosine").noconvert(), py::arg("min_cosine") = kAnyCosine);
 }
 
 }  // namespace gtn::bindings

@@ -92,6 +92,8 @@ Strategy strategy_of(const std::string& name) {
   throw py::value_error("strategy '" + name + "': expected ray, circle, tree or screen");
 }
 
+int64_t row_of(uint32_t x_row) { return x_row == kNoRow ? -1 : int64_t{x_row}; }
+
 // Hands the pairs that became final to Python while the match goes on, those that it was
 // not given before, at most once in `every` seconds.
 class SettledPairs {
@@ -113,7 +115,7 @@ class SettledPairs {
     for (py::ssize_t i = 0; i < n; ++i) {
       const size_t rank = static_cast<size_t>(given_ + i);
       y.mutable_data()[i] = pairs_.y_row[rank];
-      x.mutable_data()[i] = pairs_.x_row[rank];
+      x.mutable_data()[i] = row_of(pairs_.x_row[rank]);
       cosine.mutable_data()[i] = pairs_.cosine[rank];
     }
     given_ = end;
@@ -147,7 +149,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
                    int threads, int64_t block, int64_t list_length, const py::object& progress,
                    const std::optional<RowNumbers>& x_rows, const std::optional<RowNumbers>& y_rows,
                    const py::object& settled, double settled_every, bool out_of_core,
-                   const std::string& scratch) {
+                   const std::string& scratch, double min_cosine) {
   const MatrixView xv = any_matrix(x, "x");
   const MatrixView yv = any_matrix(y, "y");
   const Rows x_part = rows_of(x_rows, "x_rows"), y_part = rows_of(y_rows, "y_rows");
@@ -158,6 +160,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
   options.list_length = list_length;
   options.out_of_core = out_of_core;
   options.scratch = scratch;
+  options.min_cosine = min_cosine;
   simd_active();  // a bad GTN_FAST_SIMD is reported before any work
   const int64_t n_y = y_part.all() ? yv.rows : y_part.n;
   Report report;
@@ -185,7 +188,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
     const size_t r = static_cast<size_t>(rank);
     const int64_t row = pairs.y_row[r];
     order.mutable_data()[rank] = row;
-    x_index.mutable_data()[row] = pairs.x_row[r];
+    x_index.mutable_data()[row] = row_of(pairs.x_row[r]);
     cosine.mutable_data()[row] = pairs.cosine[r];
   }
   py::dict values;
@@ -231,7 +234,8 @@ PYBIND11_MODULE(_native, m) {
         py::arg("threads"), py::arg("block") = 0, py::arg("list_length") = 0,
         py::arg("progress") = py::none(), py::arg("x_rows") = py::none(),
         py::arg("y_rows") = py::none(), py::arg("settled") = py::none(),
-        py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "");
+        py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "",
+        py::arg("min_cosine") = kAnyCosine);
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   add_device(m);

@@ -82,18 +82,20 @@ struct RowList {
 
 int64_t resolve(const ListsView& lists, const double* cosine, const ListLevel* level,
                 const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
-                double* chosen_cosine, std::vector<int64_t>& dry) {
+                double* chosen_cosine, std::vector<int64_t>& dry, double bound) {
   const auto choose = [&](int64_t i) {
     const int64_t at = i * lists.k;
     const RowList list{lists.x_row + at, cosine + at, lists.k, x_rank, taken};
-    const Choice choice = best_free(list, level[i]);
-    chosen[i] = choice.dry() ? -1 : list.x_row[choice.place];
+    const Choice choice = best_free(list, level[i], bound);
+    chosen[i] = choice.place < 0 ? -1 : list.x_row[choice.place];
     if (choice.dry()) return false;
-    chosen_cosine[i] = choice.cosine;
-    taken[chosen[i]] = 1;
+    chosen_cosine[i] = choice.none ? std::numeric_limits<double>::quiet_NaN() : choice.cosine;
+    if (!choice.none) taken[chosen[i]] = 1;
     return true;
   };
-  const auto take_back = [&](int64_t i) { taken[chosen[i]] = 0; };
+  const auto take_back = [&](int64_t i) {
+    if (chosen[i] >= 0) taken[chosen[i]] = 0;
+  };
   return take_turns(begin, lists.n, choose, take_back, dry);
 }
 
@@ -111,10 +113,10 @@ void evaluate_lists(const MatrixView& x, const MatrixView& y, const int64_t* y_r
 
 int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
                       const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
-                      double* chosen_cosine, std::vector<int64_t>& dry) {
+                      double* chosen_cosine, std::vector<int64_t>& dry, double bound) {
   int64_t end = begin;
   in_default_environment([&] {
-    end = resolve(lists, cosine, level, x_rank, taken, begin, chosen, chosen_cosine, dry);
+    end = resolve(lists, cosine, level, x_rank, taken, begin, chosen, chosen_cosine, dry, bound);
   });
   return end;
 }

@@ -1,6 +1,8 @@
 #include "gtn_fast/match.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -51,6 +53,7 @@ void check(const Options& options, int64_t d) {
     throw std::invalid_argument("threads out of range");
   if (options.block < 0 || options.list_length < 0)
     throw std::invalid_argument("block and list_length must not be negative");
+  if (std::isnan(options.min_cosine)) throw std::invalid_argument("min_cosine is NaN");
   if (options.strategy == Strategy::kRay && d != 1) throw std::invalid_argument("ray needs d = 1");
   if (options.strategy == Strategy::kCircle && d != 2)
     throw std::invalid_argument("circle needs d = 2");
@@ -81,7 +84,8 @@ void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_row
   if (x.cols != y.cols) throw std::invalid_argument("X and Y differ in columns");
   const int64_t n_x = x_rows.all() ? x.rows : x_rows.n;
   const int64_t n_y = y_rows.all() ? y.rows : y_rows.n;
-  if (n_y > n_x) throw std::invalid_argument("Y has more rows than X");
+  if (n_y > n_x && options.min_cosine == kAnyCosine)
+    throw std::invalid_argument("Y has more rows than X");
   check(options, x.cols);
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [start] {
@@ -91,6 +95,7 @@ void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_row
   Problem problem;
   problem.x = x;
   problem.y = y;
+  problem.min_cosine = options.min_cosine;
   problem.x_scale = row_scales(x, x_rows, team);
   problem.y_scale = row_scales(y, y_rows, team);
   problem.x_by_norm = norm_order(problem.x_scale, x_rows, team);
@@ -100,6 +105,9 @@ void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_row
   out.cosine.resize(static_cast<size_t>(n_y));
   report.add("seconds_order", seconds());
   run(problem, options, team, report, out);
+  // There are as many x's as y's: what finds none has read numbers that changed meanwhile.
+  if (options.min_cosine == kAnyCosine && std::ranges::find(out.x_row, kNoRow) != out.x_row.end())
+    throw std::logic_error("a search found nothing");
   report.add("seconds_native", seconds());
 }
 

@@ -21,7 +21,7 @@ int side(const MatrixView& a, const std::vector<RowScale>& scale, int64_t row) {
   return v < 0.0 ? 0 : v > 0.0 ? 2 : 1;
 }
 
-// The queue that a y of the given side takes from.
+// The queue that a y of the given side takes from; -1 if all are empty.
 int choose(const std::array<Queue, 3>& queues, int y_side) {
   if (y_side != 1) {  // cosines 1, 0, -1, each side in norm order
     for (const int q : {y_side, 1, 2 - y_side})
@@ -56,9 +56,13 @@ void match_ray(const Problem& problem, const Options&, Team& team, Report& repor
     const int y_side =
         side(problem.y, problem.y_scale, problem.y_by_norm[static_cast<size_t>(turn)]);
     const int q = choose(queues, y_side);
+    const double cosine = static_cast<double>((y_side - 1) * (q - 1));
+    if (q < 0 || cosine < problem.min_cosine) {
+      out.take_none(turn, turn + 1);
+      continue;
+    }
     Queue& queue = queues[static_cast<size_t>(q)];
-    out.x_row[static_cast<size_t>(turn)] = problem.x_by_norm[queue.ranks[queue.head++]];
-    out.cosine[static_cast<size_t>(turn)] = static_cast<double>((y_side - 1) * (q - 1));
+    out.take(turn, problem.x_by_norm[queue.ranks[queue.head++]], cosine);
   }
   team.settle(problem.n_y());
   report.add("x_negative", static_cast<double>(queues[0].ranks.size()));

@@ -91,6 +91,11 @@ inline Assignment brute_force(const Problem& p) {
         best_cosine = cosine;
       }
     }
+    if (best < 0 || best_cosine < p.min_cosine) {
+      out.x_row.push_back(kNoRow);
+      out.cosine.push_back(std::nan(""));
+      continue;
+    }
     taken[static_cast<size_t>(best)] = true;
     out.x_row.push_back(p.x_by_norm[static_cast<size_t>(best)]);
     out.cosine.push_back(best_cosine);
@@ -102,7 +107,9 @@ inline void expect_equal(const Assignment& got, const Assignment& want,
                          [[maybe_unused]] const std::string& what) {
   CHECK_MESSAGE(got.x_row.size() == want.x_row.size(), what);
   for (size_t i = 0; i < want.x_row.size() && i < got.x_row.size(); ++i) {
-    if (got.x_row[i] == want.x_row[i] && got.cosine[i] == want.cosine[i]) continue;
+    const bool same = got.cosine[i] == want.cosine[i] ||
+                      (std::isnan(got.cosine[i]) && std::isnan(want.cosine[i]));
+    if (got.x_row[i] == want.x_row[i] && same) continue;
     FAIL_CHECK(what, ": turn ", i, " took row ", got.x_row[i], " (", digits(got.cosine[i]),
                "), should take ", want.x_row[i], " (", digits(want.cosine[i]), ")");
     return;

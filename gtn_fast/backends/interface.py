@@ -14,7 +14,10 @@ HandOver = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
 
 
 class Pairs(NamedTuple):
-    """Final pairs in the order in which they were settled: (n,) int64, int64, float64."""
+    """Final pairs in the order in which they were settled: (n,) int64, int64, float64.
+
+    A y that takes none has row -1 of X and a cosine of NaN.
+    """
 
     y_rows: NDArray[np.int64]
     x_rows: NDArray[np.int64]
@@ -25,7 +28,7 @@ class Matched(NamedTuple):
     """A matching and the backend's counters.
 
     ``x_index`` (n_y,) int64 and ``cosine`` (n_y,) float64 are in Y's row order;
-    ``order`` (n_y,) int64 holds the rows of Y as they chose.
+    ``order`` (n_y,) int64 holds the rows of Y as they chose. A y that takes none has x_index -1.
     """
 
     x_index: NDArray[np.int64]
@@ -47,7 +50,11 @@ class Match(Protocol):
         block: int = 0,
         list_length: int = 0,
         progress: Progress | None = None,
+        min_cosine: float = -np.inf,
         **options: Any,
     ) -> Matched:
-        """Match every row of y with a row of x."""
+        """Match every row of y with a row of x, if one of ``min_cosine`` is free.
+
+        n_y <= n_x, unless ``min_cosine`` is given.
+        """
         ...

@@ -58,6 +58,7 @@ def match(
     settled_every: float = 0.0,
     out_of_core: bool | None = None,
     scratch: str | None = None,
+    min_cosine: float = -np.inf,
 ) -> Matched:
     """Run ``strategy`` in the engine. Ctrl-C raises KeyboardInterrupt.
 
@@ -78,5 +79,6 @@ def match(
         settled_every=settled_every,
         out_of_core=bool(out_of_core),
         scratch=scratch or "",
+        min_cosine=min_cosine,
     )
     return Matched(*result)

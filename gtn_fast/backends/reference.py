@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast import reference
@@ -31,12 +32,14 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
+    min_cosine: float = -np.inf,
 ) -> Matched:
     """Run the loop or the rank labeling; threads, block and list_length change nothing."""
     del threads, block, list_length
     if strategy == "rank":
         return Matched(*reference.rank(x, y), {})
-    return Matched(*reference.match(x, y, _every_now_and_then(progress)), {})
+    found = reference.match(x, y, _every_now_and_then(progress), min_cosine=min_cosine)
+    return Matched(*found, {})
 
 
 def _every_now_and_then(progress: Progress | None) -> Progress | None:

@@ -25,7 +25,10 @@ _SAMPLE = (200, 1000)  # y's: at least, at most
 
 
 class Choices(NamedTuple):
-    """For some y's: the cosine they got, the best cosine there was, how many x's were better."""
+    """For some y's: the cosine they got, the best cosine there was, how many x's were better.
+
+    For a y that took none: NaN, NaN, how many x's would have done.
+    """
 
     own: Float64
     best: Float64
@@ -40,6 +43,7 @@ def estimate_quality(
     parts: Iterable[tuple[int, Int64, Int64]] | None = None,
     *,
     seed: int = 0,
+    min_cosine: float | None = None,
 ) -> dict[str, float]:
     """Return ``summary`` for a sample of 200 to 1,000 y's (fewer, the larger X).
 
@@ -57,7 +61,7 @@ def estimate_quality(
         turns = y_rows[np.lexsort((y_rows, y_norm[y_rows]))]
         turn = np.flatnonzero(wanted[turns])
         if len(turn):
-            choices.append(compare_choices(x, y, x_rows, turns, turn, x_index))
+            choices.append(compare_choices(x, y, x_rows, turns, turn, x_index, min_cosine))
     return quality_summary(choices)
 
 
@@ -69,6 +73,7 @@ def compare_choices(
     turns: Int64,
     turn: Int64,
     x_index: Int64,
+    min_cosine: float | None = None,
 ) -> Choices:
     """Compare the y's whose turns are ``turn`` with the best x's that were free then.
 
@@ -77,8 +82,11 @@ def compare_choices(
     tolerance = max(1e-12, 8.0 * x.shape[1] * np.finfo(np.float64).eps)
     y_direction = directions_and_norms(y[turns[turn]])[0]
     own_row = x_index[turns[turn]]
-    own_direction, own_norm = directions_and_norms(x[own_row])
+    none = own_row < 0
+    own_direction, own_norm = directions_and_norms(x[np.where(none, 0, own_row)])
     own = ordered_dot(own_direction, y_direction)
+    own[none] = -2.0 if min_cosine is None else min_cosine
+    own_norm[none] = np.inf
     best = own.copy()
     before = np.zeros(len(turn), np.int64)
     for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
@@ -96,6 +104,7 @@ def compare_choices(
             better = (exact > own[s]) | ((exact == own[s]) & smaller)
             before += np.bincount(s[better], minlength=len(turn))
             np.maximum.at(best, s, exact)
+    own[none] = best[none] = np.nan
     return Choices(own, best, before)
 
 
@@ -103,17 +112,22 @@ def quality_summary(choices: Sequence[Choices]) -> dict[str, float]:
     """Put the sampled choices into plain numbers.
 
     ``sample``; ``agreement``: share of the exact choices; ``mean_cosine`` and
-    ``mean_best_cosine``; ``mean_cosine_lost``, their difference; ``cosine_ratio``, see
-    ``cosine_ratio``; ``rank_regret_mean`` and ``_median``: how many free x's were better.
+    ``mean_best_cosine`` (of y's with an x); ``mean_cosine_lost``, their difference;
+    ``cosine_ratio``, see ``cosine_ratio``; ``rank_regret_mean`` and ``_median``: how many free
+    x's were better.
     """
     own, best, before = (np.concatenate(each) for each in zip(*choices, strict=True))
+    matched = ~np.isnan(own)
+    mean, mean_best = (
+        float(each[matched].mean()) if matched.any() else 0.0 for each in (own, best)
+    )
     return {
         "sample": len(own),
         "agreement": float((before == 0).mean()),
-        "mean_cosine": float(own.mean()),
-        "mean_best_cosine": float(best.mean()),
-        "mean_cosine_lost": float((best - own).mean()),
-        "cosine_ratio": cosine_ratio(float(own.mean()), float(best.mean())),
+        "mean_cosine": mean,
+        "mean_best_cosine": mean_best,
+        "mean_cosine_lost": float((best - own)[matched].mean()) if matched.any() else 0.0,
+        "cosine_ratio": cosine_ratio(mean, mean_best),
         "rank_regret_mean": float(before.mean()),
         "rank_regret_median": float(np.median(before)),
     }

@@ -31,12 +31,13 @@ def free_scores(
     """Yield (rows, directions, norms, scores) of a chunk of ``x_rows`` at a time.
 
     ``y_direction`` (s, d): those of the y's whose turns are ``turn`` (s,); ``turns``: the
-    rows of Y as they chose, ``x_index`` what they took. Scores (rows, s) are plain float64
-    dot products, -inf where the x was taken before that turn.
+    rows of Y as they chose, ``x_index`` what they took (-1: none). Scores (rows, s) are plain
+    float64 dot products, -inf where the x was taken before that turn.
     """
     # Position within x_rows -> the turn that took it; those never taken stay free.
     taken_at = np.full(len(x_rows), len(turns), dtype=np.int64)
-    taken_at[np.searchsorted(x_rows, x_index[turns])] = np.arange(len(turns))
+    took = np.flatnonzero(x_index[turns] >= 0)
+    taken_at[np.searchsorted(x_rows, x_index[turns[took]])] = took
     step = max(1, min(_BLOCK_VALUES // max(x.shape[1], len(turn)), len(x_rows)))
     for start in range(0, len(x_rows), step):
         rows = x_rows[start : start + step]

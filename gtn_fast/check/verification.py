@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
 from gtn_fast.environment import in_default_environment
-from gtn_fast.inputs.arguments import check_integer, check_seed
+from gtn_fast.inputs.arguments import check_flag, check_integer, check_min_cosine, check_seed
 from gtn_fast.inputs.arrays import check_pair, convert, describe, unchanged
-from gtn_fast.inputs.groups import group_pair, integers, split_groups
+from gtn_fast.inputs.groups import Groups, integers
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+
+_ANY_COSINE = -2.0  # below every cosine
 
 
 class WrongMatching(ValueError):
@@ -61,9 +63,9 @@ class VerifyReport:
 
     ``checked``: how many y's were compared by brute force; ``contenders``: how many x's were so
     close to a chosen x that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of
-    the checked pairs; ``complete``: whether every y was checked; ``quality``: None for exact
-    labels; for approximate labels, how good the choices are (the numbers of
-    ``report["quality"]``, from this sample).
+    the checked pairs; ``unmatched``: how many y's take none; ``complete``: whether every y was
+    checked; ``quality``: None for exact labels; for approximate labels, how good the choices are
+    (the numbers of ``report["quality"]``, from this sample).
     """
 
     n_x: int
@@ -75,6 +77,7 @@ class VerifyReport:
     min_cosine: float
     complete: bool
     quality: dict[str, float] | None = None
+    unmatched: int = 0
 
 
 @in_default_environment
@@ -86,16 +89,19 @@ def verify(
     seed: int = 0,
     *,
     groups: Any = None,
+    partial: bool | None = None,
+    min_cosine: float | None = None,
     flatten: bool = False,
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
     Checked of the whole matching: rows are in range, no row of X comes twice, pairs stay inside
     their groups. Checked of ``sample`` y's: each chose the best x that was free at its turn. With
-    ``Labels``, ``order`` and the sampled cosines are checked, too. Labels of method "rank" are
-    checked against the rule of that method, all of them. With Labels of an approximate method
-    (``report["exact"]`` is False) a choice that is not the best is no error: the report's
-    ``quality`` says how good the sampled choices are.
+    ``Labels``, ``order`` and the sampled cosines are checked, too. A y without an x (-1), where
+    ``partial`` or ``min_cosine`` allow that, is right if no free x would do at its turn. Labels of
+    method "rank" are checked against the rule of that method, all of them. With Labels of an
+    approximate method (``report["exact"]`` is False) a choice that is not the best is no error: the
+    report's ``quality`` says how good the sampled choices are.
 
     Parameters
     ----------
@@ -107,6 +113,8 @@ def verify(
         How many y's, drawn with ``seed`` without replacement; all if at least n_y.
     groups, flatten
         As given to ``label``; groups are needed for labels made with groups.
+    partial, min_cosine
+        As given to ``label``; by default as the Labels say.
 
     Raises
     ------
@@ -120,16 +128,19 @@ def verify(
         if not isinstance(labels, Labels):
             raise TypeError("Y=None needs Labels, which know their Y; got an index array")
         Y = labels.y_source
+    result = labels if isinstance(labels, Labels) else None
+    partial, min_cosine = _allowed(result, partial, min_cosine)
     x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
     if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
         raise ValueError(
             f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
         )
-    check_pair(x_in, y_in)
+    check_pair(x_in, y_in, partial=partial)
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)
     with unchanged(x_in, y_in):
-        return _verified(convert(x_in), convert(y_in), labels, sample, seed, groups)
+        x, y = convert(x_in), convert(y_in)
+        return _verified(x, y, labels, sample, seed, groups, partial, min_cosine)
 
 
 def _verified(
@@ -139,23 +150,25 @@ def _verified(
     sample: int,
     seed: int,
     groups: Any,
+    partial: bool,
+    min_cosine: float | None,
 ) -> VerifyReport:
     """Check what ``verify`` was given, read and checked."""
     result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
-    _check_injective(x_index, len(x))
+    _check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
     if result is not None and result.report.get("groups") is not None and groups is None:
         raise ValueError("these labels were made with groups: verify needs groups=(gx, gy)")
     parts = [(0, np.arange(len(x), dtype=np.int64), np.arange(len(y), dtype=np.int64))]
     if groups is not None:
-        gx, gy = group_pair(groups, len(x), len(y))
-        parts = list(split_groups(gx, gy))
-        _check_inside(gx, gy, x_index)
+        checked_groups = Groups.of(groups, len(x), len(y), partial=partial)
+        parts = checked_groups.parts
+        _check_inside(checked_groups, x_index)
 
     if result is not None and result.report.get("method") == "rank":
         for _, x_rows, y_rows in parts:
             _check_rank(x, y, x_rows, y_rows, x_index)
-        return _report(x, len(y), 0, [], complete=True, checked=len(y))
+        return _report(x, x_index, 0, [], complete=True, checked=len(y))
 
     sampled = np.arange(len(y))
     if sample < len(y):
@@ -177,16 +190,28 @@ def _verified(
         turn = np.flatnonzero(wanted[turns])
         for some in np.array_split(turn, -(-len(turn) // 1024)) if len(turn) else []:
             if approximate:
-                choices.append(compare_choices(x, y, x_rows, turns, some, x_index))
+                choices.append(compare_choices(x, y, x_rows, turns, some, x_index, min_cosine))
                 cosine = choices[-1].own
             else:
-                cosine, close = _check_choices(x, y, x_rows, turns, some, x_index)
+                cosine, close = _check_choices(x, y, x_rows, turns, some, x_index, min_cosine)
                 contenders += close
             cosines.append(cosine)
             if result is not None:
                 _check_cosine(result.cosine, turns[some], cosine, x_index)
     quality = quality_summary(choices) if approximate else None
-    return _report(x, len(y), contenders, cosines, complete=sample >= len(y), quality=quality)
+    return _report(x, x_index, contenders, cosines, complete=sample >= len(y), quality=quality)
+
+
+def _allowed(
+    labels: Labels | None, partial: bool | None, min_cosine: float | None
+) -> tuple[bool, float | None]:
+    """Return ``partial`` and ``min_cosine``: as given, else as the labels were made."""
+    report = {} if labels is None else labels.report
+    if partial is None:
+        partial = report.get("partial", False)
+    if min_cosine is None:
+        min_cosine = report.get("min_cosine")
+    return check_flag(partial, "partial"), check_min_cosine(min_cosine)
 
 
 def _check_choices(
@@ -196,14 +221,22 @@ def _check_choices(
     turns: Int64,
     turn: Int64,
     x_index: Int64,
+    min_cosine: float | None,
 ) -> tuple[Float64, int]:
-    """Check the y's whose turns are ``turn`` (ascending); return cosines and contenders."""
+    """Check the y's whose turns are ``turn`` (ascending); return cosines and contenders.
+
+    A y that takes none is as one with an x at the bound that loses every tie; its cosine is NaN.
+    """
     d = x.shape[1]
     tolerance = max(1e-12, 8.0 * d * np.finfo(np.float64).eps)
     y_direction = directions_and_norms(y[turns[turn]])[0]
     own_row = x_index[turns[turn]]
-    own_direction, own_norm = directions_and_norms(x[own_row])
+    none = own_row < 0
+    own_direction, own_norm = directions_and_norms(x[np.where(none, 0, own_row)])
     own_cosine = ordered_dot(own_direction, y_direction)
+    bound = _ANY_COSINE if min_cosine is None else min_cosine
+    _check_bound(own_cosine, ~none, turns[turn], own_row, bound)
+    own_cosine[none], own_norm[none], own_row[none] = bound, np.inf, len(x)
 
     best = [
         (-float(c), float(n), int(r)) for c, n, r in zip(own_cosine, own_norm, own_row, strict=True)
@@ -232,6 +265,14 @@ def _check_choices(
         x_row = int(own_row[number])
         if row != x_row:
             y_row, cosine = int(turns[turn[number]]), float(own_cosine[number])
+            if none[number]:
+                raise WrongMatching(
+                    f"row {y_row} of Y has no row of X, but row {row} of X (cosine"
+                    f" {-minus_cosine!r}) was free at its turn",
+                    y_row=y_row,
+                    better_x_row=row,
+                    better_cosine=-minus_cosine,
+                )
             raise WrongMatching(
                 f"row {y_row} of Y has row {x_row} of X (cosine {cosine!r}), but row {row}"
                 f" of X (cosine {-minus_cosine!r}) was free at its turn and comes first",
@@ -241,7 +282,24 @@ def _check_choices(
                 cosine=cosine,
                 better_cosine=-minus_cosine,
             )
+    own_cosine[none] = np.nan
     return own_cosine, contenders
+
+
+def _check_bound(
+    cosine: Float64, matched: NDArray[np.bool_], y_rows: Int64, x_rows: Int64, bound: float
+) -> None:
+    """Check that every pair has a cosine that will do."""
+    far = np.flatnonzero(matched & (cosine < bound))
+    if len(far):
+        y_row, x_row = int(y_rows[far[0]]), int(x_rows[far[0]])
+        raise WrongMatching(
+            f"row {y_row} of Y has row {x_row} of X (cosine {float(cosine[far[0]])!r}), below"
+            f" min_cosine {bound!r}",
+            y_row=y_row,
+            x_row=x_row,
+            cosine=float(cosine[far[0]]),
+        )
 
 
 def _index(value: Any, n_y: int) -> Int64:
@@ -253,8 +311,8 @@ def _index(value: Any, n_y: int) -> Int64:
     return index
 
 
-def _check_injective(x_index: Int64, n_x: int) -> None:
-    outside = np.flatnonzero((x_index < 0) | (x_index >= n_x))
+def _check_injective(x_index: Int64, n_x: int, *, unmatched: bool) -> None:
+    outside = np.flatnonzero((x_index < (-1 if unmatched else 0)) | (x_index >= n_x))
     if len(outside):
         y_row = int(outside[0])
         x_row = int(x_index[y_row])
@@ -264,8 +322,9 @@ def _check_injective(x_index: Int64, n_x: int) -> None:
             x_row=x_row,
         )
     owner = np.full(n_x, -1, dtype=np.int64)
-    owner[x_index[::-1]] = np.arange(len(x_index))[::-1]  # the first owner stays
-    twice = np.flatnonzero(owner[x_index] != np.arange(len(x_index)))
+    y_rows = np.flatnonzero(x_index >= 0)
+    owner[x_index[y_rows[::-1]]] = y_rows[::-1]  # the first owner stays
+    twice = y_rows[owner[x_index[y_rows]] != y_rows]
     if len(twice):
         y_row = int(twice[0])
         x_row = int(x_index[y_row])
@@ -276,14 +335,15 @@ def _check_injective(x_index: Int64, n_x: int) -> None:
         )
 
 
-def _check_inside(gx: Int64, gy: Int64, x_index: Int64) -> None:
-    crossing = np.flatnonzero(gx[x_index] != gy)
+def _check_inside(groups: Groups, x_index: Int64) -> None:
+    gx, gy = groups.of_x, groups.of_y
+    crossing = np.flatnonzero((x_index >= 0) & (gx[x_index] != gy))
     if len(crossing):
         y_row = int(crossing[0])
         x_row = int(x_index[y_row])
         raise WrongMatching(
-            f"row {y_row} of Y is in group {int(gy[y_row])}, its row {x_row} of X in group"
-            f" {int(gx[x_row])}",
+            f"row {y_row} of Y is in group {groups.name(int(gy[y_row]))}, its row {x_row} of X in"
+            f" group {groups.name(int(gx[x_row]))}",
             y_row=y_row,
             x_row=x_row,
         )
@@ -303,7 +363,9 @@ def _check_order(claimed: Int64, turns: Int64, at: int) -> None:
 def _check_cosine(
     claimed: NDArray[np.float32], y_rows: Int64, cosine: Float64, x_index: Int64
 ) -> None:
-    wrong = np.flatnonzero(claimed[y_rows] != cosine.astype(np.float32))
+    right_one = cosine.astype(np.float32)
+    both_none = np.isnan(claimed[y_rows]) & np.isnan(right_one)
+    wrong = np.flatnonzero((claimed[y_rows] != right_one) & ~both_none)
     if len(wrong):
         k = int(wrong[0])
         y_row, right = int(y_rows[k]), float(cosine[k])
@@ -337,7 +399,7 @@ def _check_rank(
 
 def _report(
     x: NDArray[Any],
-    n_y: int,
+    x_index: Int64,
     contenders: int,
     cosines: list[Float64],
     *,
@@ -345,12 +407,14 @@ def _report(
     checked: int | None = None,
     quality: dict[str, float] | None = None,
 ) -> VerifyReport:
-    values = np.concatenate(cosines) if cosines else np.empty(0)
+    found = np.concatenate(cosines) if cosines else np.empty(0)
+    values = found[~np.isnan(found)]
     return VerifyReport(
         n_x=len(x),
-        n_y=n_y,
+        n_y=len(x_index),
+        unmatched=int((x_index < 0).sum()),
         d=x.shape[1],
-        checked=len(values) if checked is None else checked,
+        checked=len(found) if checked is None else checked,
         contenders=contenders,
         mean_cosine=float(values.mean()) if len(values) else float("nan"),
         min_cosine=float(values.min()) if len(values) else float("nan"),

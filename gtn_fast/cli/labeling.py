@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import gtn_fast
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
@@ -75,9 +77,15 @@ def add(commands: Commands) -> None:
     plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
     plan.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
 
+    label.add_argument("--partial", action="store_true",
+                       help="more y's than x's (as a whole or in a group) are no error:"
+                       " who finds no x left stays unmatched")  # fmt: skip
+    label.add_argument("--min-cosine", type=float, metavar="C",
+                       help="a y whose best free x has a smaller cosine takes none")  # fmt: skip
     for command in (label, verify):
         command.add_argument("--groups-x", metavar="GX",
-                             help="integer labels of X's rows: match inside each")  # fmt: skip
+                             help="labels of X's rows (integers, strings or booleans):"
+                             " match inside each")  # fmt: skip
         command.add_argument("--groups-y", metavar="GY",
                              help="labels of Y's rows (default for a drawn Y: GX)")  # fmt: skip
     for command in (label, verify, plan):
@@ -117,6 +125,8 @@ def _label(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         method=arguments.method,
         groups=groups,
+        partial=arguments.partial,
+        min_cosine=arguments.min_cosine,
         threads=arguments.threads,
         progress=False if arguments.quiet else None,
         memory=arguments.memory,
@@ -207,11 +217,14 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
             ("approximate", quality_text(report["quality"])),
             ("exact engine", f"served {served:,} of the y's"),
         ]
+    unmatched = len(labels.unmatched)
+    mean = "none" if unmatched == n_y else f"{float(np.nanmean(labels.cosine)):.6f}"
     return [
         ("labeled", f"{n_y:,} y's with {n_x:,} x's, d = {d}"),
+        *([("unmatched", f"{unmatched:,} of the y's")] if unmatched else []),
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
-        ("mean cosine", f"{float(labels.cosine.mean()):.6f}"),
+        ("mean cosine", mean),
         *files,
         *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
@@ -237,6 +250,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     print_table(
         [
             ("matching", f"{checked.n_y:,} y's with {checked.n_x:,} x's: one to one, in range"),
+            *([("unmatched", f"{checked.unmatched:,} of the y's")] if checked.unmatched else []),
             ("verified", _verified(checked)),
             ("time", f"{time.perf_counter() - start:.2f} s"),
         ]

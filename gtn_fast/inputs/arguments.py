@@ -26,6 +26,25 @@ def check_integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
+def check_min_cosine(value: Any) -> float | None:
+    """Return the least cosine of a pair, from -1 to 1; None: any."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"min_cosine must be a number, got {type(value).__name__}")
+    number = float(value)
+    if not -1.0 <= number <= 1.0:
+        raise ValueError(f"min_cosine must be from -1 to 1, got {number}")
+    return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return ``value``; TypeError unless it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
 def check_threads(threads: Any, *, shared: bool = False) -> int:
     """Return the number of threads: -1 means all CPUs this process may use.
 

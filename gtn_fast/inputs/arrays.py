@@ -44,7 +44,8 @@ _NAMED_VOID = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2"
 class Described:
     """An accepted matrix before conversion. ``copy_bytes`` is what ``convert`` will allocate.
 
-    ``files``: those that its rows come from, in their order; empty for arrays.
+    ``files``: those that its rows come from, in their order; empty for arrays. ``ids``: the index
+    of a DataFrame that has one of its own, None for anything else.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Described:
     dtype: np.dtype[Any]
     copy_bytes: int
     files: tuple[Source, ...] = ()
+    ids: NDArray[Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,6 +70,17 @@ def is_tensor(value: object) -> bool:
     """Tell whether ``value`` is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def row_ids(value: Any) -> NDArray[Any] | None:
+    """Return the index of a pandas DataFrame, unless it just counts the rows from 0."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.DataFrame):
+        return None
+    index = value.index
+    if isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1:
+        return None
+    return np.asarray(index.to_numpy())
 
 
 def describe(value: Any, name: str, *, flatten: bool = False, key: str | None = None) -> Described:
@@ -86,7 +99,7 @@ def describe(value: Any, name: str, *, flatten: bool = False, key: str | None = 
         return replace(value, name=name)
     paths = paths_in(value, name)
     if paths is None:
-        return _described(value, name, flatten)
+        return replace(_described(value, name, flatten), ids=row_ids(value))
     parts = open_files(paths, key)
     if len(parts) == 1:
         found = _described(parts[0].array, f"{name}, {parts[0].spec}", flatten)
@@ -245,12 +258,13 @@ def check_columns(x: Described, y: Described) -> None:
         )
 
 
-def check_pair(x: Described, y: Described) -> None:
-    """Raise ValueError unless X and Y have one dimension and n_y <= n_x."""
+def check_pair(x: Described, y: Described, *, partial: bool = False) -> None:
+    """Raise ValueError unless X and Y have one dimension and (but for ``partial``) n_y <= n_x."""
     check_columns(x, y)
-    if y.rows > x.rows:
+    if y.rows > x.rows and not partial:
         raise ValueError(
-            f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows}"
+            f"every row of Y needs a row of X of its own: Y has {y.rows} rows, X only {x.rows};"
+            " partial=True leaves the rest unmatched"
         )
 
 

@@ -119,6 +119,20 @@ class GTN:
         self.rows: NDArray[np.int64] | None = None  # of X, by the caller's count; None: all
         self.component: NDArray[np.int64] | None = None  # of every row of X
 
+    def __repr__(self) -> str:
+        preset = self.preset
+        parts = [f"d={self.d}, preset={preset.name!r}"]
+        if self.components > 1:
+            parts.append(f"components={self.components}")
+        parts.append(f"{preset.layers} layers of {preset.width}")
+        if str(self.device) != "cpu":
+            parts.append(f"on {self.device}")
+        if self.x_index is None or self.scaling is None:
+            parts.append("not fitted")
+        else:
+            parts.append(f"fitted to {len(self.x_index):,} points")
+        return f"GTN({', '.join(parts)})"
+
     def fit(
         self,
         X: Any,

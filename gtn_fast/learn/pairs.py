@@ -80,11 +80,15 @@ class LabeledPairs(Dataset[tuple[Tensor, Tensor]]):
             else:
                 path = Path(a_path(cache, "cache"))
                 self.labels = _cached(data, path, wanted, listed(described.files))
+            self.labels.x_ids = described.ids
             self.x = torch.from_numpy(data[self.labels.x_index].astype(np.float32, copy=False))
         self.y = torch.from_numpy(self.labels.y)
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def __repr__(self) -> str:
+        return f"LabeledPairs(n={len(self)}, d={self.x.shape[1]}, {self.labels!r})"
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return (y, x_y), each float32 (d,)."""

@@ -36,7 +36,7 @@ _PLAN_CALIBRATES_FROM_S = 0.01
 _LOOK_FROM_VALUES = 10**9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A strategy and its predicted cost.
 
@@ -53,6 +53,17 @@ class Plan:
     d: int
     threads: int
     scratch_bytes: int = 0
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{self.strategy!r}: {self.why}",
+            f"about {duration_text(self.seconds)}",
+            f"about {size_text(self.bytes)} beyond X and Y",
+            f"n_y={self.n_y}, n_x={self.n_x}, d={self.d}, threads={self.threads}",
+        ]
+        if self.scratch_bytes:
+            parts.append(f"{size_text(self.scratch_bytes)} in a file")
+        return f"Plan({'; '.join(parts)})"
 
     def __str__(self) -> str:
         text = (

@@ -6,9 +6,11 @@
     timings.py    the benchmark's bars
     texts.py      seconds and ratios in words
     base.py       save, colours, the empty figure
+    picture.py    the class of all figures, which a notebook shows
 
-Every function returns a matplotlib Figure and touches no global state; ``save``
-writes one to a file, atomically. Importing this package does not import matplotlib.
+Every function returns a matplotlib Figure and touches no global state; a notebook shows
+it as a picture, ``save`` writes it to a file, atomically. Importing this package does not
+import matplotlib.
 """
 
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save

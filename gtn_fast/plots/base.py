@@ -54,9 +54,9 @@ def _with_palette(drawn: io.BytesIO) -> io.BytesIO:
 
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of that many inches, of which no global state knows."""
-    from matplotlib.figure import Figure
+    from gtn_fast.plots.picture import Picture
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def bare(axes: Axes) -> None:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from gtn_fast.learn.training.run import History
+
 Row = Mapping[str, float]
 
 
 def loss_curves(
-    rows: Sequence[Row],
+    rows: History | Sequence[Row],
     title: str = "",
     best_epoch: int | None = None,
     metric: str = "metric",
@@ -25,10 +27,13 @@ def loss_curves(
 ) -> Figure:
     """Draw training and validation loss by epoch, and the metric, if there is one.
 
-    ``rows``: what training.History keeps of every epoch: epoch, loss and, where they
-    were computed, val_loss and metric. ``best_epoch``: the one whose weights were kept.
-    ``metric``, ``loss``: what they are called.
+    ``rows``: the History that ``fit`` returns, or what it keeps of every epoch: epoch, loss
+    and, where they were computed, val_loss and metric. ``best_epoch``: the one whose weights were
+    kept; a History knows it. ``metric``, ``loss``: what they are called.
     """
+    if not isinstance(rows, Sequence):
+        best_epoch = rows.best_epoch if best_epoch is None else best_epoch
+        rows = rows.epochs
     scored = any(np.isfinite(row.get("metric", np.nan)) for row in rows)
     figure = new_figure(8.4, 6.2 if scored else 4.4)
     if scored:

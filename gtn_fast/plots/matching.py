@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gtn_fast.labels import Labels
 from gtn_fast.plots.base import DATA, INK, PALETTE, SOURCE, Array, bare, new_figure
 
 if TYPE_CHECKING:
@@ -31,23 +32,25 @@ def colors_of(y: Array) -> Array:
 
 
 def matching_by_color(
-    y: Array, title: str, matchings: Sequence[tuple[str, Array, Array]]
+    y: Array, title: str, matchings: Sequence[tuple[str, Array, Array | Labels]]
 ) -> Figure:
     """Draw the source sample (left) and data beside it, each x in the colour of its y.
 
-    ``y`` (n_y, 2); ``matchings``: (title, x (n_x, 2), x_index (n_y,)). Every point
+    ``y`` (n_y, 2); ``matchings``: (title, x (n_x, 2), x_index (n_y,) or Labels). Every point
     counts: a pixel shows the mean colour of the points in it.
     """
+    indices = [f.x_index if isinstance(f, Labels) else np.asarray(f) for _, _, f in matchings]
     colors = colors_of(y)
     panels = 1 + len(matchings)
     figure = new_figure(5.0 * panels, 5.5)
     grid = figure.subplots(1, panels, squeeze=False)[0]
     reach = float(np.quantile(np.abs(y), 0.999))
     _mean_color(grid[0], y, colors, (-reach, reach, -reach, reach))
-    for axes, (_, x, x_index) in zip(grid[1:], matchings, strict=True):
-        matched = x[x_index]
+    for axes, (_, x, _), x_index in zip(grid[1:], matchings, indices, strict=True):
+        has_x = x_index >= 0
+        matched = x[x_index[has_x]]
         low, high = matched.min(axis=0), matched.max(axis=0)
-        _mean_color(axes, matched, colors, (low[0], high[0], low[1], high[1]))
+        _mean_color(axes, matched, colors[has_x], (low[0], high[0], low[1], high[1]))
     titles = [title, *(name for name, _, _ in matchings)]
     for axes, text in zip(grid, titles, strict=True):
         axes.set_title(text, fontsize=11, color=INK)
@@ -80,12 +83,18 @@ def _mean_color(
     )
 
 
-def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any = None) -> Figure:
+def numbered_pairs(
+    x: Array, y: Array, x_index: Array | Labels, order: Array | None = None, line: Any = None
+) -> Figure:
     """Draw a few pairs in the plane, numbered in the order of choice and joined by lines.
 
-    ``line``: (x, y, x_index, order) of points on one line (d = 1), drawn below as
-    in the paper's figure 10.
+    ``x_index`` may be Labels, which know the ``order``. ``line``: (x, y, x_index, order) of points
+    on one line (d = 1), drawn below as in the paper's figure 10.
     """
+    if isinstance(x_index, Labels):
+        order, x_index = x_index.order, x_index.x_index
+    if order is None:
+        raise TypeError("numbered_pairs needs order, or Labels, which know it")
     figure = new_figure(7.2, 8.6 if line is not None else 6.8)
     if line is None:
         plane = figure.subplots(1, 1)
@@ -96,7 +105,10 @@ def numbered_pairs(x: Array, y: Array, x_index: Array, order: Array, line: Any =
     turn[order] = np.arange(1, len(order) + 1)
     plane.axhline(0, color="#dddddd", lw=0.8, zorder=0)
     plane.axvline(0, color="#dddddd", lw=0.8, zorder=0)
-    for source, target, number in zip(y, x[x_index], turn, strict=True):
+    x_index = np.asarray(x_index)
+    for source, target, number in zip(y, x[x_index], turn * (x_index >= 0), strict=True):
+        if not number:  # it has no x
+            continue
         plane.plot(*zip(source, target, strict=True), color="#b5b5b5", lw=1.1, zorder=1)
         _numbered(plane, source[0], source[1], number, SOURCE, "o")
         _numbered(plane, target[0], target[1], number, DATA, "*")
@@ -149,15 +161,20 @@ def _legend(axes: Axes) -> None:
 # ------------------------------------------------------------------ quality and order
 
 
-def cosine_by_rank(runs: Sequence[tuple[str, Array]], bins: int = 150) -> Figure:
+def cosine_by_rank(runs: Sequence[tuple[str, Array | Labels]], bins: int = 150) -> Figure:
     """Draw the cosine of the pairs against the turn of their y: the mean and the middle half.
 
-    ``runs``: (name, cosines in the order of choice) pairs.
+    ``runs``: (name, Labels, or cosines in the order of choice) pairs. Y's without an x are left
+    out.
     """
     figure = new_figure(8.6, 5.4)
     axes = figure.subplots(1, 1)
-    for (name, cosine), color in zip(runs, PALETTE, strict=False):
-        parts = np.array_split(np.asarray(cosine, dtype=np.float64), min(bins, len(cosine)))
+    for (name, run), color in zip(runs, PALETTE, strict=False):
+        cosine = np.asarray(
+            run.cosine[run.order] if isinstance(run, Labels) else run, dtype=np.float64
+        )
+        cosine = cosine[~np.isnan(cosine)]
+        parts = np.array_split(cosine, min(bins, len(cosine)))
         turn = (np.cumsum([len(part) for part in parts]) - len(parts[0]) / 2) / len(cosine)
         low, high = np.array([np.quantile(part, (0.25, 0.75)) for part in parts]).T
         axes.fill_between(turn, low, high, color=color, alpha=0.13, lw=0)

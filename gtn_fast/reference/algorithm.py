@@ -65,21 +65,26 @@ def norm_order(norms: Float64) -> Int64:
 
 
 def match(
-    x: NDArray[Any], y: NDArray[Any], progress: Progress | None = None
+    x: NDArray[Any],
+    y: NDArray[Any],
+    progress: Progress | None = None,
+    *,
+    min_cosine: float = -np.inf,
 ) -> tuple[Int64, Float64, Int64]:
     """Run Algorithm 1: the y's choose in norm order, each the free x of highest cosine.
 
-    ``x`` (n_x, d), ``y`` (n_y, d), n_y <= n_x, finite. Equal cosines go to the x
-    of smaller norm, then smaller row number. Returns ``x_index`` (n_y,) int64 and
-    ``cosine`` (n_y,) float64 in Y's row order, and ``order`` (n_y,) int64, the rows
-    of Y as they chose. O(n_x * n_y * d).
+    ``x`` (n_x, d), ``y`` (n_y, d), finite. Equal cosines go to the x of smaller norm, then
+    smaller row number. A y takes none if no x is free (n_y > n_x), or if the highest cosine is
+    below ``min_cosine``: then that x stays free for those who choose later. Returns ``x_index``
+    (n_y,) int64 (-1 for none) and ``cosine`` (n_y,) float64 (NaN for none) in Y's row order, and
+    ``order`` (n_y,) int64, the rows of Y as they chose. O(n_x * n_y * d).
     """
     with DefaultEnvironment() as environment:
-        return _match(x, y, environment.calling_back(progress))
+        return _match(x, y, environment.calling_back(progress), min_cosine)
 
 
 def _match(
-    x: NDArray[Any], y: NDArray[Any], progress: Progress | None
+    x: NDArray[Any], y: NDArray[Any], progress: Progress | None, min_cosine: float
 ) -> tuple[Int64, Float64, Int64]:
     x_direction, x_norm = directions_and_norms(x)
     y_direction, y_norm = directions_and_norms(y)
@@ -87,15 +92,16 @@ def _match(
     order = norm_order(y_norm)
     ranked = x_direction[x_by_norm]
     taken = np.zeros(len(ranked), dtype=bool)
-    x_index = np.empty(len(order), dtype=np.int64)
-    cosine = np.empty(len(order))
+    x_index = np.full(len(order), -1, dtype=np.int64)
+    cosine = np.full(len(order), np.nan)
     for turn, row in enumerate(order):
         cosines = ordered_dot(ranked, y_direction[row])
         cosines[taken] = -np.inf
         best = int(np.argmax(cosines))  # the first of equals: the smallest norm
-        taken[best] = True
-        x_index[row] = x_by_norm[best]
-        cosine[row] = cosines[best]
+        if not taken[best] and cosines[best] >= min_cosine:
+            taken[best] = True
+            x_index[row] = x_by_norm[best]
+            cosine[row] = cosines[best]
         if progress is not None:
             progress(turn + 1, len(order))
     return x_index, cosine, order

@@ -6,9 +6,9 @@ strategy, thread count or number of processes found them or goes on from them.
 
 A file is a line that names the format, a line of JSON (the version that wrote it, for
 people, the fingerprint of data and parameters, the number of pairs, a checksum) and three
-arrays: rows of Y and of X (int64) and cosines (float64), in the order in which they were
-settled. It is written under a temporary name and renamed: a crash or a full disk leaves the
-one before.
+arrays: rows of Y and of X (int64; -1 for a y that takes none) and cosines (float64), in the
+order in which they were settled. It is written under a temporary name and renamed: a crash or a
+full disk leaves the one before.
 """
 
 from __future__ import annotations
@@ -103,9 +103,12 @@ def fingerprint(
     x: Sequence[int],
     y: Sequence[int] | int,
     groups: Sequence[Sequence[int]] | None = None,
+    min_cosine: float | None = None,
 ) -> str:
     """Digest what the answer depends on: checksums of X, of Y (or its seed) and of groups."""
-    parts = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
+    parts: dict[str, Any] = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
+    if min_cosine is not None:
+        parts["min_cosine"] = min_cosine
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -273,13 +276,14 @@ def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
         raise ValueError(f"{path} is damaged: {rows} rows announced, {len(payload)} bytes found")
     y_rows, x_rows = np.frombuffer(payload, np.int64, 2 * rows).reshape(2, rows)
     cosine = np.frombuffer(payload, np.float64, rows, 16 * rows)
-    for of, some, n in (("Y", y_rows, n_y), ("X", x_rows, n_x)):
+    paired = (x_rows != -1) | ~np.isnan(cosine)
+    for of, some, n in (("Y", y_rows, n_y), ("X", x_rows[paired], n_x)):
         seen = np.zeros(n, np.bool_)
         inside = (some >= 0) & (some < n)
         seen[some[inside]] = True
-        if not inside.all() or np.count_nonzero(seen) < rows:
+        if not inside.all() or np.count_nonzero(seen) < len(some):
             raise ValueError(f"{path} is damaged: a row of {of} is out of range, or comes twice")
-    if not (np.abs(cosine) < _NO_COSINE).all():
+    if not (np.abs(cosine[paired]) < _NO_COSINE).all():
         raise ValueError(f"{path} is damaged: it has a cosine that is none")
     return Pairs(y_rows, x_rows, cosine)
 

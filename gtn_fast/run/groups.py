@@ -2,7 +2,7 @@
 
 Large groups run one after the other on all threads; small ones share a pool, each on
 one thread, since starting a team would cost more than the work. What a checkpoint has
-settled is left out on both sides.
+settled is left out on both sides, and so are y's for whom no x is left.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.backends.interface import HandOver, Matched, Progress
 from gtn_fast.inputs.groups import Group, Rows
+from gtn_fast.reference import directions_and_norms, norm_order
 from gtn_fast.system.workers import in_threads
 
 
@@ -40,6 +41,7 @@ Run = Callable[[Part, int, Progress | None, HandOver | None], Matched]
 
 _LARGE_VALUES = 1 << 24  # pairs times dimension
 _TASK_GROUPS = 64
+_NORM_VALUES = 1 << 20  # at a time
 
 
 def unsettled(
@@ -48,6 +50,32 @@ def unsettled(
     """Return the groups without the x's that are ``taken`` and the y's that have ``chosen``."""
     rest = ((label, x[~taken[x]], y[~chosen[y]]) for label, x, y in groups)
     return [group for group in rest if len(group[2])]
+
+
+def with_room(groups: Sequence[Group], y: Any, *, every_y_takes: bool) -> tuple[list[Group], Rows]:
+    """Return the groups without y's for whom no x is left, and the rows of these, as they choose.
+
+    ``every_y_takes``: then those are all y's but the first n_x; else there are some only where
+    there is no x at all.
+    """
+    able, without = [], [np.empty(0, np.int64)]
+    for label, x_rows, y_rows in groups:
+        if len(y_rows) <= len(x_rows) or (len(x_rows) and not every_y_takes):
+            able.append((label, x_rows, y_rows))
+            continue
+        turns = y_rows[norm_order(_row_norms(y, y_rows))]
+        without.append(turns[len(x_rows) :])
+        if len(x_rows):
+            able.append((label, x_rows, np.sort(turns[: len(x_rows)])))
+    return able, np.concatenate(without)
+
+
+def _row_norms(y: Any, rows: Rows) -> NDArray[np.float64]:
+    norms = np.empty(len(rows))
+    step = max(1, _NORM_VALUES // y.shape[1])
+    for start in range(0, len(rows), step):
+        norms[start : start + step] = directions_and_norms(y[rows[start : start + step]])[1]
+    return norms
 
 
 def match_groups(
@@ -87,17 +115,17 @@ def match_groups(
 
         def in_whole(ys: Rows, xs: Rows, cosine: NDArray[np.float64]) -> None:
             assert settled is not None
-            settled(y_rows[ys], x_rows[xs], cosine)
+            settled(y_rows[ys], _renumbered(xs, x_rows), cosine)
 
         meanwhile = in_whole if settled is not None and streams_pairs else None
         x_part = x if len(x_rows) == len(x) else x[x_rows]
         y_part = y if len(y_rows) == n_y else y[y_rows]
         part = run(Part(x_part, y_part, None, None), team, call, meanwhile)
-        whole.x_index[y_rows] = x_rows[part.x_index]
+        x_index = whole.x_index[y_rows] = _renumbered(part.x_index, x_rows)
         whole.cosine[y_rows] = part.cosine
         whole.order[starts[g] : starts[g + 1]] = y_rows[part.order]
         if settled is not None and meanwhile is None:
-            settled(y_rows[part.order], x_rows[part.x_index[part.order]], part.cosine[part.order])
+            settled(y_rows[part.order], x_index[part.order], part.cosine[part.order])
         return part.report
 
     def several(numbers: Sequence[int]) -> tuple[int, dict[str, float]]:
@@ -128,6 +156,11 @@ def match_groups(
             _add(whole.report, one(g, threads, _shifted(progress, before, n_y)))
             advance(len(groups[g][2]))
     return whole
+
+
+def _renumbered(numbers: Rows, x_rows: Rows) -> Rows:
+    """Return the rows of these numbers; -1 stays."""
+    return np.where(numbers < 0, -1, x_rows[numbers])
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -16,7 +16,13 @@ import numpy as np
 from gtn_fast.backends import registry
 from gtn_fast.backends.methods import check_method
 from gtn_fast.backends.selection import check_names, pick_device
-from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.inputs.arguments import (
+    check_flag,
+    check_integer,
+    check_min_cosine,
+    check_seed,
+    check_threads,
+)
 from gtn_fast.inputs.arrays import Described, check_columns, check_pair, describe
 from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.inputs.groups import Groups
@@ -37,6 +43,8 @@ class Arguments:
     seed: Any
     method: Any
     groups: Any
+    partial: Any
+    min_cosine: Any
     threads: Any
     progress: Any
     memory: Any
@@ -67,7 +75,8 @@ class Job:
     """One labeling, checked. ``n_x``, ``n_y``, ``d``: sizes; ``y`` None: drawn from ``seed``.
 
     ``options``: those of single backends that were given, as they came: each backend checks
-    its own. ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
+    its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any.
+    ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
     caller called, by ``time.perf_counter``.
     """
 
@@ -86,6 +95,8 @@ class Job:
     options: Mapping[str, Any]
     began: float
     groups: Groups | None = None
+    partial: bool = False
+    min_cosine: float | None = None
     memory: int | None = None
     scratch: str | None = None
     keep: Keep | None = None
@@ -95,16 +106,20 @@ class Job:
         """Check the arguments of a labeling in this process; TypeError or ValueError."""
         x = describe(given.X, "X", flatten=given.flatten)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
+        partial = check_flag(given.partial, "partial")
         if y is not None:
-            check_pair(x, y)
+            check_pair(x, y, partial=partial)
         n_y = x.rows if y is None else y.rows
         method = check_method(given.method, x.cols)
         job = cls._of(given, x, y, method)
+        groups = None
+        if given.groups is not None:
+            groups = Groups.of(given.groups, x.rows, n_y, partial=partial)
         device = pick_device(check_device(given.device), x.value, method, x.rows, n_y, x.cols)
         return replace(
             job,
             device=device,
-            groups=None if given.groups is None else Groups.of(given.groups, x.rows, n_y),
+            groups=groups,
             memory=memory_limit(given.memory, device),
             scratch=None if given.scratch is None else a_path(given.scratch, "scratch"),
         )
@@ -131,6 +146,12 @@ class Job:
     def _of(cls, given: Arguments, x: Described, y: Described | None, method: str) -> Job:
         """Check what every labeling has."""
         check_progress(given.progress)
+        partial = check_flag(given.partial, "partial")
+        min_cosine = check_min_cosine(given.min_cosine)
+        if method == "rank" and (partial or min_cosine is not None):
+            raise ValueError(
+                "method 'rank' matches by quantiles, every y: it takes no partial and no min_cosine"
+            )
         return cls(
             x=x,
             y=y,
@@ -146,6 +167,8 @@ class Job:
             progress=given.progress,
             options=given.options,
             began=given.began,
+            partial=partial,
+            min_cosine=min_cosine,
             keep=Keep.of(given.checkpoint, given.resume, given.checkpoint_every),
         )
 
@@ -153,6 +176,19 @@ class Job:
     def drawn_seed(self) -> int | None:
         """The seed that Y is drawn from, None if it was given."""
         return self.seed if self.y is None else None
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it is matched in parts: by groups, or without y's for whom no x is left."""
+        return self.groups is not None or (self.n_y > self.n_x and self.min_cosine is None)
+
+    def part_sizes(self, n_x: int, n_y: int) -> tuple[int, int]:
+        """Return how many rows take part where there are so many.
+
+        Every y takes an x, so that of n_y > n_x only the first n_x do; with ``min_cosine`` any
+        of them may.
+        """
+        return n_x, min(n_x, n_y) if self.min_cosine is None else n_y
 
     @property
     def copies_y(self) -> bool:

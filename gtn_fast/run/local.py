@@ -15,8 +15,8 @@ from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
 from gtn_fast.run.advice import warn_of_disappointment
-from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, saved_on_exit
-from gtn_fast.run.groups import Part, match_groups, unsettled
+from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, no_pairs, saved_on_exit
+from gtn_fast.run.groups import Part, match_groups, unsettled, with_room
 from gtn_fast.run.job import Job
 from gtn_fast.run.progress import progress_reporter
 from gtn_fast.run.report import Times, labels_of, report_of
@@ -62,7 +62,9 @@ def _label(job: Job, files: Reading, times: Times) -> Labels:
     if not report["exact"]:
         began = time.perf_counter()
         report["options"] = dict(schedule.options)
-        report["quality"] = estimate_quality(x, y, matched.x_index, parts)
+        report["quality"] = estimate_quality(
+            x, y, matched.x_index, parts, min_cosine=job.min_cosine
+        )
         report["seconds"]["quality"] = time.perf_counter() - began
     if job.y is not None:
         return labels_of(job, matched, report, np.array(y) if job.copies_y else y, drawn=None)
@@ -73,13 +75,13 @@ def match(
     x: Any, y: Any, schedule: Schedule, progress: Progress | None, checkpoint: Checkpoint | None
 ) -> Matched:
     """Match by this schedule; with a checkpoint, what that has not settled."""
-    if checkpoint is not None:
-        return _go_on(x, y, schedule, progress, checkpoint)
     job = schedule.job
-    run = schedule.runner()
-    if job.groups is None:
-        return run(Part(x, y, None, None), job.threads, progress, None)
-    return match_groups(x, y, job.groups.parts, run, threads=job.threads, progress=progress)
+    if checkpoint is None and not job.in_parts:
+        found = schedule.runner()(Part(x, y, None, None), job.threads, progress, None)
+    else:
+        found = _match_parts(x, y, schedule, progress, checkpoint)
+    found.cosine[found.x_index < 0] = np.nan
+    return found
 
 
 def _read_x(job: Job, schedule: Schedule) -> Any:
@@ -115,50 +117,55 @@ def _checkpoint(job: Job, x: Any, y: Any, files: Reading) -> Checkpoint | None:
     digest = fingerprint(
         *(job.n_x, job.n_y, job.d, checksum(x), job.seed if job.y is None else checksum(y)),
         groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
+        min_cosine=job.min_cosine,
     )
     state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check)
     before = state.pairs()
-    if groups is not None and (groups.of_y[before.y_rows] != groups.of_x[before.x_rows]).any():
+    crosses = groups is not None and groups.of_y[before.y_rows] != groups.of_x[before.x_rows]
+    if (crosses & (before.x_rows >= 0)).any():
         raise ValueError(f"{job.keep.path} is damaged: it has a pair of two groups")
     return state
 
 
-def _go_on(
-    x: Any, y: Any, schedule: Schedule, progress: Progress | None, checkpoint: Checkpoint
+def _match_parts(
+    x: Any, y: Any, schedule: Schedule, progress: Progress | None, checkpoint: Checkpoint | None
 ) -> Matched:
-    """Match what the checkpoint has not settled, and put both together."""
+    """Match group by group what the checkpoint has not settled, and put all together."""
     job = schedule.job
     parts = None if job.groups is None else job.groups.parts
-    before = checkpoint.pairs()
-    taken, chosen = np.zeros(len(x), np.bool_), np.zeros(len(y), np.bool_)
-    taken[before.x_rows] = True
-    chosen[before.y_rows] = True
     whole = [(0, np.arange(len(x)), np.arange(len(y)))] if parts is None else parts
-    rest = unsettled(whole, taken, chosen)
-    result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), before.y_rows, {})
+    before, rest, left, every = no_pairs(), list(whole), schedule, 0.0
+    if checkpoint is not None:
+        before, every = checkpoint.pairs(), checkpoint.every
+        taken, chosen = np.zeros(len(x), np.bool_), np.zeros(len(y), np.bool_)
+        taken[before.x_rows[before.x_rows >= 0]] = True
+        chosen[before.y_rows] = True
+        rest = unsettled(whole, taken, chosen)
+    rest, without = with_room(rest, y, every_y_takes=job.min_cosine is None)
+    result = Matched(np.full(len(y), -1, np.int64), np.zeros(len(y)), np.empty(0, np.int64), {})
     if rest:
-        left = Schedule.of(job, rest, x)
-        found = match_groups(
+        if checkpoint is not None:
+            left = Schedule.of(job, rest, x)
+        in_place = checkpoint is not None or parts is None
+        result = match_groups(
             x,
             y,
             rest,
-            left.runner(checkpoint.every),
+            left.runner(every),
             threads=job.threads,
             progress=progress,
-            settled=checkpoint.add,
-            takes_row_subsets=all(each.takes_row_subsets for each in left.backends),
+            settled=None if checkpoint is None else checkpoint.add,
+            takes_row_subsets=in_place and all(each.takes_row_subsets for each in left.backends),
             streams_pairs=all(each.streams_pairs for each in left.backends),
-            done=len(before.y_rows),
+            done=len(before.y_rows) + len(without),
         )
-        # In each group the settled ones chose first.
-        order = np.concatenate((before.y_rows, found.order))
-        result = Matched(found.x_index, found.cosine, order, found.report)
+    # In each group the settled ones chose first, and those without an x last.
+    order = np.concatenate((before.y_rows, result.order, without))
     result.x_index[before.y_rows] = before.x_rows
     result.cosine[before.y_rows] = before.cosine
-    if parts is None:
-        return result
-    number = np.empty(len(y), np.int64)
-    for g, (_, _, y_rows) in enumerate(parts):
-        number[y_rows] = g
-    by_group = np.argsort(number[result.order], kind="stable")
-    return result._replace(order=result.order[by_group])
+    if parts is not None and len(result.order) < len(order):
+        number = np.empty(len(y), np.int64)
+        for g, (_, _, y_rows) in enumerate(parts):
+            number[y_rows] = g
+        order = order[np.argsort(number[order], kind="stable")]
+    return result._replace(order=order)

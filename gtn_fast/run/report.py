@@ -62,6 +62,9 @@ def report_of(
         "seed": job.drawn_seed,
         "resumed_rows": resumed_rows,
         "memory": job.memory,
+        "partial": job.partial,
+        "min_cosine": job.min_cosine,
+        "unmatched": int((matched.x_index < 0).sum()),
         "groups": None if job.groups is None else len(job.groups.parts),
         "seconds": dict(times.seconds),
         "engine": {name: float(value) for name, value in matched.report.items()},
@@ -83,4 +86,6 @@ def labels_of(job: Job, matched: Matched, report: dict[str, Any], y: Any, drawn:
         given_y=y,
         seed=job.drawn_seed,
         _drawn_y=drawn,
+        x_ids=job.x.ids,
+        y_ids=None if job.y is None else job.y.ids,
     )

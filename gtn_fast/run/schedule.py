@@ -7,7 +7,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Schedule:
     @property
     def leaves_tensors(self) -> bool:
         """Whether X and Y stay on their device: parts and checkpoints need copies on the host."""
-        whole = self.job.groups is None and self.job.keep is None
+        whole = not self.job.in_parts and self.job.keep is None
         return whole and all(each.takes_device_tensors for each in self.backends)
 
     def needed_bytes(self) -> int:
@@ -143,6 +143,8 @@ class Schedule:
         ) -> Matched:
             strategy = strategies[part.sizes]
             extra: dict[str, Any] = dict(self.options)
+            if job.min_cosine is not None:
+                extra["min_cosine"] = job.min_cosine
             if not job.device.is_cpu:
                 extra["device"] = job.device
             if strategy == "screen":
@@ -174,14 +176,18 @@ def _plans(job: Job, parts: Sequence[Group] | None, data: Any) -> list[tuple[int
     """Plan the whole, or every distinct pair of group sizes (and how many groups have it)."""
 
     def plan(n_x: int, n_y: int, look_at: Any) -> Plan:
-        made = make_plan(n_x, n_y, job.d, job.method, job.threads, data=look_at, device=job.device)
-        if job.memory is None:
-            return made
-        return within(made, job.memory, forced=job.method != "auto")
+        served = min(n_x, n_y)  # who finds no x costs next to nothing
+        made = make_plan(
+            n_x, served, job.d, job.method, job.threads, data=look_at, device=job.device
+        )
+        if job.memory is not None:
+            made = within(made, job.memory, forced=job.method != "auto")
+        return replace(made, n_y=n_y)
 
     if parts is None:
-        return [(1, plan(job.n_x, job.n_y, data))]
-    sizes = np.array([(len(x_rows), len(y_rows)) for _, x_rows, y_rows in parts])
+        return [(1, plan(*job.part_sizes(job.n_x, job.n_y), data))]
+    all_sizes = [job.part_sizes(len(x_rows), len(y_rows)) for _, x_rows, y_rows in parts]
+    sizes = np.array([each for each in all_sizes if each[0]] or [(1, 1)])
     distinct, counts = np.unique(sizes, axis=0, return_counts=True)
     only = data if len(parts) == 1 else None
     return [

@@ -52,7 +52,7 @@ def label(given: Arguments) -> Labels:
         job, shapes = ranks.together(lambda: _checked(given))
         job = _agreed_job(job, given, shapes)
         first = sum(each["rows"] for each in shapes[: ranks.rank])
-        seconds, needed = predict(job.n_x, job.n_y, job.d, job.threads, ranks.size)
+        seconds, needed = predict(job.n_x, min(job.n_x, job.n_y), job.d, job.threads, ranks.size)
         needed += job.x.copy_bytes + (0 if job.y is None else job.y.copy_bytes)
         if job.keep is not None:
             needed += CHECKPOINT_BYTES_PER_ROW * job.n_y
@@ -75,7 +75,9 @@ def label(given: Arguments) -> Labels:
                     progress=files.watched(call),
                     start=start,
                     settled=None if state is None else state.add,
+                    min_cosine=-np.inf if job.min_cosine is None else job.min_cosine,
                 )
+                matched.cosine[matched.x_index < 0] = np.nan
             ranks.together(lambda: _still(files))
             times.end("match")
         report = report_of(
@@ -102,6 +104,8 @@ def _checked(given: Arguments) -> tuple[Job, dict[str, Any]]:
         "seed": job.drawn_seed,
         "block": job.block,
         "list_length": job.list_length,
+        "partial": job.partial,
+        "min_cosine": job.min_cosine,
         "checkpoint": job.keep is not None,
         "cpus": _cpus(),
     }
@@ -160,7 +164,8 @@ def _resumed(
         return None, None
     of_y = job.seed if y is None else checksum(y)
     sums = sum_of_checksums(ranks.tell(checksum(x, first)))
-    return _begun(ranks, job, fingerprint(job.n_x, job.n_y, job.d, sums, of_y), files)
+    digest = fingerprint(job.n_x, job.n_y, job.d, sums, of_y, min_cosine=job.min_cosine)
+    return _begun(ranks, job, digest, files)
 
 
 def _chosen(ranks: Ranks, shard_rows: int) -> dict[str, Any]:
@@ -194,7 +199,10 @@ def _begun(ranks: Ranks, job: Job, digest: str, files: Reading) -> tuple[Checkpo
 
 def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Return n_x and n_y; ValueError where the ranks' arguments do not fit together."""
-    for name in ("d", "rows of Y", "seed", "block", "list_length", "checkpoint"):
+    for name in (
+        *("d", "rows of Y", "seed", "block", "list_length"),
+        *("partial", "min_cosine", "checkpoint"),
+    ):
         other = next((r for r, each in enumerate(shapes) if each[name] != shapes[0][name]), None)
         if other is None:
             continue
@@ -222,10 +230,11 @@ def _agreed(shapes: Sequence[dict[str, Any]]) -> tuple[int, int]:
         raise ValueError("X is empty on all ranks: need at least one row")
     if n_x > MAX_ROWS:
         raise ValueError(f"X has {n_x} rows in all; the engine takes at most {MAX_ROWS}")
-    if n_y > n_x:
+    if n_y > n_x and not shapes[0]["partial"]:
         raise ValueError(
             "every row of Y needs a row of X of its own:"
-            f" Y has {n_y} rows, the shards of X only {n_x} in all"
+            f" Y has {n_y} rows, the shards of X only {n_x} in all;"
+            " partial=True leaves the rest unmatched"
         )
     return n_x, n_y
 

@@ -659,3 +659,21 @@ def test_the_benchmark_runs(native, monkeypatch):
     assert row.engine["screened"] > 0
     assert said[0].endswith("verified")
     assert "interpreter" in bench_gpu.machine("cuda") or DEVICE.type == "cuda"
+
+
+@pytest.mark.parametrize("name", ["gaussian", "zero_rows", "all_equal", "integers", "opposite"])
+@pytest.mark.parametrize("bound", [None, 0.0, 0.5, 1.0])
+def test_some_stay_unmatched(native, either_way, name, bound):
+    """More y's than x's, and y's for whom no x is near enough; kernels that cannot are left out."""
+    for n_x, n_y in ((60, 130), (90, 90)):
+        x, y = cases.make(name, 130, 130, 5)
+        x, y = x[:n_x], y[:n_y]
+        labels = gtn_fast.label(
+            x, y, device="cuda", method="screen", partial=True, min_cosine=bound, block=20
+        )
+        low = -np.inf if bound is None else bound
+        x_index, cosine, order = match(x, y, min_cosine=low)
+        assert (labels.x_index == x_index).all()
+        assert np.array_equal(labels.cosine, cosine.astype(np.float32), equal_nan=True)
+        assert (labels.order == order).all()
+        assert gtn_fast.verify(x, y, labels).complete

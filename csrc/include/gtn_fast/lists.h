@@ -43,9 +43,10 @@ struct ListLevel {
 // list's level admits it. Stops before the first list that has none such ("dry"): returns its
 // place (n if there is none). Choices before it are in chosen[] and marked in taken[]. `dry`
 // gets its place and, looking ahead, those of others that are probably dry too, for all to be
-// searched again together.
+// searched again together. With a `bound` (kAnyCosine: none) a list that is complete down to it
+// and has no free candidate of such a cosine chooses none: -1 and NaN.
 int64_t resolve_lists(const ListsView& lists, const double* cosine, const ListLevel* level,
                       const uint32_t* x_rank, uint8_t* taken, int64_t begin, int64_t* chosen,
-                      double* chosen_cosine, std::vector<int64_t>& dry);
+                      double* chosen_cosine, std::vector<int64_t>& dry, double bound = kAnyCosine);
 
 }  // namespace gtn

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gtn_fast/direction.h"
 #include "gtn_fast/matrix.h"
+#include "gtn_fast/order.h"
 #include "gtn_fast/parallel.h"
 
 namespace gtn {
@@ -23,6 +25,9 @@ struct Options {
   // X lies in files larger than memory: screen reads it in runs of rows. Nor does this.
   bool out_of_core = false;
   std::string scratch;  // a folder for what does not fit into memory; empty: memory
+  // A y whose best free x has a smaller cosine takes none, and that x stays free. Changes the
+  // answer. By default every y takes an x; with any other value n_y may exceed n_x.
+  double min_cosine = kAnyCosine;
 };
 
 // What happened: ordered (name, value) pairs; counts are exact, times in seconds.
@@ -36,6 +41,7 @@ struct Problem {
   MatrixView x, y;
   std::vector<RowScale> x_scale, y_scale;      // by row; only of those that take part
   std::vector<uint32_t> x_by_norm, y_by_norm;  // rank -> row
+  double min_cosine = kAnyCosine;              // as in Options
   int64_t n_x() const { return static_cast<int64_t>(x_by_norm.size()); }
   int64_t n_y() const { return static_cast<int64_t>(y_by_norm.size()); }
   // Zero rows, and only they, have norm 0: they come first.
@@ -43,16 +49,29 @@ struct Problem {
 };
 
 // For every rank of y (position in y_by_norm): the row of Y, the chosen row of X and the
-// float64 cosine of the pair. What lies below Control::settled is final while the match
-// goes on, and may be read by another thread.
+// float64 cosine of the pair; kNoRow and NaN for a y that takes none. What lies below
+// Control::settled is final while the match goes on, and may be read by another thread.
+constexpr uint32_t kNoRow = 0xFFFFFFFF;
+
 struct Assignment {
   std::vector<uint32_t> y_row, x_row;
   std::vector<double> cosine;
+
+  void take(int64_t turn, uint32_t row, double of_pair) {
+    x_row[static_cast<size_t>(turn)] = row;
+    cosine[static_cast<size_t>(turn)] = of_pair;
+  }
+  // The y's of these turns take none.
+  void take_none(int64_t begin, int64_t end) {
+    for (int64_t turn = begin; turn < end; ++turn)
+      take(turn, kNoRow, std::numeric_limits<double>::quiet_NaN());
+  }
 };
 
 // One function a strategy, which fills x_row and cosine. Preconditions (match() checks):
-// 1 <= n_y <= n_x < 2^32 - 1, equal cols >= 1, finite values; ray: cols == 1, circle:
-// cols == 2; out has n_y entries. Each tells team.control() (if there is one) how far it is.
+// 1 <= n_y, n_x < 2^32 - 1, n_y <= n_x unless there is a min_cosine, equal cols >= 1, finite
+// values; ray: cols == 1, circle: cols == 2; out has n_y entries. Each tells team.control() (if
+// there is one) how far it is.
 void match_ray(const Problem& problem, const Options& options, Team& team, Report& report,
                Assignment& out);
 void match_circle(const Problem& problem, const Options& options, Team& team, Report& report,

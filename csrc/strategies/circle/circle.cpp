@@ -53,7 +53,7 @@ class Circle {
     team_.for_chunks(n, 1 << 14, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
         uint32_t& x = out.x_row[static_cast<size_t>(i)];
-        x = problem_.x_by_norm[x];
+        if (x != kNoRow) x = problem_.x_by_norm[x];
       }
     });
     team_.settle(n);
@@ -100,13 +100,10 @@ class Circle {
     return cosine;
   }
 
-  // Decides turn i and takes the x; returns its rank.
+  // Decides turn i and takes the x; returns its rank, or kNoRow.
   uint32_t settle(int64_t i, double& cosine) {
     const double* y = index_.y_direction.get() + 2 * i;
-    if (y[0] == 0.0 && y[1] == 0.0) {
-      cosine = 0.0;
-      return settle_zero();
-    }
+    if (y[0] == 0.0 && y[1] == 0.0) return settle_zero(cosine);
     Best best;
     const int64_t a = left_of(index_.y_position[i]), b = right_of(index_.y_position[i]);
     if (a >= 0) walk(y, a, b, best);
@@ -114,6 +111,7 @@ class Circle {
       const uint32_t rank = index_.zero_ranks[zero_head_];
       if (0.0 > best.cosine || (0.0 == best.cosine && rank < best.rank)) best = {0.0, rank, -1};
     }
+    if (best.rank == kNoRank || best.cosine < problem_.min_cosine) return settle_none(cosine);
     take(best.entry, best.rank);
     cosine = best.cosine;
     return best.rank;
@@ -163,8 +161,15 @@ class Circle {
         entry_of_rank_[r] = e;
   }
 
-  uint32_t settle_zero() {
+  uint32_t settle_none(double& cosine) {
+    cosine = std::numeric_limits<double>::quiet_NaN();
+    return kNoRow;
+  }
+
+  uint32_t settle_zero(double& cosine) {
     const uint32_t rank = smallest_->get();
+    if (rank == kNoRank || 0.0 < problem_.min_cosine) return settle_none(cosine);
+    cosine = 0.0;
     take(entry_of_rank_[rank], rank);  // the head of its class, being the smallest of all
     return rank;
   }

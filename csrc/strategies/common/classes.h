@@ -38,9 +38,9 @@ class SmallestFree {
  public:
   explicit SmallestFree(int64_t n) : taken_(static_cast<size_t>(n), 0) {}
   void take(uint32_t rank) { taken_[rank] = 1; }
-  uint32_t get() {  // some rank is free
-    while (taken_[next_]) ++next_;
-    return static_cast<uint32_t>(next_);
+  uint32_t get() {  // kNoRank if all are taken
+    while (next_ < taken_.size() && taken_[next_]) ++next_;
+    return next_ < taken_.size() ? static_cast<uint32_t>(next_) : kNoRank;
   }
 
  private:

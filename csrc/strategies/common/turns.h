@@ -11,21 +11,23 @@ namespace gtn {
 
 // What a list would take.
 struct Choice {
-  int64_t place = -1;  // in the list; -1: the list is dry
+  int64_t place = -1;  // in the list; -1: none, or the list is dry
   double cosine = 0.0;
   uint32_t rank = kNoRank;
-  bool tie = false;  // another free candidate has the same cosine
-  bool dry() const { return place < 0; }
+  bool tie = false;   // another free candidate has the same cosine
+  bool none = false;  // the y takes none: certainly no free x reaches the bound
+  bool dry() const { return place < 0 && !none; }
 };
 
 // The best free candidate, by cosine, then by rank. The list is dry if none is free, or if its
-// level does not admit the best: another x, not in the list, may be better.
+// level does not admit the best: another x, not in the list, may be better. What is below
+// `bound` is not taken: a list that is complete down to it and has nothing better takes none.
 //
 // `List` has size(), cosine(c) and rank(c) of candidate c (kNoRank: not free), and kBestFirst:
 // whether cosines only fall along the list. Ranks need not be in order: the rank of a class
 // of equal directions grows when its members are taken.
 template <class List>
-Choice best_free(const List& list, const ListLevel& level) {
+Choice best_free(const List& list, const ListLevel& level, double bound = kAnyCosine) {
   Choice best;
   for (int64_t c = 0; c < list.size(); ++c) {
     const double cosine = list.cosine(c);
@@ -40,6 +42,11 @@ Choice best_free(const List& list, const ListLevel& level) {
       best = {c, cosine, rank, tie};
     else
       best.tie = best.tie || tie;
+  }
+  if (bound != kAnyCosine && (best.dry() || best.cosine < bound)) {
+    best = Choice{};
+    best.none = level.admits(bound, kNoRank);
+    return best;
   }
   return level.admits(best.cosine, best.rank) ? best : Choice{};
 }

@@ -53,17 +53,24 @@ class ScreenMatcher {
         items_(classes_),
         blocks_(problem, items_, team, options.out_of_core, options.scratch),
         n_y_(problem.n_y()),
+        free_(problem.n_x()),
         policy_(options.block, options.list_length, kWanted, kBlockShare),
         result_(out) {}
 
   void run() {
     int64_t done = match_zero_rows();
+    team_.settle(done);
     while (done < n_y_) {
+      if (blocks_.items_free() == 0) {
+        result_.take_none(done, n_y_);
+        team_.settle(n_y_);
+        break;
+      }
       const int64_t n = std::min(policy_.size(), n_y_ - done);
       const int64_t searched_before = searched_again_;
       match_block(done, n);
       done += n;
-      policy_.served(n, searched_again_ - searched_before, problem_.n_x() - done);
+      policy_.served(n, searched_again_ - searched_before, free_);
       team_.settle(done);
     }
     write_report();
@@ -75,17 +82,21 @@ class ScreenMatcher {
     Choice choice;
   };
 
-  // Zero y's choose first and tie with every x: they take the smallest ranks.
+  // Zero y's choose first and tie with every x: they take the smallest ranks, if 0 will do.
   int64_t match_zero_rows() {
     int64_t done = 0;
     for (; done < n_y_; ++done) {
       if (!problem_.y_scale[problem_.y_by_norm[static_cast<size_t>(done)]].zero()) break;
+      if (free_ == 0 || 0.0 < problem_.min_cosine) {
+        result_.take_none(done, done + 1);
+        continue;
+      }
+      --free_;
       const uint32_t rank = static_cast<uint32_t>(done);
       const uint32_t item = classes_.class_of(rank);
       items_.take(item);
       if (!items_.free(item)) blocks_.kill(item);
-      result_.x_row[static_cast<size_t>(done)] = problem_.x_by_norm[rank];
-      result_.cosine[static_cast<size_t>(done)] = 0.0;
+      result_.take(done, problem_.x_by_norm[rank], 0.0);
     }
     return done;
   }
@@ -114,13 +125,18 @@ class ScreenMatcher {
   Choice best_of(int64_t i) const {
     const size_t at = static_cast<size_t>(i);
     const ListState& state = lists_.state[at];
-    return best_free(ItemList{lists_.list(at), state.exact, items_}, state.level);
+    return best_free(ItemList{lists_.list(at), state.exact, items_}, state.level,
+                     problem_.min_cosine);
   }
 
   bool choose(int64_t i) {
     const Choice choice = best_of(i);
     if (choice.dry()) return false;
     const size_t at = static_cast<size_t>(i);
+    if (choice.none) {
+      taken_[at] = {kNoRank, choice};
+      return true;
+    }
     taken_[at] = {lists_.list(at)[choice.place].item, choice};
     items_.take(taken_[at].item);
     return true;
@@ -128,14 +144,17 @@ class ScreenMatcher {
 
   void take_back(int64_t i) {
     const Taken& taken = taken_[static_cast<size_t>(i)];
-    items_.undo(taken.item, taken.choice.rank);
+    if (!taken.choice.none) items_.undo(taken.item, taken.choice.rank);
   }
 
   void commit(int64_t first, int64_t i) {
     const auto& [item, choice] = taken_[static_cast<size_t>(i)];
-    const size_t y = static_cast<size_t>(first + i);
-    result_.x_row[y] = problem_.x_by_norm[choice.rank];
-    result_.cosine[y] = choice.cosine;
+    if (choice.none) {
+      result_.take_none(first + i, first + i + 1);
+      return;
+    }
+    --free_;
+    result_.take(first + i, problem_.x_by_norm[choice.rank], choice.cosine);
     ties_ += choice.tie;
     // Not "if none is free": the block may have taken several of the class.
     if (classes_.after(choice.rank) == kNoRank) blocks_.kill(item);
@@ -162,8 +181,10 @@ class ScreenMatcher {
     for (size_t k = 0; k < dry_.size(); ++k)
       again_.y_rank[k] = lists_.y_rank[static_cast<size_t>(dry_[k])];
     blocks_.search(again_, policy_.wanted(), kCertain, true);
-    // The x's free now include the first one's best: nothing found is a wrong bound.
-    if (again_.state.front().total == 0) throw std::logic_error("screen: a search found nothing");
+    // The x's free now include the first one's best: nothing found is a wrong bound, unless
+    // nothing reaches min_cosine.
+    if (again_.state.front().total == 0 && problem_.min_cosine == kAnyCosine)
+      throw std::logic_error("screen: a search found nothing");
     for (size_t k = 0; k < dry_.size(); ++k)
       lists_.replace(static_cast<size_t>(dry_[k]), again_, k);
   }
@@ -187,6 +208,7 @@ class ScreenMatcher {
   FreeItems items_;
   ScreenBlocks blocks_;
   const int64_t n_y_;
+  int64_t free_;  // x's
 
   BlockPolicy policy_;
   BlockLists lists_, again_;

@@ -1,7 +1,6 @@
 #include "strategies/screen/search.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -34,10 +33,11 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
 void ScreenSearch::start_lists(BlockLists& lists, size_t begin, int wanted, const Floor* floor) {
   CosineScale* const scale = lists.scale.data() + begin;
   if (floor) floor_sample_.measure(floor->sampled, scale);
-  for (size_t y = 0; y < tile_.size(); ++y)
-    tile_.start_list(
-        y, wanted,
-        floor ? scale[y].cosine(floor->height) : -std::numeric_limits<double>::infinity());
+  for (size_t y = 0; y < tile_.size(); ++y) {
+    double from = in_.problem.min_cosine;  // what is below will not be taken
+    if (floor) from = std::max(from, scale[y].cosine(floor->height));
+    tile_.start_list(y, wanted, from);
+  }
 }
 
 void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {

@@ -63,6 +63,11 @@ class TreeMatch {
   void run() {
     const int64_t n = problem_.n_y();
     for (int64_t first = 0; first < n;) {
+      if (index_->live() == 0 && zero_head_ == kNoRank) {
+        out_.take_none(first, n);
+        team_.settle(n);
+        return;
+      }
       if (index_->live() * 5 < index_->slots() * 3 && index_->slots() > 4 * kTreeLeaf) rebuild();
       const int64_t size = std::min(block_size(), n - first);
       search_block(first, size);
@@ -213,8 +218,10 @@ class TreeMatch {
     TreeHit chosen{0.0, kNoRank, kNoRank};
     if (lists_[static_cast<size_t>(i)].zero) {
       chosen.rank = smallest_->get();
-      const uint32_t c = classes_.class_of(chosen.rank);
-      if (c != classes_.zero_class) chosen.slot = slot_of_class_[c];
+      if (chosen.rank != kNoRank) {
+        const uint32_t c = classes_.class_of(chosen.rank);
+        if (c != classes_.zero_class) chosen.slot = slot_of_class_[c];
+      }
     } else {
       if (!from_list(i, chosen)) chosen = search_again(i);
       // A zero x has cosine 0 with every y.
@@ -222,19 +229,25 @@ class TreeMatch {
                                     (chosen.cosine == 0.0 && zero_head_ < chosen.rank)))
         chosen = {0.0, zero_head_, kNoRank};
     }
-    // There are as many x's as y's: what finds none has read numbers that changed meanwhile.
-    if (chosen.rank == kNoRank) throw std::logic_error("tree: a search found nothing");
+    // There are as many x's as y's, unless there is a bound: what finds none has read numbers that
+    // changed meanwhile.
+    if (chosen.rank == kNoRank && problem_.min_cosine == kAnyCosine)
+      throw std::logic_error("tree: a search found nothing");
+    if (chosen.rank == kNoRank || chosen.cosine < problem_.min_cosine) {
+      out_.take_none(turn, turn + 1);
+      return;
+    }
     if (chosen.slot == kNoRank) {
       zero_head_ = classes_.after(chosen.rank);
     } else {
       index_->take(chosen.slot, classes_.after(chosen.rank));
     }
     if (smallest_) smallest_->take(chosen.rank);
-    out_.x_row[static_cast<size_t>(turn)] = problem_.x_by_norm[chosen.rank];
-    out_.cosine[static_cast<size_t>(turn)] = chosen.cosine;
+    out_.take(turn, problem_.x_by_norm[chosen.rank], chosen.cosine);
   }
 
-  // The best of the list by present heads; false unless it is certainly the best of all. What
+  // The best of the list by present heads, if one reaches the bound; false unless it is certainly
+  // the best of all. What
   // is not on the list was, when searched, behind the list's last entry, and a head's rank only
   // grows: that entry is the list's level.
   bool from_list(int64_t i, TreeHit& chosen) {
@@ -242,8 +255,9 @@ class TreeMatch {
     const TreeHit* hits = hits_.data() + i * list_;
     ListLevel level;
     if (!list.complete) level = {hits[list.count - 1].cosine, hits[list.count - 1].rank};
-    const Choice choice = best_free(HitList{hits, list.count, *index_}, level);
+    const Choice choice = best_free(HitList{hits, list.count, *index_}, level, problem_.min_cosine);
     ties_ += choice.tie;
+    if (choice.none) return true;
     if (choice.dry()) return list.complete;
     chosen = {choice.cosine, choice.rank, hits[choice.place].slot};
     return true;

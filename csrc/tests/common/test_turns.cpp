@@ -142,6 +142,44 @@ TEST_CASE("turns: others that are probably dry are found at once") {
   CHECK(taken == std::vector<uint8_t>{1, 1, 0, 0});
 }
 
+TEST_CASE("turns: a list takes none where it is certain that no free x reaches the bound") {
+  const std::vector<double> cosines{0.9, 0.5, 0.25};
+  const auto best = [&](uint32_t first, const ListLevel& level, double bound) {
+    return best_free(PlainList<true>{cosines, {first, 4, 3}}, level, bound);
+  };
+  CHECK(best(7, {0.5, 4}, 0.9).place == 0);  // the bound itself will do
+  CHECK(best(kNoRank, {}, 0.5).place == 1);
+  CHECK(best(kNoRank, {}, 0.6).none);
+  CHECK_FALSE(best(kNoRank, {}, 0.6).dry());
+  CHECK(best(kNoRank, {0.6, kNoRank}, 0.6).none);
+  // An x of the bound's cosine may be missing: of a larger rank, or any.
+  CHECK(best(kNoRank, {0.6, 8}, 0.6).dry());
+  CHECK(best(kNoRank, {0.7, kNoRank}, 0.6).dry());
+  CHECK_FALSE(best(kNoRank, {0.7, kNoRank}, 0.6).none);
+  CHECK(best_free(PlainList<true>{{}, {}}, {}, -1.0).none);
+
+  // It leaves the x's to those that come later; what was taken ahead is given back.
+  const std::vector<int64_t> x_row{0, 1, 0, 1, 0, 1};
+  const std::vector<double> cosine{0.4, 0.3, 0.9, 0.8, 0.4, 0.3};
+  const std::vector<uint32_t> rank{0, 1};
+  std::vector<uint8_t> taken(2, 0);
+  std::vector<int64_t> chosen(3), dry;
+  std::vector<double> of(3);
+  std::vector<ListLevel> level(3);
+  const ListsView lists{3, 2, x_row.data()};
+  CHECK(resolve_lists(lists, cosine.data(), level.data(), rank.data(), taken.data(), 0,
+                      chosen.data(), of.data(), dry, 0.5) == 3);
+  CHECK(chosen == std::vector<int64_t>{-1, 0, -1});
+  CHECK(std::isnan(of[0]));
+  CHECK(taken == std::vector<uint8_t>{1, 0});
+  taken = {0, 0};
+  level[0] = {0.6, 0};
+  CHECK(resolve_lists(lists, cosine.data(), level.data(), rank.data(), taken.data(), 0,
+                      chosen.data(), of.data(), dry, 0.5) == 0);
+  CHECK(dry == std::vector<int64_t>{0});
+  CHECK(taken == std::vector<uint8_t>{0, 0});
+}
+
 TEST_CASE("turns: one list") {
   const double top = 0.75, next = 0.5;
   const auto check = [](const auto& list) {

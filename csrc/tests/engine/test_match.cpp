@@ -83,6 +83,9 @@ TEST_CASE("match: wrong arguments are refused by name") {
   CHECK(refusal(x, x, {}, {}, options) == "ray needs d = 1");
   options.strategy = Strategy::kCircle;
   CHECK(refusal(x, x, {}, {}, options) == "circle needs d = 2");
+  options = {};
+  options.min_cosine = std::nan("");
+  CHECK(refusal(x, x, {}, {}, options) == "min_cosine is NaN");
 }
 
 }  // namespace gtn::test

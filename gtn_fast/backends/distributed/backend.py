@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import native
@@ -47,6 +48,7 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
+    min_cosine: float = -np.inf,
     group: Any = None,
 ) -> Matched:
     """Match all of y with the rows of all ranks of ``group``, of which x is this one's shard.
@@ -66,4 +68,5 @@ def match(
             block=block,
             list_length=list_length,
             progress=progress,
+            min_cosine=min_cosine,
         )

@@ -156,8 +156,12 @@ def match_shards(
     progress: Progress | None = None,
     start: Pairs | None = None,
     settled: HandOver | None = None,
+    min_cosine: float = -np.inf,
 ) -> Matched:
     """Match every row of Y with a row of X; every rank returns the same, for all of Y.
+
+    With ``min_cosine`` a y takes none if no free x reaches it; without, none is left for those
+    after the first n_x. Such rows have x_index -1.
 
     ``block`` and ``list_length`` must agree on all ranks, ``threads`` need not. ``start``
     holds pairs of the answer from a run that did not end, on any number of ranks: they are kept
@@ -170,15 +174,21 @@ def match_shards(
     x_order, x_rank = _norm_order(ranks, shard, threads)
     turns, zero_rows = _order_of_choice(ranks, y, threads)
     order = turns
+    if min_cosine == -np.inf:
+        turns = turns[: shard.n_x]
     state = Assignment(shard.n_x, len(y))
     if start is not None:
         state.x_index[start.y_rows], state.cosine[start.y_rows] = start.x_rows, start.cosine
-        state.taken[start.x_rows] = 1
+        taken = start.x_rows[start.x_rows >= 0]
+        state.taken[taken] = 1
         state.before = len(start.y_rows)
-        turns = turns[state.x_index[turns] < 0]
+        state.without = len(start.y_rows) - len(taken)
+        over = np.zeros(len(y), np.bool_)
+        over[start.y_rows] = True
+        turns = turns[~over[turns]]
     ordered = time.monotonic()
     announcer = _Announcer(turns, state, len(y), settled, progress)
-    _match_zero_rows(turns, zero_rows, x_order, state)
+    _match_zero_rows(turns, zero_rows, x_order, state, min_cosine)
     del x_order
     announcer.announce()
     stop = len(turns)
@@ -189,7 +199,8 @@ def match_shards(
         source = _Shards(ranks, shard, x_rank, state.taken, y, threads)
         count = choose_in_blocks(
             source, x_rank, turns, state, stop=stop, block=block, list_length=list_length,
-            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, progress=announcer.announce,
+            wanted=_WANTED if ranks.size > 1 else _WANTED_ALONE, min_cosine=min_cosine,
+            progress=announcer.announce,
         )  # fmt: skip
         count["seconds_search"] = source.seconds_search
         if source.screener is not None:
@@ -199,7 +210,7 @@ def match_shards(
     in_rounds = time.monotonic()
     left = len(turns) - state.done
     if left:
-        _end_alone(ranks, shard, y, state, announcer, threads)
+        _end_alone(ranks, shard, y, state, announcer, threads, min_cosine)
     report = {
         "ranks": float(ranks.size),
         **count,
@@ -252,7 +263,7 @@ class _Announcer:
         if self._settled is None:
             return None
         call = self._settled
-        return lambda y, x, cosine: call(y_rows[y], x_rows[x], cosine)
+        return lambda y, x, cosine: call(y_rows[y], np.where(x < 0, -1, x_rows[x]), cosine)
 
 
 def _norm_order(
@@ -284,23 +295,31 @@ def _match_zero_rows(
     zero_rows: NDArray[np.int64],
     x_order: NDArray[np.uint32],
     state: Assignment,
+    min_cosine: float,
 ) -> None:
-    """Match the zero y's that choose before all others: they tie, and take the smallest ranks."""
+    """Match the zero y's that choose before all others: they tie, and take the smallest ranks.
+
+    None does, if a cosine of 0 is too small.
+    """
     if not len(zero_rows):
         return
     other = np.flatnonzero(~np.isin(turns[: len(zero_rows)], zero_rows))
     n = int(other[0]) if len(other) else min(len(zero_rows), len(turns))
+    if min_cosine > 0:
+        state.take_none(turns[:n])
+        return
     x_rows = x_order[state.taken[x_order] == 0][:n]
-    state.x_index[turns[:n]] = x_rows
+    state.x_index[turns[: len(x_rows)]] = x_rows
     state.taken[x_rows] = 1
-    state.done = n
+    state.done = len(x_rows)
+    state.take_none(turns[len(x_rows) : n])
 
 
 def _left_for_the_end(
     ranks: Ranks, shard: Shard, left: int, state: Assignment, threads: int
 ) -> int:
     """Return how many of the last y's each rank had better match alone; all ranks agree."""
-    spare = shard.n_x - state.before - state.done - left  # x's that nobody will take
+    spare = max(0, state.free - left)  # x's that nobody will take
     d = shard.x.shape[1]
     room = available_bytes()
     turns = left
@@ -329,6 +348,7 @@ def _end_alone(
     state: Assignment,
     announcer: _Announcer,
     threads: int,
+    min_cosine: float,
 ) -> None:
     """Gather the free rows of X and match the y's that are left, on every rank alike."""
     own = np.flatnonzero(state.taken[shard.first : shard.first + len(shard.x)] == 0)
@@ -337,7 +357,11 @@ def _end_alone(
     x = ranks.concatenate(x.astype(np.float64 if wide else np.float32, copy=False))
     x_rows = np.flatnonzero(state.taken == 0)
     y_rows = np.sort(announcer.rows_left)  # equal norms choose by row
-    strategy, _ = choose(len(x), len(y_rows), x.shape[1], threads)
+    if not len(x):
+        state.take_none(announcer.rows_left)
+        announcer.announce()
+        return
+    strategy, _ = choose(len(x), min(len(x), len(y_rows)), x.shape[1], threads)
     x_index, cosine, _, _ = native.module().match(
         x,
         y[y_rows],
@@ -345,7 +369,10 @@ def _end_alone(
         threads=threads,
         progress=announcer.show_progress,
         settled=announcer.renumbered(x_rows, y_rows),
+        min_cosine=min_cosine,
     )
-    state.x_index[y_rows], state.cosine[y_rows] = x_rows[x_index], cosine
-    state.taken[state.x_index[y_rows]] = 1
+    chosen = np.where(x_index < 0, -1, x_rows[x_index])
+    state.x_index[y_rows], state.cosine[y_rows] = chosen, cosine
+    state.taken[chosen[chosen >= 0]] = 1
+    state.without += int((chosen < 0).sum())
     state.done += len(y_rows)

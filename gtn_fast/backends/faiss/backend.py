@@ -92,6 +92,7 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
+    min_cosine: float = -np.inf,
     **options: Any,
 ) -> Matched:
     """Match approximately; the options are ``FaissOptions``.
@@ -108,6 +109,7 @@ def match(
         block=block,
         list_length=list_length,
         progress=progress,
+        min_cosine=min_cosine,
         min_cosine_ratio=options.get("min_cosine_ratio"),
         exact_below=options.get("exact_below"),
     )
@@ -123,12 +125,13 @@ def match_by(
     block: int,
     list_length: int,
     progress: Progress | None,
+    min_cosine: float,
     min_cosine_ratio: float | None,
     exact_below: int | None,
 ) -> Matched:
     """Match by the index that ``make_index`` makes: ``FreeIndex``, or one on another device."""
     with faiss_threads(faiss_index.module(), threads):
-        run = _Run(x, y, settings, threads, exact_below, make_index)
+        run = _Run(x, y, settings, threads, exact_below, min_cosine, make_index)
         run.serve_zeros()
         if progress is not None:
             progress(run.state.done, len(y))
@@ -151,9 +154,11 @@ class _Run:
         settings: Settings,
         threads: int,
         exact_below: int | None,
+        min_cosine: float,
         make_index: MakeIndex,
     ) -> None:
         self.x, self.y, self.settings, self.threads = x, y, settings, threads
+        self.min_cosine = min_cosine
         self.exact_below = exact_below
         self._engine = native.module()
         self.x_by_norm = self._engine.norm_order(for_engine(x), threads=threads)
@@ -169,27 +174,39 @@ class _Run:
     @property
     def free(self) -> int:
         """How many x's are free."""
-        return len(self.x) - self.state.done
+        return self.state.free
 
     @property
     def left(self) -> int:
         """How many y's have not chosen."""
         return len(self.y) - self.state.done
 
+    @property
+    def _served(self) -> int:
+        """How many y's may still get an x, for the formulas of cost."""
+        return min(self.left, self.free)
+
     def serve_zeros(self) -> None:
-        """Match the zero y's, which choose first: they tie, so each takes the first free x."""
+        """Match the zero y's, which choose first: they tie, so each takes the first free x.
+
+        None does, if a cosine of 0 is too small.
+        """
         zeros = 0
         for start in range(0, len(self.turns), 4096):
             nonzero = (self.y[self.turns[start : start + 4096]] != 0).any(axis=1)
             zeros += len(nonzero) if not nonzero.any() else int(nonzero.argmax())
             if nonzero.any():
                 break
-        x_rows = self.x_by_norm[:zeros].astype(np.int64)
-        self.state.x_index[self.turns[:zeros]] = x_rows
-        self.state.taken[x_rows] = 1
-        self.state.done = zeros
-        self.index.take(x_rows)
         self.count["zero_rows"] += zeros
+        if self.min_cosine > 0:
+            self.state.take_none(self.turns[:zeros])
+            return
+        x_rows = self.x_by_norm[:zeros].astype(np.int64)
+        self.state.x_index[self.turns[: len(x_rows)]] = x_rows
+        self.state.taken[x_rows] = 1
+        self.state.done = len(x_rows)
+        self.index.take(x_rows)
+        self.state.take_none(self.turns[len(x_rows) : zeros])
 
     # ------------------------------------------------------------------ the index
 
@@ -221,8 +238,8 @@ class _Run:
             return self.free < max(self.exact_below, faiss_index.SMALLEST)
         if self.free < faiss_index.SMALLEST:
             return True
-        at = (self.settings, self.free, self.left, len(self.x), self.x.shape[1], self.threads)
-        exact = faiss_cost.exact_seconds(self.free, self.left, self.x.shape[1], self.threads)
+        at = (self.settings, self.free, self._served, len(self.x), self.x.shape[1], self.threads)
+        exact = faiss_cost.exact_seconds(self.free, self._served, self.x.shape[1], self.threads)
         if until is None:
             return exact <= faiss_cost.indexed_seconds(*at)
         return exact <= faiss_cost.staying_seconds(*at, until=until)
@@ -247,12 +264,14 @@ class _Run:
                 block=block,
                 list_length=list_length,
                 wanted=self.settings.refine,
+                min_cosine=self.min_cosine,
                 progress=progress,
             )
         except _GiveUpError:
             # The block it happened in is taken back: only whole blocks are settled.
             self.state.taken[:] = 0
-            self.state.taken[self.state.x_index[self.turns[: self.state.done]]] = 1
+            settled = self.state.x_index[self.turns[: self.state.done]]
+            self.state.taken[settled[settled >= 0]] = 1
             raise
         for name, value in counters.items():
             self.count[name] += value
@@ -293,8 +312,9 @@ class _Run:
 
     def _out_of_reach(self, ratio: float, reached: float, *, met: bool) -> str:
         s, d = self.settings, self.x.shape[1]
-        ours = faiss_cost.indexed_seconds(s, self.free, self.left, len(self.x), d, self.threads)
-        exact = faiss_cost.exact_seconds(self.free, self.left, d, self.threads)
+        served = self._served
+        ours = faiss_cost.indexed_seconds(s, self.free, served, len(self.x), d, self.threads)
+        exact = faiss_cost.exact_seconds(self.free, served, d, self.threads)
         knobs = f"index={s.kind!r}, nprobe={s.nprobe}, refine={s.refine}"
         if met:
             return (
@@ -329,8 +349,22 @@ class _Run:
         )
         self.count["search_s"] += found - start
         self.count["evaluate_s"] += time.perf_counter() - found
-        level = np.full(len(y_rows), -np.inf), np.full(len(y_rows), NO_RANK)
-        return Lists(x_rows, cosine, *level)
+        return Lists(x_rows, cosine, *self._levels(cosine, again))
+
+    def _levels(
+        self, cosine: NDArray[np.float64], again: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+        """Return levels for these lists: each is trusted as if it were all there is.
+
+        But that no x reaches ``min_cosine`` is not taken from a list of x's that do: when they
+        are taken, their y is searched for again. Nor from an empty one.
+        """
+        level, rank = np.full(len(cosine), -np.inf), np.full(len(cosine), NO_RANK)
+        if self.min_cosine > -np.inf:
+            best = cosine.max(axis=1, initial=-np.inf)
+            unsure = best == -np.inf if again else (best >= self.min_cosine) | (best == -np.inf)
+            level[unsure], rank[unsure] = self.min_cosine, 0
+        return level, rank
 
     def _everywhere(
         self, y_rows: NDArray[np.int64], x_rows: NDArray[np.int64], nowhere: NDArray[np.int64]
@@ -358,6 +392,7 @@ class _Run:
         """Let the engine do the rest: its answer from here on is Algorithm 1's."""
         start = time.perf_counter()
         self.count["exact_rows"] += match_rest(
-            self.x, self.y, self.turns, self.state, threads=self.threads, progress=progress
-        )
+            self.x, self.y, self.turns, self.state,
+            threads=self.threads, min_cosine=self.min_cosine, progress=progress,
+        )  # fmt: skip
         self.count["exact_s"] += time.perf_counter() - start

@@ -76,6 +76,7 @@ def match(
     list_length: int = 0,
     progress: Progress | None = None,
     device: Device = CUDA,
+    min_cosine: float = -np.inf,
     **options: Any,
 ) -> Matched:
     """Match approximately with the index on ``device``; the options are ``FaissOptions``."""
@@ -97,6 +98,7 @@ def match(
         block=block,
         list_length=list_length,
         progress=progress,
+        min_cosine=min_cosine,
         min_cosine_ratio=options.get("min_cosine_ratio"),
         exact_below=options.get("exact_below", EXACT_BELOW),
     )

@@ -45,7 +45,7 @@ class Source(Protocol):
         """Return lists for these rows of Y, of ``wanted`` candidates or more if so many are free.
 
         ``again``: these y's had a list that ran dry; the first of them must get one with a
-        choice in it.
+        choice in it, or complete down to the ``min_cosine`` of the matching.
         """
         ...
 
@@ -57,7 +57,8 @@ class Source(Protocol):
 class Assignment:
     """The choices so far: ``x_index`` and ``cosine`` by row of Y (-1 and 0 for no choice yet).
 
-    ``done``: how many turns are over; ``before``: pairs that were known before the first turn.
+    ``done``: how many turns are over; ``before``: how many were before the first of them;
+    ``without``: how many of all these ended without an x.
     """
 
     def __init__(self, n_x: int, n_y: int) -> None:
@@ -66,6 +67,18 @@ class Assignment:
         self.taken = np.zeros(n_x, np.uint8)
         self.done = 0
         self.before = 0
+        self.without = 0
+
+    @property
+    def free(self) -> int:
+        """How many x's are free."""
+        return len(self.taken) - self.before - self.done + self.without
+
+    def take_none(self, y_rows: NDArray[np.int64]) -> None:
+        """End the next turns, which are of these rows of Y: they take none."""
+        self.cosine[y_rows] = np.nan
+        self.done += len(y_rows)
+        self.without += len(y_rows)
 
 
 def ranks_of(order: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -85,30 +98,38 @@ def choose_in_blocks(
     block: int = 0,
     list_length: int = 0,
     wanted: int = 3,
+    min_cosine: float = -np.inf,
     progress: Progress | None = None,
     hand_over: HandOver | None = None,
 ) -> dict[str, float]:
     """Let rows of Y choose, in the order ``turns``, from position ``state.done`` on.
 
     ``x_rank`` (n_x,): every x's place in norm order; ties go to the smaller. Ends before
-    position ``stop`` (all by default). ``hand_over`` gets the pairs of every block. Returns
-    counters.
+    position ``stop`` (all by default). A y whose list certainly has no free x of ``min_cosine``
+    takes none. ``hand_over`` gets the pairs of every block. Returns counters.
     """
     engine = native.module()
     stop = len(turns) if stop is None else stop
     policy = engine.BlockPolicy(block=block, list_length=list_length, wanted=wanted)
     count = {"blocks": 0.0, "lists_dry": 0.0, "searched_again": 0.0, "candidates": 0.0}
     while state.done < stop:
-        rows = turns[state.done : min(stop, state.done + policy.size)]
-        dry = _match_block(engine, source, x_rank, rows, state, policy.wanted, count)
-        state.done += len(rows)
-        count["blocks"] += 1
+        if not state.free:
+            rows = turns[state.done : stop]
+            state.take_none(rows)
+            dry = 0
+        else:
+            rows = turns[state.done : min(stop, state.done + policy.size)]
+            dry = _match_block(
+                engine, source, x_rank, rows, state, policy.wanted, min_cosine, count
+            )
+            state.done += len(rows)
+            state.without += int((state.x_index[rows] < 0).sum())
+            count["blocks"] += 1
         if hand_over is not None:
             hand_over(rows, state.x_index[rows], state.cosine[rows])
         if progress is not None:
             progress(state.done, len(turns))
-        free = len(state.taken) - state.before - state.done
-        policy.served(len(rows), dry, free)
+        policy.served(len(rows), dry, state.free)
     return count
 
 
@@ -119,6 +140,7 @@ def _match_block(
     rows: NDArray[np.int64],
     state: Assignment,
     wanted: int,
+    min_cosine: float,
     count: dict[str, float],
 ) -> int:
     """Let these rows choose; return how many of them needed another search."""
@@ -138,8 +160,9 @@ def _match_block(
             begin,
             chosen,
             cosine,
+            min_cosine,
         )
-        source.take(chosen[begin:end])
+        source.take(chosen[begin:end][chosen[begin:end] >= 0])
         begin = end
         if len(dry):
             searched += len(dry)
@@ -147,7 +170,8 @@ def _match_block(
             count["searched_again"] += len(dry)
             found = source.search(rows[dry], wanted, again=True)
             admitted = found.cosine[0] >= found.level_cosine[0]
-            if not (admitted & (found.x_rows[0] >= 0)).any():
+            takes_none = -np.inf < min_cosine >= found.level_cosine[0]
+            if not takes_none and not (admitted & (found.x_rows[0] >= 0)).any():
                 raise RuntimeError("a search found nothing")  # a wrong bound
             lists = _replaced(lists, dry, found)
     state.x_index[rows] = chosen

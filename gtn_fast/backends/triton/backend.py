@@ -146,6 +146,7 @@ def match(
     block: int = 0,
     list_length: int = 0,
     progress: Progress | None = None,
+    min_cosine: float = -np.inf,
     device: Device = CUDA,
     settled: HandOver | None = None,
     settled_every: float = 0.0,
@@ -162,7 +163,8 @@ def match(
     state = Assignment(len(x), len(y))
     at = session.find_device(str(device))
     count: dict[str, float] = {}
-    if not list_length:  # which is an option of the other way alone
+    # list_length and min_cosine are for the other way alone.
+    if not list_length and min_cosine == -np.inf:
         run = loop.Run(x, y, at, free=session.free_bytes(at), threads=threads, block=block)
         if run.refusal is None:
             count = run.run(state, progress=progress, hand_over=settled)
@@ -173,23 +175,26 @@ def match(
     made = session.make(x, y, threads=threads, device=str(device))
     made.source.take(np.flatnonzero(state.taken))
     packed = time.perf_counter()
-    first = state.done
+    first, served = state.done, min(len(x), len(y))
     count |= choose_in_blocks(
         made.source,
         made.rank,
         made.turns,
         state,
-        stop=max(first, len(y) - rows_for_the_engine(len(x), len(y), x.shape[1], threads)),
+        stop=max(first, len(y) - rows_for_the_engine(len(x), served, x.shape[1], threads)),
         block=block,
         list_length=list_length,
+        min_cosine=min_cosine,
         progress=progress,
         hand_over=settled,
     )
     screened = time.perf_counter()
-    made.check(state, made.turns[first : state.done])
+    matched = made.turns[first : state.done]
+    made.check(state, matched[state.x_index[matched] >= 0])
     count["engine_rows"] = match_rest(
-        x, y, made.turns, state, threads=threads, progress=progress, hand_over=settled
-    )
+        x, y, made.turns, state, threads=threads, min_cosine=min_cosine, progress=progress,
+        hand_over=settled,
+    )  # fmt: skip
     count |= made.counters()
     count["pack_seconds"] = packed - began
     count["match_seconds"] = time.perf_counter() - packed

@@ -35,7 +35,10 @@ _GATHER_BYTES = 1 << 26  # rows of the next batches are put together in pieces o
 _LOOK_S = 0.25  # how often losses are looked at: each look waits for the device
 
 
-@dataclass
+_SCORES = ("loss", "val_loss", "metric")
+
+
+@dataclass(repr=False)
 class History:
     """What a training did.
 
@@ -50,6 +53,18 @@ class History:
     stopped: str = "epochs"
     seconds: float = 0.0
     resumed_at: int | None = None
+
+    def __repr__(self) -> str:
+        if not self.epochs:
+            return "History(no epochs)"
+        best = next((row for row in self.epochs if row["epoch"] == self.best_epoch), {})
+        parts = [f"{len(self.epochs)} epochs, stopped by {self.stopped}"]
+        scores = [f"{name} {best[name]:.4g}" for name in _SCORES if name in best]
+        if scores:
+            parts.append(f"best {self.best_epoch}: {', '.join(scores)}")
+        if self.resumed_at is not None:
+            parts.append(f"resumed at {self.resumed_at}")
+        return f"History({'; '.join(parts)}; {self.seconds:.3g} s)"
 
 
 @dataclass
