@@ -96,7 +96,10 @@ def instructions() -> str:
 
     if _interpreted():
         return f"triton {triton.__version__}, interpreter"
-    kernels = cubins.find(_torch().cuda.get_device_capability())
+    torch = _torch()
+    if not torch.cuda.is_available():
+        return f"triton {triton.__version__}, no GPU"
+    kernels = cubins.find(torch.cuda.get_device_capability())
     own = "no kernels of our own" if kernels is None else f"kernels for {kernels.architecture}"
     return f"triton {triton.__version__}, cuda, {own}"
 
