@@ -178,6 +178,10 @@ def bad_idx(array: np.ndarray) -> dict[str, tuple[bytes, str]]:
         "short": (good[:-1], "says 4x8x9 = 288 bytes, but it holds 287"),
         "long": (good + b"x", "holds more than 288"),
         "gzip": (gzip.compress(good)[:-20], "damaged gzip"),
+        "gzip promises": (
+            gzip.compress(good[:4] + (1 << 20).to_bytes(4, "big") * 3),
+            "its header says .* but it holds at most",
+        ),
         "gzip noise": (b"\x1f\x8b" + bytes(30), "damaged gzip"),
     }
 

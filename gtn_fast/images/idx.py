@@ -17,6 +17,7 @@ from gtn_fast.inputs.files import FileError, check_file, naming
 from gtn_fast.planning.memory import check_room
 
 _UBYTE = 0x08
+_DEFLATES = 1032  # bytes at most that gzip makes one of
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
@@ -59,10 +60,12 @@ def _content(stream: Any, path: Path, ndim: int) -> tuple[tuple[int, ...], bytes
         raise FileError(f"{path}: ends inside its header")
     shape = struct.unpack(f">{ndim}I", sizes)
     promised = math.prod(shape)
-    if not isinstance(stream, gzip.GzipFile):
-        held = path.stat().st_size - 4 - 4 * ndim
-        if promised > held:
-            raise FileError(_too_short(path, shape, held))
+    size = path.stat().st_size
+    if isinstance(stream, gzip.GzipFile):
+        if promised > _DEFLATES * size:
+            raise FileError(_too_short(path, shape, f"at most {_DEFLATES * size}"))
+    elif promised > size - 4 - 4 * ndim:
+        raise FileError(_too_short(path, shape, size - 4 - 4 * ndim))
     check_room(promised, f"reading {path}")
     return shape, stream.read(math.prod(shape) + 1)
 

@@ -46,7 +46,7 @@ def _damaged(tensor: Tensor, choices: Choices) -> Tensor:
         flat = tensor.clone().reshape(-1)
         value = choices.pick([0.0, -1.0, 1e30, float("nan"), float("inf"), 2.0**40])
         if not flat.is_floating_point():
-            value = choices.pick([0, -1, 2**40, 2**62])
+            value = choices.pick([0, -1, 2**40, 2**62] if flat.dtype == torch.int64 else [0, 1])
         flat[choices.below(flat.numel())] = value
         return flat.reshape(tensor.shape)
     return torch.zeros(choices.pick([(), (0,), (1,), (3, 3), (1, 1, 1, 1, 1)]))

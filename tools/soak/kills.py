@@ -116,34 +116,43 @@ def _ranks_of(launcher: int) -> list[int]:
     return []
 
 
-def _kill(process: subprocess.Popen[bytes], job: Job, rng: random.Random) -> str:
+def _kill(process: subprocess.Popen[bytes], job: Job, ranks: list[int], rng: random.Random) -> str:
     """Kill it in one of the ways that happen; return which."""
     number = rng.choice(_SIGNALS)
     who = ALL if job.ranks == 1 else rng.choice([ALL, LAUNCHER, RANK])
     if who == LAUNCHER:
         number = rng.choice([signal.SIGTERM, signal.SIGINT])  # which it passes on
         os.kill(process.pid, number)
-    elif who == RANK and (ranks := _ranks_of(process.pid)):
+    elif who == RANK and ranks:
         number = signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
             os.kill(rng.choice(ranks), number)
     else:
         who = ALL
-        os.killpg(process.pid, number)
+        for each in (process.pid, *ranks):  # torchrun gives each rank a group of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
     return f"{number.name} to {who}" if job.ranks > 1 else number.name
 
 
-def _end(process: subprocess.Popen[bytes]) -> bool:
+def _end(process: subprocess.Popen[bytes], ranks: list[int]) -> bool:
     """Wait for the end of all of it; False if it had to be ended."""
-    try:
-        process.wait(_LONGEST_S / 5)
-        ended = True
-    except subprocess.TimeoutExpired:
-        ended = False
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    until = time.monotonic() + _LONGEST_S / 5
+    ended = False
+    while not ended and time.monotonic() < until:
+        time.sleep(0.05)
+        ended = process.poll() is not None and not any(_alive(rank) for rank in ranks)
+    for each in () if ended else (process.pid, *ranks):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
     process.wait()
     return ended
+
+
+def _alive(number: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"gtn_fast" in Path(f"/proc/{number}/cmdline").read_bytes()
+    return False
 
 
 def soak_job(job: Job, folder: Path, kills: int, rng: random.Random) -> Verdict:
@@ -167,13 +176,15 @@ def soak_job(job: Job, folder: Path, kills: int, rng: random.Random) -> Verdict:
         try:
             process.wait(_LONGEST_S if last else rng.uniform(0, whole_s))
         except subprocess.TimeoutExpired:
+            ranks = _ranks_of(process.pid)
             if last:
                 verdict.wrong.append(f"no end within {_LONGEST_S} s")
-                _end(process)
+                _kill(process, job, ranks, rng)
+                _end(process, ranks)
                 break
             killed = True
-            done[_kill(process, job, rng)] += 1
-            if not _end(process):
+            done[_kill(process, job, ranks, rng)] += 1
+            if not _end(process, ranks):
                 verdict.wrong.append(f"it did not end after kill {sum(done.values())}")
         if job.result.exists():
             finished += 1
