@@ -9,9 +9,7 @@
 namespace gtn::cuda {
 namespace {
 
-constexpr int kWanted = 64;             // survivors per y that a threshold aims at
 constexpr int kGroups = 512;            // maxima per y
-constexpr int kSampleShare = 16;        // of the free x's
 constexpr int kSmallestSample = 2048;   // columns
 constexpr int kFewest = 2048;           // free x's below which blocks get no smaller
 constexpr int kLargestBlock = 1 << 18;  // y's
