@@ -165,7 +165,7 @@ def test_what_is_wrong_on_one_rank_is_raised_on_all(native, tmp_path):
         "d of y": "ValueError: rank 1: X and Y must have the same number of columns:"
         " X has 6, Y has 5",
         "too many": "ValueError: every row of Y needs a row of X of its own:"
-        " Y has 40 rows, the shards of X only 6 in all",
+        " Y has 40 rows, the shards of X only 6 in all; partial=True leaves the rest unmatched",
         "y": "ValueError: Y must be the same on all ranks: rank 1 has other values"
         " or another dtype than rank 0",
         "y dtype": "ValueError: Y must be the same on all ranks: rank 1 has other values"
@@ -176,7 +176,7 @@ def test_what_is_wrong_on_one_rank_is_raised_on_all(native, tmp_path):
         "block": "ValueError: block must be the same on all ranks: rank 0 has 0, rank 1 has 9",
         "threads": "ValueError: rank 1: threads must be from 1 to 4096, got 0 (-1 takes all CPUs)",
         "kind": "TypeError: rank 1: X must hold real numbers (float or integer dtype),"
-        " got dtype complex128",
+        " got dtype complex128; np.hstack([X.real, X.imag]) is real",
         "groups": "ValueError: rank 1: groups does not go with method 'distributed':"
         " label each group of rows by itself",
         "empty": "ValueError: X is empty on all ranks: need at least one row",

@@ -64,7 +64,9 @@ def test_the_most_rows():
     assert sharded._agreed([shape(rows=MAX_ROWS - 1), shape(rows=1)]) == (MAX_ROWS, 15)
 
 
-def test_ranks_on_the_same_cpus_share_them():
+def test_ranks_on_the_same_cpus_share_them(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "GTN_FAST_THREADS"):
+        monkeypatch.delenv(name, raising=False)  # they would decide
     own = sharded._cpus()
     there = shape(cpus="elsewhere [0]")
     here = shape(cpus=own)
