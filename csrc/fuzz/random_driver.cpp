@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -51,8 +52,8 @@ int main(int argc, char** argv) {
       files.emplace_back(argv[i]);
   }
   for (const std::string& name : files) {
+    if (!std::filesystem::is_regular_file(name)) continue;  // a folder: libFuzzer's corpus
     std::ifstream file(name, std::ios::binary);
-    if (!file) continue;  // a folder: libFuzzer's corpus
     input.assign(std::istreambuf_iterator<char>(file), {});
     if (!input.empty()) LLVMFuzzerTestOneInput(input.data(), input.size());
   }
