@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import gtn_fast
+from gtn_fast.images import load_images
+from gtn_fast.inputs.files import FileError
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -117,3 +119,10 @@ def test_what_a_labels_file_holds_is_quoted_in_short(native, tmp_path):
 def test_a_number_of_any_length_is_refused_in_a_line(native, sign):
     with pytest.raises(ValueError, match=r"seed must be from 0 to .* bits$"):
         gtn_fast.label(np.eye(3), seed=sign * 10**5000)
+
+
+def test_what_an_unpickler_says_is_one_line(tmp_path):
+    (tmp_path / "data_batch_1").write_bytes(b"P1\n.")  # a persistent id, which nothing here has
+    with pytest.raises(FileError, match="data_batch_1: not a readable CIFAR batch") as caught:
+        load_images(tmp_path)
+    check_message(str(caught.value))

@@ -115,7 +115,12 @@ ARGUMENTS = {
     "network": (
         lambda: HHat(3, layers=1, width=2, negative_slope=float("nan")),
         ValueError,
-        "negative_slope must be a number >= 0, got nan",
+        "negative_slope must be a number from 0 to 1e30, got nan",
+    ),
+    "a slope beyond float32": (
+        lambda: GTN(3, negative_slope=1e308),
+        ValueError,
+        r"negative_slope must be a number from 0 to 1e30, got 1e\+308",
     ),
     "empty path": (lambda: gtn_fast.label(""), ValueError, "X must be a path, got ''"),
     "path with a zero": (lambda: gtn_fast.label("a\0.npy"), ValueError, "X must be a path"),

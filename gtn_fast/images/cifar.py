@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
 from gtn_fast.inputs.files import FileError, check_file
+from gtn_fast.inputs.wording import in_short
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _SHAPE = (3, 32, 32)
@@ -81,7 +82,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise FileError(f"{path}: not a readable CIFAR batch: {error}") from None
+        raise FileError(f"{path}: not a readable CIFAR batch: {in_short(error)}") from None
 
 
 class _Array:

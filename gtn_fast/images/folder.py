@@ -18,7 +18,7 @@ from gtn_fast.images import transform
 from gtn_fast.images.image_set import ImageSet
 from gtn_fast.inputs.arguments import check_threads
 from gtn_fast.inputs.files import FileError, check_file
-from gtn_fast.inputs.wording import listing
+from gtn_fast.inputs.wording import in_short, listing
 from gtn_fast.planning.memory import check_room
 from gtn_fast.run.progress import progress_bar
 from gtn_fast.system.ending import long_call, stop_here
@@ -239,7 +239,7 @@ def _decode(
             except MemoryError:
                 raise
             except Exception as error:  # Pillow's decoders raise nearly anything on hostile files
-                raise FileError(f"{file}: {error}") from None
+                raise FileError(f"{file}: {in_short(error)}") from None
 
     tried = _trying(decode, skip_damaged)
     first = next((each for each in map(tried, files) if not isinstance(each, FileError)), None)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
 from gtn_fast.inputs.files import FileError, check_file, naming
+from gtn_fast.inputs.wording import in_short
 from gtn_fast.planning.memory import check_room
 
 _UBYTE = 0x08
@@ -33,7 +34,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
         try:
             shape, data = _content(stream, path, ndim)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FileError(f"{path}: damaged gzip: {error}") from None
+            raise FileError(f"{path}: damaged gzip: {in_short(error)}") from None
     expected = math.prod(shape)
     if len(data) != expected:
         held = len(data) if len(data) < expected else f"more than {expected}"

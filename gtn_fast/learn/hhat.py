@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.learn.presets import Preset, is_number
+from gtn_fast.learn.presets import Preset, check_slope
 from gtn_fast.learn.sizes import MAX_LAYERS, MAX_WIDTH, check_weights
 from gtn_fast.learn.training.generators import seeded
 
@@ -34,8 +32,7 @@ class HHat(nn.Module):
         layers = check_integer(layers, "layers", 1, MAX_LAYERS)
         width = check_integer(width, "width", 1, MAX_WIDTH)
         check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
-        if not is_number(negative_slope) or not 0 <= negative_slope < math.inf:
-            raise ValueError(f"negative_slope must be a number >= 0, got {negative_slope!r}")
+        check_slope(negative_slope)
         weights = (2 * self.d + (layers - 1) * width) * width
         check_weights(weights, f"a network of {layers} layers of width {width} for d = {self.d}")
         stack: list[nn.Module] = []

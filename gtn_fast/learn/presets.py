@@ -135,9 +135,14 @@ def _checked(made: Preset) -> Preset:
         raise ValueError(f"unknown method {made.method!r}; valid: {', '.join(METHODS)}")
     if not is_number(made.lr) or not 0 < made.lr < math.inf:
         raise ValueError(f"lr must be a positive number, got {made.lr!r}")
-    if not is_number(made.negative_slope) or not 0 <= made.negative_slope < math.inf:
-        raise ValueError(f"negative_slope must be a number >= 0, got {made.negative_slope!r}")
+    check_slope(made.negative_slope)
     return made
+
+
+def check_slope(value: Any) -> None:
+    """Raise ValueError unless it is a slope that float32 holds, with room to spare."""
+    if not is_number(value) or not 0 <= value <= 1e30:
+        raise ValueError(f"negative_slope must be a number from 0 to 1e30, got {value!r}")
 
 
 def is_number(value: object) -> bool:
