@@ -12,13 +12,7 @@ from gtn_fast.vision import classifier as cl
 from gtn_fast.vision import vae as va
 from gtn_fast.vision.codecs import callables_codec, decode_latents, encode_images
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def bars(n: int, side: int = 8, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:

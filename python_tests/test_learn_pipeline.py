@@ -14,12 +14,7 @@ from gtn_fast.vision.pipeline import fit_images, generate
 QUICK = {"ae_epochs": 2, "ae_batch_size": 32, "layers": 2, "width": 16, "epochs": 3}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")

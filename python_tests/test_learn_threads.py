@@ -25,13 +25,7 @@ IMAGES = torch.randint(256, (40, 1, 8, 8), dtype=torch.uint8, generator=torch.Ge
 CLASSES = np.arange(40) % 3
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On a busy machine torch's threads wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @contextmanager
@@ -196,7 +190,7 @@ def test_a_loss_that_draws_gets_a_generator():
 
 
 @pytest.fixture
-def two_threads(one_thread):
+def two_threads(one_torch_thread):
     torch.set_num_threads(2)
 
 

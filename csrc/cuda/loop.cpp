@@ -38,6 +38,22 @@ int splits_for(int row_programs, int tiles, int programs) {
   return best;
 }
 
+// `tiles` in at most `splits` stretches of whole `unit`s: how many each has, how many there are.
+struct Cut {
+  int each, count;
+};
+
+Cut cut(int tiles, int splits, int unit = 1) {
+  const int units = (tiles + unit - 1) / unit;
+  const int each = (units + splits - 1) / splits * unit;
+  return {each, (tiles + each - 1) / each};
+}
+
+int row_programs_of(const Shape& shape, const Machine& machine, int64_t rows) {
+  const int unit = machine.rows_of_program(shape.padded);
+  return static_cast<int>(up(rows, unit) / unit);
+}
+
 Step block_at(const Shape& shape, const Machine& machine, int64_t begin, int64_t rows,
               int64_t cols) {
   Step s{};
@@ -45,11 +61,10 @@ Step block_at(const Shape& shape, const Machine& machine, int64_t begin, int64_t
   s.rows = static_cast<int>(rows);
   s.cols = static_cast<int>(cols);
   const int tiles = tiles_of(cols);
-  const int unit = machine.rows_of_program(shape.padded);
-  const int row_programs = static_cast<int>(up(rows, unit) / unit);
-  const int splits = splits_for(row_programs, tiles, machine.programs());
-  s.tiles_per_split = (tiles + splits - 1) / splits;
-  s.splits = (tiles + s.tiles_per_split - 1) / s.tiles_per_split;
+  const int row_programs = row_programs_of(shape, machine, rows);
+  const Cut stretches = cut(tiles, splits_for(row_programs, tiles, machine.programs()));
+  s.tiles_per_split = stretches.each;
+  s.splits = stretches.count;
   // The more x's, the smaller the sample, and the more survivors, which then cost little.
   const int share = cols >= kVeryManyFree ? 32 : 16;
   const int wanted = 2 * share;  // survivors per y that a threshold aims at
@@ -85,18 +100,20 @@ class Pieces {
   int64_t used_ = 0, most_ = 0;
 };
 
+// What a pass over the free x's finds for rows, and the lists that are made of it.
+struct Lists {
+  float* threshold;
+  int *count, *cols_found, *col, *length;
+  double* cosine;
+};
+
 struct Work {
   int* holder;
   // of a block
   float* maxima;
-  float* threshold;
-  int *count, *cols_found, *list_col, *list_length, *deep_of, *holes, *movers, *dry_rows;
-  double* list_cosine;
-  // of its dry rows
+  Lists lists, deep;  // of its rows, of its dry rows
+  int *deep_of, *holes, *movers, *dry_rows;
   unsigned char* deep_codes;
-  float* deep_threshold;
-  int *deep_count, *deep_cols, *deep_col, *deep_length;
-  double* deep_cosine;
   // of the end
   double *x_direction, *y_direction, *cosines;
   uint32_t* col_rank;
@@ -115,23 +132,23 @@ Work lay_out(const Shape& shape, const Schedule& schedule, Pieces& pieces) {
       places = std::max(places, int64_t{4} * s.splits * s.rows * s.capacity);
     }
     w.maxima = pieces.take<float>(maxima);
-    w.threshold = pieces.take<float>(rows);
-    w.count = pieces.take<int>(lists);
-    w.cols_found = pieces.take<int>(places);
-    w.list_col = pieces.take<int>(rows * kList);
-    w.list_cosine = pieces.take<double>(rows * kList);
-    w.list_length = pieces.take<int>(rows);
+    w.lists.threshold = pieces.take<float>(rows);
+    w.lists.count = pieces.take<int>(lists);
+    w.lists.cols_found = pieces.take<int>(places);
+    w.lists.col = pieces.take<int>(rows * kList);
+    w.lists.cosine = pieces.take<double>(rows * kList);
+    w.lists.length = pieces.take<int>(rows);
     w.deep_of = pieces.take<int>(rows);
     w.holes = pieces.take<int>(rows);
     w.movers = pieces.take<int>(rows);
     w.dry_rows = pieces.take<int>(kMostDry);
     w.deep_codes = pieces.take<unsigned char>(kMostDry / kTile * tile_bytes(shape.padded));
-    w.deep_threshold = pieces.take<float>(kMostDry);
-    w.deep_count = pieces.take<int>(int64_t{kMostDry} * 4 * kDeepSplits);
-    w.deep_cols = pieces.take<int>(int64_t{kMostDry} * 4 * kDeepSplits * kDeepCapacity);
-    w.deep_col = pieces.take<int>(int64_t{kMostDry} * kDeepList);
-    w.deep_cosine = pieces.take<double>(int64_t{kMostDry} * kDeepList);
-    w.deep_length = pieces.take<int>(kMostDry);
+    w.deep.threshold = pieces.take<float>(kMostDry);
+    w.deep.count = pieces.take<int>(int64_t{kMostDry} * 4 * kDeepSplits);
+    w.deep.cols_found = pieces.take<int>(int64_t{kMostDry} * 4 * kDeepSplits * kDeepCapacity);
+    w.deep.col = pieces.take<int>(int64_t{kMostDry} * kDeepList);
+    w.deep.cosine = pieces.take<double>(int64_t{kMostDry} * kDeepList);
+    w.deep.length = pieces.take<int>(kMostDry);
   }
   pieces.back_to(common);
   if (schedule.end.rows > 0) {
@@ -142,6 +159,24 @@ Work lay_out(const Shape& shape, const Schedule& schedule, Pieces& pieces) {
     w.col_rank = pieces.take<uint32_t>(cols);
   }
   return w;
+}
+
+void fill_lists(ScreenParams& p, const Lists& lists) {
+  p.threshold = lists.threshold;
+  p.count = lists.count;
+  p.cols_found = lists.cols_found;
+}
+
+// Lists out of what `screen` finds.
+void choose_from(DecideParams& p, const ScreenParams& screen, const Lists& lists) {
+  p.threshold = screen.threshold;
+  p.count = screen.count;
+  p.cols_found = screen.cols_found;
+  p.lists = 4 * screen.splits;
+  p.capacity = screen.capacity;
+  p.list_col = lists.col;
+  p.list_cosine = lists.cosine;
+  p.list_length = lists.length;
 }
 
 void queue_block(Machine& machine, const Shape& shape, const Step& s, const Given& g, const Work& w,
@@ -161,25 +196,22 @@ void queue_block(Machine& machine, const Shape& shape, const Step& s, const Give
   screen.ld = s.rows;
 
   ScreenParams sample = screen;
-  const int unit = machine.rows_of_program(shape.padded);
   const int groups = (s.sample + s.per - 1) / s.per;
-  const int sample_splits =
-      splits_for(static_cast<int>(up(s.rows, unit) / unit), groups, machine.programs());
+  const int row_programs = row_programs_of(shape, machine, s.rows);
+  const Cut stretches = cut(s.sample, splits_for(row_programs, groups, machine.programs()), s.per);
   sample.tiles = s.sample;
   sample.per = s.per;
-  sample.tiles_per_split = (groups + sample_splits - 1) / sample_splits * s.per;
-  sample.splits = (s.sample + sample.tiles_per_split - 1) / sample.tiles_per_split;
+  sample.tiles_per_split = stretches.each;
+  sample.splits = stretches.count;
   sample.maxima = w.maxima;
   machine.maxima(sample);
-  machine.thresholds({g.counters, w.maxima, s.rows, s.rows, 4 * groups, s.nth, w.threshold});
+  machine.thresholds({g.counters, w.maxima, s.rows, s.rows, 4 * groups, s.nth, w.lists.threshold});
 
   screen.tiles = tiles_of(s.cols);
   screen.tiles_per_split = s.tiles_per_split;
   screen.splits = s.splits;
-  screen.threshold = w.threshold;
-  screen.count = w.count;
-  screen.cols_found = w.cols_found;
   screen.capacity = s.capacity;
+  fill_lists(screen, w.lists);
   machine.survivors(screen);
 
   DecideParams decide{};
@@ -191,52 +223,37 @@ void queue_block(Machine& machine, const Shape& shape, const Step& s, const Give
   decide.y_row = g.y_row + s.begin;
   decide.x_row = g.x_row;
   decide.rank = g.rank;
-  decide.threshold = w.threshold;
   decide.level_base = g.level_base + s.begin;
   decide.level_scale = g.level_scale;
-  decide.count = w.count;
-  decide.cols_found = w.cols_found;
-  decide.lists = 4 * s.splits;
-  decide.capacity = s.capacity;
   decide.keep = kList;
   decide.most = kSurvivors;
-  decide.list_col = w.list_col;
-  decide.list_cosine = w.list_cosine;
-  decide.list_length = w.list_length;
+  choose_from(decide, screen, w.lists);
   machine.decide(decide);
 
-  ProposeParams propose{g.counters, s.rows,        w.list_col, w.list_length, w.deep_of,
-                        w.deep_col, w.deep_length, w.holder,   w.dry_rows,    0};
+  ProposeParams propose{g.counters, s.rows,        w.lists.col, w.lists.length, w.deep_of,
+                        w.deep.col, w.deep.length, w.holder,    w.dry_rows,     0};
   machine.propose(propose);
 
-  DeepenParams deepen{g.counters,   w.maxima,   s.rows,        4 * groups,  kDeepNth * s.nth,
-                      shape.padded, w.dry_rows, w.list_length, w.threshold, w.deep_threshold,
+  DeepenParams deepen{g.counters,   w.maxima,   s.rows,         4 * groups,        kDeepNth * s.nth,
+                      shape.padded, w.dry_rows, w.lists.length, w.lists.threshold, w.deep.threshold,
                       w.deep_of,    y,          w.deep_codes};
   deepen.nth = std::min(deepen.nth, deepen.groups / 2);
   ScreenParams again = screen;
   again.deep = 1;
   again.y = w.deep_codes;
   again.rows = kMostDry;
-  again.tiles_per_split = (screen.tiles + kDeepSplits - 1) / kDeepSplits;
-  again.splits = (screen.tiles + again.tiles_per_split - 1) / again.tiles_per_split;
-  again.threshold = w.deep_threshold;
-  again.count = w.deep_count;
-  again.cols_found = w.deep_cols;
+  const Cut deep_stretches = cut(screen.tiles, kDeepSplits);
+  again.tiles_per_split = deep_stretches.each;
+  again.splits = deep_stretches.count;
   again.capacity = kDeepCapacity * kDeepSplits / again.splits;
+  fill_lists(again, w.deep);
   DecideParams decide_deep = decide;
   decide_deep.deep = 1;
   decide_deep.rows = kMostDry;
   decide_deep.row_in_block = w.dry_rows;
-  decide_deep.threshold = w.deep_threshold;
-  decide_deep.count = w.deep_count;
-  decide_deep.cols_found = w.deep_cols;
-  decide_deep.lists = 4 * again.splits;
-  decide_deep.capacity = again.capacity;
   decide_deep.keep = kDeepList;
   decide_deep.most = kDeepSurvivors;
-  decide_deep.list_col = w.deep_col;
-  decide_deep.list_cosine = w.deep_cosine;
-  decide_deep.list_length = w.deep_length;
+  choose_from(decide_deep, again, w.deep);
   propose.deep = 1;
   for (int round = 0; round < kDeepRounds; ++round) {
     machine.next_round(g.counters);
@@ -246,8 +263,9 @@ void queue_block(Machine& machine, const Shape& shape, const Step& s, const Give
     machine.propose(propose);
   }
 
-  machine.finish({g.counters, s.rows, s.begin, w.list_col, w.list_cosine, w.list_length, w.deep_of,
-                  w.deep_col, w.deep_cosine, w.deep_length, w.holder, g.x_row, g.chosen, g.cosine});
+  machine.finish({g.counters, s.rows, s.begin, w.lists.col, w.lists.cosine, w.lists.length,
+                  w.deep_of, w.deep.col, w.deep.cosine, w.deep.length, w.holder, g.x_row, g.chosen,
+                  g.cosine});
   if (!last)
     machine.compact({g.counters, g.x_codes, g.x_row, w.holder, w.holes, w.movers, s.cols,
                      s.cols - s.rows, shape.padded});
@@ -267,15 +285,9 @@ Schedule schedule(const Shape& shape, const Machine& machine) {
   while (begin < shape.y) {
     const int64_t left = shape.y - begin;
     if (left * cols <= shape.end_pairs && cols <= kMostEndColumns) {
-      made.end = {static_cast<int>(begin),
-                  static_cast<int>(left),
-                  static_cast<int>(cols),
-                  0,
-                  0,
-                  0,
-                  0,
-                  0,
-                  0};
+      made.end.begin = static_cast<int>(begin);
+      made.end.rows = static_cast<int>(left);
+      made.end.cols = static_cast<int>(cols);
       break;
     }
     const int64_t share = cols >= kManyFree ? cols / 16 : cols / 8;

@@ -15,9 +15,7 @@ constexpr int kSurvivors = 256;  // the most a y may have to choose them from
 constexpr int kDeepList = 128;   // the same for a y whose list ran dry
 constexpr int kDeepSurvivors = 2048;
 constexpr int kMostDry = 4096;  // y's of a block that may get a deep list
-constexpr int kDecideLanes = 32;
 constexpr int kDeepLanes = 256;
-constexpr int kEndLanes = 32;
 
 // Numbers of a block that kernels count with; zero at its start, except `failed`.
 struct Counters {
@@ -33,7 +31,7 @@ struct Counters {
 };
 constexpr int kBlockCounters = 5;  // the first ones, zero at the start of a block
 
-enum Failure { kNone, kTooManyDry, kTooManySurvivors, kDryAgain };
+enum Failure { kTooManyDry = 1, kTooManySurvivors, kDryAgain };
 
 // What a row is stored as.
 struct Rows {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gtn_fast.cli.common import (
     write_array,
     write_json,
 )
-from gtn_fast.learn.presets import PRESETS, preset, width_for
+from gtn_fast.learn.presets import PRESETS, for_dimension
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.streams import warn
 
@@ -72,12 +72,11 @@ def add(commands: Commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
-    chosen = preset(arguments.preset or "mnist", **overrides)
+    for_dimension(1, arguments.preset, **overrides)  # says what is wrong before anything is read
     _check_options(arguments)
     out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
-    if arguments.preset is None and not arguments.width:
-        chosen = replace(chosen, width=width_for(_dimensions(data, arguments)))
+    chosen = for_dimension(_dimensions(data, arguments), arguments.preset, **overrides)
     _check_space(data, chosen, arguments, out)
     with stages.making(out):
         if stages.starts_anew(arguments):

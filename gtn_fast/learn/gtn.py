@@ -98,9 +98,7 @@ class GTN:
         **overrides: Any,
     ) -> None:
         self.d = check_integer(d, "d", 1, 2**31 - 1)
-        if preset is None:
-            preset, overrides = "mnist", {"width": _presets.width_for(self.d)} | overrides
-        self.preset = _presets.preset(preset, **overrides)
+        self.preset = _presets.for_dimension(self.d, preset, **overrides)
         check_method(self.preset.method, self.d)
         if overrides.get("rays") is not None and self.d != 2:
             warn(f"rays= has no effect at d = {self.d}: its lines are in the plane", UserWarning, 2)

@@ -60,6 +60,13 @@ def width_for(d: int) -> int:
     return max(50, min(512, 8 * d), d)
 
 
+def for_dimension(d: int, named: str | Preset | None, **overrides: Any) -> Preset:
+    """Return ``preset(named, ...)``; where none is named, mnist's, as wide as d needs."""
+    if named is None:
+        return preset("mnist", **{"width": width_for(d)} | overrides)
+    return preset(named, **overrides)
+
+
 def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
     """Return the preset of that name (or the given one) with some fields replaced.
 

@@ -11,10 +11,9 @@ import numpy as np
 
 import gtn_fast
 from gtn_fast import reference
-from tools.fuzz.choices import Choices
+from tools.fuzz.choices import RAW, Choices
 from tools.fuzz.rules import check_message, held
 
-RAW, FLIPPED, BUILT = range(3)
 _DESCRIPTIONS = (
     *("'<f4'", "'<f8'", "'>f4'", "'<f2'", "'|u1'", "'<i8'", "'|b1'", "'<c8'", "'|O'", "'<U4'"),
     *("'<V2'", "'<f16'", "[('a', '<f4')]", "'f'", "7", "''", "'<M8[s]'", "('<f4', (2,))"),
@@ -48,12 +47,9 @@ class Arrays:
         """Label what the bytes say; the labels are the definition's."""
         choices = Choices(data)
         kind, container = choices.below(3), choices.below(4)
-        if kind == RAW:
-            content = choices.rest()
-        elif kind == FLIPPED:
-            content = choices.flipped(choices.pick(self.whole))
-        else:
-            content = self._built(choices)
+        content = choices.content(
+            kind, lambda: choices.pick(self.whole), lambda: self._built(choices)
+        )
         path = self.folder / ("x.npz" if container else "x.npy")
         path.write_bytes(content if container in (0, 3) else self._zipped(content, container))
         try:

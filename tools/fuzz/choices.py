@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,6 +12,10 @@ ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2, 7, 2**16, 2**31, 2**53, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308),
     *(float("nan"), float("inf"), "", "x", "1", "cpu", "\n", [], [1], [[]], {}, {"x": 1}),
 )
+
+
+RAW, FLIPPED, BUILT = range(3)  # the first byte: as it is, a whole file damaged, made of pieces
+PIECES = tuple(bytes([kind, 1, *range(60)]) for kind in (FLIPPED, BUILT))
 
 
 class Choices:
@@ -54,6 +58,12 @@ class Choices:
             at = self.below(len(tree))
             return [*tree[:at], self.edited(tree[at]), *tree[at + 1 :]]
         return self.pick(ODD)
+
+    def content(self, kind: int, whole: Callable[[], bytes], built: Callable[[], bytes]) -> bytes:
+        """Return a file of that kind, of what is left."""
+        if kind == RAW:
+            return self.rest()
+        return self.flipped(whole()) if kind == FLIPPED else built()
 
     def flipped(self, whole: bytes) -> bytes:
         """Return the bytes with one to four of them changed, or cut, or with more at the end."""

@@ -19,9 +19,8 @@ from gtn_fast.learn.training.loop import train
 from gtn_fast.vision.autoencoder import Autoencoder
 from gtn_fast.vision.classifier import Classifier
 from gtn_fast.vision.vae import VAE
-from tools.fuzz.choices import Choices
+from tools.fuzz.choices import BUILT, FLIPPED, PIECES, RAW, Choices
 from tools.fuzz.rules import held, refused
-from tools.fuzz.stored import BUILT, FLIPPED, RAW
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool)
 Numbers = dict[str, Tensor]
@@ -74,19 +73,13 @@ class _Stored:
 
     def seeds(self) -> list[bytes]:
         """Return a whole file, and what begins with pieces."""
-        pieces = [bytes([kind, 1, *range(60)]) for kind in (FLIPPED, BUILT)]
-        return [bytes([RAW]) + self.whole[:4000], *pieces]
+        return [bytes([RAW]) + self.whole[:4000], *PIECES]
 
     def check(self, data: bytes) -> None:
         """Read the file that the bytes say."""
         choices = Choices(data)
         kind = choices.below(3)
-        if kind == RAW:
-            content = choices.rest()
-        elif kind == FLIPPED:
-            content = choices.flipped(self.whole)
-        else:
-            content = self._built(choices)
+        content = choices.content(kind, lambda: self.whole, lambda: self._built(choices))
         self.path.write_bytes(content)
         try:
             read = refused(self.read, self.path)

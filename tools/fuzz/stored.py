@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 import gtn_fast
 from gtn_fast import labels as labels_module
 from gtn_fast.run import checkpoint as checkpoint_module
-from tools.fuzz.choices import ODD, Choices
+from tools.fuzz.choices import FLIPPED, ODD, PIECES, RAW, Choices
 from tools.fuzz.rules import held, refused
 
-RAW, FLIPPED, BUILT = range(3)  # the first byte: as it is, a whole file damaged, made of pieces
 _DTYPES = ("<i8", "<f4", "<f8", ">i8", "<u8", "|b1", "<U3", "|S2", "<f2", "<c16", "<M8[s]", "|V4")
 
 
@@ -60,7 +59,7 @@ class LabelsFile:
     def seeds(self) -> list[bytes]:
         """Return whole files, and what begins with pieces."""
         raw = [bytes([RAW]) + content for content, _ in self.whole]
-        return [*raw, *(bytes([kind, 1, *range(60)]) for kind in (FLIPPED, BUILT))]
+        return [*raw, *PIECES]
 
     def check(self, data: bytes) -> None:
         """Read the file that the bytes say."""
@@ -138,26 +137,23 @@ class LabelCheckpoint:
             header = {**header, "rows": len(payload) // 24, "checksum": zlib.crc32(payload)}
         return checkpoint_module._MAGIC + json.dumps(header).encode() + b"\n" + payload
 
+    def _built(self, choices: Choices) -> bytes:
+        header = choices.edited(self.header) if choices.one_in(2) else self.header
+        columns = list(self.pairs)
+        if choices.one_in(2):
+            at = choices.below(3)
+            columns[at] = damaged_array(columns[at], choices)
+        return self._file(header, columns)
+
     def seeds(self) -> list[bytes]:
         """Return a whole file, and what begins with pieces."""
-        pieces = [bytes([kind, 1, *range(60)]) for kind in (FLIPPED, BUILT)]
-        return [bytes([RAW]) + self.whole, *pieces]
+        return [bytes([RAW]) + self.whole, *PIECES]
 
     def check(self, data: bytes) -> None:
         """Go on from the file that the bytes say."""
         choices = Choices(data)
         kind = choices.below(3)
-        if kind == RAW:
-            content = choices.rest()
-        elif kind == FLIPPED:
-            content = choices.flipped(self.whole)
-        else:
-            header = choices.edited(self.header) if choices.one_in(2) else self.header
-            columns = list(self.pairs)
-            if choices.one_in(2):
-                at = choices.below(3)
-                columns[at] = damaged_array(columns[at], choices)
-            content = self._file(header, columns)
+        content = choices.content(kind, lambda: self.whole, lambda: self._built(choices))
         self.path.write_bytes(content)
         got = refused(
             lambda: gtn_fast.label(self.x, self.y, checkpoint=self.path, resume=True, threads=1),

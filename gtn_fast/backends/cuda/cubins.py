@@ -6,6 +6,7 @@ no toolkit is needed to run them. Without them the GPU is served by Triton.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,5 +38,11 @@ def find(capability: tuple[int, int]) -> Cubin | None:
         fits = capability == (9, 0) if major == 9 else capability >= (major, minor)
         if capability[0] == major and fits:
             path = FOLDER / f"{architecture}.cubin"
-            return Cubin(architecture, path.read_bytes()) if path.is_file() else None
+            return Cubin(architecture, _read(path)) if path.is_file() else None
     return None
+
+
+@functools.cache
+def _read(path: Path) -> bytes:
+    """Read a file once: every matching, plan and report asks for it."""
+    return path.read_bytes()

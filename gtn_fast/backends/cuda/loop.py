@@ -15,7 +15,7 @@ from gtn_fast.backends.interface import Progress
 from gtn_fast.backends.lists.blocks import Assignment
 from gtn_fast.backends.triton import launch, memory
 from gtn_fast.backends.triton.exact import OnHost, to_host
-from gtn_fast.backends.triton.rows import StoredRows
+from gtn_fast.backends.triton.rows import StoredRows, by_norm
 from gtn_fast.inputs.matrices import Held
 
 END_PAIRS = 1 << 24  # the last y's and x's: so many pairs are compared exactly
@@ -106,9 +106,9 @@ class Run:
         stored_x, stored_y = self._x.stay(), self._y.stay()
         n_x = len(stored_x)
         n_y, d = stored_y.shape
-        x = packing.Scaled.of(stored_x, self._whole)
-        y = packing.Scaled.of(stored_y, self._whole)
-        x_order, y_order = x.order(), y.order()
+        x = packing.scaled(stored_x, self._whole)
+        y = packing.scaled(stored_y, self._whole)
+        x_order, y_order = by_norm(x.norm), by_norm(y.norm)
         rank = torch.empty(len(x_order), dtype=torch.int32, device=self._device)
         rank[x_order] = torch.arange(len(x_order), dtype=torch.int32, device=self._device)
         zeros = int((y.largest == 0).sum())  # they choose first: their norm is the smallest
@@ -143,8 +143,8 @@ class Run:
             y_row = order.to(torch.int32)
             counters = loop.run(
                 {
-                    "x": x.given(),
-                    "y": y.given(),
+                    "x": packing.given(x),
+                    "y": packing.given(y),
                     "x_codes": columns.codes.data_ptr(),
                     "y_codes": packed.codes.data_ptr(),
                     "x_row": columns.row.data_ptr(),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gtn_fast.backends.triton import bounds
+from gtn_fast.backends.triton.launch import Scaled
 
 TILE = 128  # rows of codes; csrc/cuda/codes.h
 BLOCK_ROWS = 256  # of Y's codes, which a program of the screen reads together
@@ -29,39 +30,27 @@ def bytes_of_codes(rows: int, padded: int) -> int:
     return -(-rows // BLOCK_ROWS) * BLOCK_ROWS * padded * 2
 
 
-@dataclass(frozen=True)
-class Scaled:
-    """Rows as stored (n, d) on the device, with m and n of direction.h, float64 (n,)."""
+def scaled(rows: torch.Tensor, loop: Any) -> Scaled:
+    """Scale contiguous ``rows`` (n, d), float32 or float64, by ``loop.scales``."""
+    n = len(rows)
+    largest = torch.empty(n, dtype=torch.float64, device=rows.device)
+    inner = torch.empty_like(largest)
+    loop.scales(
+        rows.data_ptr(), n, rows.stride(0), rows.dtype == torch.float64,
+        largest.data_ptr(), inner.data_ptr(),
+    )  # fmt: skip
+    return Scaled(rows, largest, inner)
 
-    rows: torch.Tensor
-    largest: torch.Tensor
-    inner: torch.Tensor
 
-    @staticmethod
-    def of(rows: torch.Tensor, loop: Any) -> Scaled:
-        """Scale contiguous ``rows``, float32 or float64, by ``loop.scales``."""
-        n = len(rows)
-        largest = torch.empty(n, dtype=torch.float64, device=rows.device)
-        inner = torch.empty_like(largest)
-        loop.scales(
-            rows.data_ptr(), n, rows.stride(0), rows.dtype == torch.float64,
-            largest.data_ptr(), inner.data_ptr(),
-        )  # fmt: skip
-        return Scaled(rows, largest, inner)
-
-    def order(self) -> torch.Tensor:
-        """Return the rows by norm, equal norms by number, int64 (n,): order.h."""
-        return torch.sort(self.largest * self.inner, stable=True).indices
-
-    def given(self) -> dict[str, Any]:
-        """Return it as ``DeviceLoop.run`` takes it."""
-        return {
-            "data": self.rows.data_ptr(),
-            "largest": self.largest.data_ptr(),
-            "inner": self.inner.data_ptr(),
-            "stride": self.rows.stride(0),
-            "is_double": self.rows.dtype == torch.float64,
-        }
+def given(x: Scaled) -> dict[str, Any]:
+    """Return rows as ``DeviceLoop.run`` takes them."""
+    return {
+        "data": x.rows.data_ptr(),
+        "largest": x.largest.data_ptr(),
+        "inner": x.inner.data_ptr(),
+        "stride": x.rows.stride(0),
+        "is_double": x.rows.dtype == torch.float64,
+    }
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def row_scales(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Rows as they are stored, with what turns them into directions."""
+    """Rows as they are stored, with what turns them into directions: m and n of direction.h."""
 
     rows: torch.Tensor
     largest: torch.Tensor
@@ -237,6 +237,11 @@ class Scaled:
         """Scale ``rows`` (n, d), float32 or float64."""
         rows = rows.contiguous()
         return Scaled(rows, *row_scales(rows))
+
+    @property
+    def norm(self) -> torch.Tensor:
+        """The norms as order.h has them, float64 (n,)."""
+        return self.largest * self.inner
 
 
 def exact_cosines(x: Scaled, y: Scaled, lists: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,11 @@ from gtn_fast.inputs.matrices import Held
 _CHUNK_VALUES = 1 << 22  # of a chunk of rows in float64; a few temporaries of that size
 
 
+def by_norm(norm: torch.Tensor) -> torch.Tensor:
+    """Return the rows by norm, equal norms by number, int64 (n,): order.h."""
+    return torch.sort(norm, stable=True).indices
+
+
 class StoredRows:
     """X or Y as it is stored; its rows come to the device when they are asked for.
 
@@ -50,11 +55,8 @@ class StoredRows:
                 np.asarray(self._matrix), threads=threads
             )
             return found
-        scales = [launch.row_scales(self(part).contiguous()) for part in self.chunks()]
-        norm = torch.cat([largest * inner for largest, inner in scales])
-        order: NDArray[np.uint32] = (
-            torch.sort(norm, stable=True).indices.cpu().numpy().astype(np.uint32)
-        )
+        norm = torch.cat([launch.Scaled.of(self(part)).norm for part in self.chunks()])
+        order: NDArray[np.uint32] = by_norm(norm).cpu().numpy().astype(np.uint32)
         return order
 
     def stay(self) -> torch.Tensor:
