@@ -18,7 +18,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import FileError
-from gtn_fast.inputs.wording import listing
+from gtn_fast.inputs.wording import listing, shape_text
 from gtn_fast.planning.memory import check_room
 
 _SUFFIX = ".npy"
@@ -162,11 +162,6 @@ def opened_archive(stream: IO[bytes], name: str, suffix: str = ".npz") -> Iterat
         raise FileError(f"{name}: not a readable {suffix} file: {_line(error)}") from None
     with archive:
         yield Archive(archive, name, size)
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Write a shape: ``300x5``."""
-    return "x".join(map(str, shape)) if shape else "scalar"
 
 
 def _line(error: BaseException) -> str:
