@@ -77,7 +77,7 @@ def _fields(path: Path, keys: list[str] | None) -> dict[str, _Field]:
             place = fields.setdefault(field, _Field(member.name, array("q"), array("q")))
             place.offsets.append(member.offset_data)
             place.sizes.append(member.size)
-        end = tar.offset  # type: ignore[attr-defined]
+        end = tar.offset
     _check_end(path, end)
     return fields
 
