@@ -74,6 +74,22 @@ class Labels:
     x_ids, y_ids : array or None
         The index of X and of Y, where that was a DataFrame with an index of its own; the ``ids``
         of X's files.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 100, 3)
+    >>> labels = gtn_fast.label(X, seed=7)
+    >>> Y, T = labels.pairs(X)  # row by row what belongs together
+    >>> bool((T == X[labels.x_index]).all() and (Y == labels.y).all())
+    True
+    >>> bool((labels.y_index[labels.x_index] == range(100)).all())  # the inverse
+    True
+    >>> labels.save("labels.npz")
+    >>> gtn_fast.Labels.load("labels.npz").seed
+    7
+    >>> labels.to_arrow().column_names
+    ['y', 'x', 'cosine', 'turn']
     """
 
     x_index: NDArray[np.int64]

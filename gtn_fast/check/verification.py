@@ -78,6 +78,19 @@ def verify(
         and the best one it should have preferred.
     TypeError, ValueError
         Arguments that do not fit together; a file that changes while it is read.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 500, 3)
+    >>> labels = gtn_fast.label(X)
+    >>> gtn_fast.verify(X, labels.y, labels, sample=100).checked
+    100
+    >>> wrong = labels.x_index.copy()
+    >>> wrong[[0, 1]] = wrong[[1, 0]]
+    >>> gtn_fast.verify(X, labels.y, wrong)  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    gtn_fast.WrongMatching: row 0 of Y chose row ...
     """
     if Y is None:
         if not isinstance(labels, Labels):
