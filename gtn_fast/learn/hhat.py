@@ -33,12 +33,13 @@ class HHat(nn.Module):
         width = check_integer(width, "width", 1, MAX_WIDTH)
         check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
         check_slope(negative_slope)
+        slope = float(negative_slope)  # torch refuses an integer of more than 64 bits
         weights = (2 * self.d + (layers - 1) * width) * width
         check_weights(weights, f"a network of {layers} layers of width {width} for d = {self.d}")
         stack: list[nn.Module] = []
         for layer in range(layers):
             stack.append(nn.Linear(self.d if layer == 0 else width, width))
-            stack.append(nn.LeakyReLU(negative_slope, inplace=negative_slope > 0))
+            stack.append(nn.LeakyReLU(slope, inplace=slope > 0))
             if layer < batch_norm_layers:
                 stack.append(nn.BatchNorm1d(width))
         self.net = nn.Sequential(*stack, nn.Linear(width, self.d))
