@@ -37,6 +37,8 @@ def add(commands: Commands) -> None:
     sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
+    sample.add_argument("--residual", action="store_true",
+                        help="add what ĥ left over of data points nearby")  # fmt: skip
 
     between = commands.add_parser("interpolate", help="walk between samples, or between data")
     between.set_defaults(run=_interpolate)
@@ -49,6 +51,8 @@ def add(commands: Commands) -> None:
     for command in (sample, between):
         command.add_argument("gtn", metavar="GTN.safetensors", help="written by gtn-fast train")
         command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
+        command.add_argument("--class", dest="label", metavar="LABEL",
+                             help="of a GTN with classes, this one (default: drawn)")  # fmt: skip
         command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
         add_force(command)
         command.add_argument("--quiet", action="store_true", help="no summary")
@@ -66,7 +70,9 @@ def _sample(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments, out, arguments.n * row, arguments.n * pixels)
     row += pixels
     check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
-    samples = gtn.sample(arguments.n, seed=seed)
+    samples = gtn.sample(
+        arguments.n, seed=seed, classes=_class(gtn, arguments), residual=arguments.residual
+    )
     deliver(out, lambda path: write_array(path, samples))
     saved = [out]
     if autoencoder is not None:
@@ -115,8 +121,9 @@ def _write_images(images: Array, out: Path) -> list[Path]:
 
 
 def _interpolate(arguments: argparse.Namespace) -> int:
-    if arguments.rows and (arguments.count or arguments.seed is not None):
-        raise ValueError("--rows says between which; it goes without --count and --seed")
+    drawn = (arguments.count, arguments.seed, arguments.label)
+    if arguments.rows and any(each is not None for each in drawn):
+        raise ValueError("--rows says between which; it goes without --count, --seed and --class")
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
     seed = check_seed(arguments.seed or 0)
@@ -127,9 +134,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
         paths = [gtn.interpolate_between(a, b, steps=arguments.steps) for a, b in arguments.rows]
         names = [f"row {a} to row {b}" for a, b in arguments.rows]
     else:
-        y = gtn.source_sample(2 * (arguments.count or 4), seed)
-        paths = [gtn.interpolate(*ends, steps=arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
-        names = []
+        paths, names = _drawn_paths(gtn, arguments, seed)
     if autoencoder is not None:
         rows = [models.decode(autoencoder, path) for path in paths]
         figure = plots.interpolation_rows(rows, captions=names or None)
@@ -146,6 +151,33 @@ def _interpolate(arguments: argparse.Namespace) -> int:
             ]
         )
     return OK
+
+
+def _drawn_paths(
+    gtn: Any, arguments: argparse.Namespace, seed: int
+) -> tuple[list[Array], list[str]]:
+    """Return paths between pairs of y's, and what they are called: their classes, if any."""
+    count, chosen = arguments.count or 4, _class(gtn, arguments)
+    if gtn.classes is None:
+        ends, classes, names = gtn.source_sample(2 * count, seed), [None] * count, []
+    else:
+        drawn = gtn.sample_classes(count, seed).tolist() if chosen is None else [chosen] * count
+        ends, classes = gtn.source_sample(2 * count, seed, classes=np.repeat(drawn, 2)), drawn
+        names = [f"class {name}" for name in drawn]
+    paths = [
+        gtn.interpolate(*pair, steps=arguments.steps, classes=name)
+        for pair, name in zip(ends.reshape(-1, 2, gtn.d), classes, strict=True)
+    ]
+    return paths, names
+
+
+def _class(gtn: Any, arguments: argparse.Namespace) -> Any:
+    """Return the label that --class names; ValueError if the GTN has none of that name."""
+    if arguments.label is None:
+        return None
+    if gtn.classes is None:
+        raise ValueError(f"--class: {arguments.gtn} was trained without classes")
+    return gtn.classes.parsed(arguments.label)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:

@@ -6,6 +6,13 @@
     training/       train(): the one loop of ĥ, autoencoder, VAE, classifier and diffusion
     scaling.py      standardisation, kept and undone
     mixture.py      data of several components: k-means and a source for each (figure 9)
+    classes.py      class labels as the caller writes them, and their numbers
+    prepared.py     what a fit is given, checked and standardised
+    source.py       where the y's come from
+    finishing.py    what follows the training: calibration, residuals, verdict
+    calibration.py  the affine map after ĥ that restores mean and covariance
+    residuals.py    what ĥ leaves over, to be drawn back
+    verdict.py      samples beside normals and held-out data
     pairs.py        LabeledPairs, a torch Dataset for those who bring their own loop
     rays.py         Algorithm 1 along a given number of lines, in the plane
     labeling.py     the training pairs: a y for every data point

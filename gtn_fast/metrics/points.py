@@ -152,7 +152,7 @@ def nearest(points: Any, data: Any) -> tuple[NDArray[np.float64], NDArray[np.int
     otherwise; the distance to it is float64.
     """
     rows, train = _pair(points, data, ("points", "data"))
-    index = _neighbours(rows, train, 1)[:, 0]
+    index = neighbours(rows, train, 1)[:, 0]
     return _row_distance(rows, train, index), index
 
 
@@ -160,13 +160,13 @@ def _to_the_others(data: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.fl
     """Return the distance of each row to the nearest other row; 0 for rows that occur twice."""
     if len(data) < 2:
         raise ValueError("data has one row; need two, or held_out=")
-    two = _neighbours(data[rows], data, 2)
+    two = neighbours(data[rows], data, 2)
     # Of rows that occur often, neither of the two need be the row itself: distance 0 is right.
     other = np.where(two[:, 0] == rows, two[:, 1], two[:, 0])
     return _row_distance(data[rows], data, other)
 
 
-def _neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray[np.int64]:
+def neighbours(points: NDArray[Any], data: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Return the ``count`` rows of data nearest to every point, in order: int64 (n, count)."""
     centre = data.mean(axis=0, dtype=np.float64)  # |p - x|² expanded in float32 cancels less
     p = (points - centre).astype(np.float32)
