@@ -1,4 +1,4 @@
-"""``gtn-fast sample | interpolate``: new points, and images, from a trained GTN."""
+"""``gtn-fast sample | interpolate``: new points, and images, from a trained GTN or flow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import flows, models, stages
 from gtn_fast.cli.common import (
     OK,
     Array,
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
+    flows.add_to_sample(sample)
 
     between = commands.add_parser("interpolate", help="walk between samples, or between data")
     between.set_defaults(run=_interpolate)
@@ -47,7 +48,9 @@ def add(commands: Commands) -> None:
     between.add_argument("--steps", type=natural, default=20, help="default 20")
 
     for command in (sample, between):
-        command.add_argument("gtn", metavar="GTN.safetensors", help="written by gtn-fast train")
+        command.add_argument(
+            "gtn", metavar="GTN.safetensors", help="written by gtn-fast train; or flow.safetensors"
+        )
         command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
         command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
         add_force(command)
@@ -66,7 +69,8 @@ def _sample(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments, out, arguments.n * row, arguments.n * pixels)
     row += pixels
     check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
-    samples = gtn.sample(arguments.n, seed=seed)
+    how = flows.how_to_follow(gtn, arguments)
+    samples = gtn.sample(arguments.n, seed=seed, **how)
     deliver(out, lambda path: write_array(path, samples))
     saved = [out]
     if autoencoder is not None:
@@ -123,12 +127,14 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     out = folder_for(arguments, "interpolations.npy", "interpolation.png",
                      sources=_sources(arguments))  # fmt: skip
     gtn, autoencoder = _load(arguments)
+    if arguments.rows and flows.is_flow(gtn):
+        raise FileError(f"{arguments.gtn}: is a flow, which keeps no rows: leave out --rows")
     if arguments.rows:
         paths = [gtn.interpolate_between(a, b, steps=arguments.steps) for a, b in arguments.rows]
         names = [f"row {a} to row {b}" for a, b in arguments.rows]
     else:
         y = gtn.source_sample(2 * (arguments.count or 4), seed)
-        paths = [gtn.interpolate(*ends, steps=arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
+        paths = [gtn.interpolate(*ends, arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
         names = []
     if autoencoder is not None:
         rows = [models.decode(autoencoder, path) for path in paths]
@@ -152,7 +158,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Load the GTN and, if asked for, the autoencoder that decodes its samples."""
     if arguments.autoencoder or arguments.run is _interpolate:
         import matplotlib  # noqa: F401  (missing: say so before the work)
-    gtn = models.load_gtn(arguments.gtn)
+    gtn = flows.load(arguments.gtn)
     if not arguments.autoencoder:
         return gtn, None
     autoencoder = models.load_autoencoder(arguments.autoencoder)

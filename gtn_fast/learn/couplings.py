@@ -156,11 +156,11 @@ class Semidiscrete:
         bias = -0.5 * squared
         step = _STEP * float(np.sqrt(squared.mean()))
         mean = np.zeros(n)
-        seed = derive(self.seed, "semidiscrete")
+        seed, expected = derive(self.seed, "semidiscrete"), self.batch / n
         for k in range(self.rounds):
             y = self.source(seed, k * self.batch, self.batch, d)
             count = np.bincount(self._search(x, bias, y), minlength=n)
-            bias += step / np.sqrt(1 + k) * (self.batch / n - count)
+            bias += step / np.sqrt(1 + k) * (expected - count) / max(1.0, expected)
             if 2 * k + 1 >= self.rounds:
                 mean += bias
             how.tell(k + 1, self.rounds)
