@@ -21,13 +21,6 @@ def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> 
         return np.asarray(convert(described))
 
 
-def load_gtn(path: str, device: Any = None) -> Any:
-    """Load a GTN; FileError for anything else."""
-    from gtn_fast.learn.gtn import GTN
-
-    return GTN.load(path, device=device)
-
-
 def load_autoencoder(path: str, device: Any = None) -> Any:
     """Load an autoencoder or a VAE: both encode and decode; FileError for anything else."""
     from gtn_fast.vision.autoencoder import Autoencoder
