@@ -21,6 +21,7 @@ traceback); 3 ``doctor`` found no engine that runs; 70 an error that nobody expe
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
+        arguments.argv = list(sys.argv[1:] if argv is None else argv)
         code: int = arguments.run(arguments)
         return code
     except KeyboardInterrupt as stop:

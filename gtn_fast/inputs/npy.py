@@ -18,7 +18,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import FileError
-from gtn_fast.inputs.wording import listing
+from gtn_fast.inputs.wording import listing, shape_text
 from gtn_fast.planning.memory import check_room
 
 _SUFFIX = ".npy"
@@ -177,11 +177,6 @@ def _check_text(array: NDArray[Any]) -> None:
         plain = np.array(array, array.dtype.newbyteorder("="), order="C")
         if plain.reshape(-1).view(np.uint32).max(initial=0) > _LAST_CHARACTER:
             raise ValueError("it holds characters that are not in Unicode")
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Write a shape: ``300x5``."""
-    return "x".join(map(str, shape)) if shape else "scalar"
 
 
 def _line(error: BaseException) -> str:
