@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gtn_fast.check.measure import Measure
 
@@ -42,13 +43,13 @@ def better_free(
 ) -> WrongMatching:
     """Return the error: a row of Y ``has`` a row of X of some value, or none; another is better."""
     word, better = measure.word, float(measure.shown(value))
+    numbers: dict[str, Any] = {"better_x_row": row, f"better_{word}": better}
     if has is None:
         return WrongMatching(
             f"row {y_row} of Y has no row of X, but row {row} of X ({word} {better!r}) was free at"
             " its turn",
             y_row=y_row,
-            better_x_row=row,
-            **{f"better_{word}": better},
+            **numbers,
         )
     x_row, own = has[0], float(measure.shown(has[1]))
     return WrongMatching(
@@ -56,8 +57,7 @@ def better_free(
         f" of X ({word} {better!r}) was free at its turn and comes first",
         y_row=y_row,
         x_row=x_row,
-        better_x_row=row,
-        **{word: own, f"better_{word}": better},
+        **(numbers | {word: own}),
     )
 
 

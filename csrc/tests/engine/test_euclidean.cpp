@@ -62,7 +62,7 @@ TEST_CASE("euclidean: mixed rows, enough for frames, rebuilds and several panels
   std::mt19937_64 rng(7);
   for (const int64_t d : {2, 5, 9, 24})
     for (const bool as_float : {false, true}) {
-      const int64_t n = kReduced ? 500 : 1500;
+      const int64_t n = kReduced ? 400 : 1000;
       Matrix x = mixed_matrix(n, d, rng, as_float, 0);
       Matrix y = mixed_matrix(n - 100, d, rng, as_float, 1);
       check_distances(x, y, static_cast<int64_t>(rng() % 100), kReduced ? 1 : 2, "mixed");
