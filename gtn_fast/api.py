@@ -27,6 +27,7 @@ def label(
     *,
     seed: int = 0,
     method: str = "auto",
+    metric: str = "cosine",
     groups: Any = None,
     partial: bool = False,
     min_cosine: float | None = None,
@@ -48,10 +49,10 @@ def label(
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
     The rows of Y choose in order of their norm, each the free row of X of highest cosine
-    similarity; equal cosines go to the smaller norm, then to the smaller row number. All
-    decisions are float64 (csrc/include/gtn_fast/direction.h), so the answer is a function of
-    the values alone, the same for every method, thread count, machine and container, whatever
-    rounding mode or flush-to-zero the caller has set.
+    similarity, or of smallest Euclidean distance; equal ones go to the smaller norm, then to the
+    smaller row number. All decisions are float64 (csrc/include/gtn_fast/direction.h), so the
+    answer is a function of the values alone, the same for every method, thread count, machine and
+    container, whatever rounding mode or flush-to-zero the caller has set.
 
     Parameters
     ----------
@@ -76,6 +77,10 @@ def label(
         is another labeling, that of section 2.1: sorted y with sorted x (with n_y < n_x, the
         x of the same quantile). "faiss" is approximate: every y is matched and no x twice,
         ``report["quality"]`` says how good the choices are.
+    metric : str
+        "cosine" (the paper), or "euclidean": each y takes the free x of smallest Euclidean
+        distance, by "auto", "tree" (d from 1 to 16), "screen" or "reference" on the CPU. For
+        values up to 2**200, about 1e60; ``Labels.distance`` has the distances.
     groups : (gx, gy), optional
         Labels of the rows of X and of Y (integers, strings or booleans; lists, arrays,
         tensors, pandas columns, categoricals): matching happens inside each group only
@@ -85,7 +90,8 @@ def label(
         stays unmatched (``x_index`` -1): those who choose last. Not for method "rank".
     min_cosine : float, optional
         From -1 to 1. A y whose best free x has a smaller cosine (in float64) takes none, and
-        that x stays free for those who choose later. Not for method "rank".
+        that x stays free for those who choose later. Not for method "rank", nor for metric
+        "euclidean".
     threads : int, optional
         1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
         container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
@@ -185,6 +191,7 @@ def label(
             Y,
             seed=seed,
             method=method,
+            metric=metric,
             groups=groups,
             partial=partial,
             min_cosine=min_cosine,

@@ -4,6 +4,7 @@
     encoding.py   autoencode
     training.py   train
     sampling.py   sample, interpolate
+    flows.py      what both do with a flow
     judging.py    evaluate, experiment
     runs.py       bench, demo
     doctor.py     doctor

@@ -13,7 +13,7 @@ import numpy as np
 import gtn_fast
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
-from gtn_fast.backends.registry import METHODS
+from gtn_fast.backends.registry import METHODS, METRICS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
 from gtn_fast.cli.common import (
@@ -104,6 +104,8 @@ def add(commands: Commands) -> None:
         command.add_argument("--flatten", action="store_true",
                              help="take (n, c, h, w) as n rows")  # fmt: skip
     for command in (label, plan):
+        command.add_argument("--metric", choices=METRICS, default="cosine",
+                             help="what y's choose by (default: cosine)")  # fmt: skip
         command.add_argument("--memory", metavar="8GB",
                              help="the most to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help=THREADS)
@@ -137,6 +139,7 @@ def _label(arguments: argparse.Namespace) -> int:
         y,
         seed=arguments.seed,
         method=arguments.method,
+        metric=arguments.metric,
         groups=groups,
         partial=arguments.partial,
         min_cosine=arguments.min_cosine,
@@ -186,7 +189,7 @@ def _check_outputs(arguments: argparse.Namespace, out: Path, x: Any = None, y: A
     as_table = out.suffix.lower() == ".parquet"
     if x is not None:
         n_y, d = len(x if y is None else y), x.shape[1]
-        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype)
+        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype, arguments.metric)
         labels_bytes = table_bytes(n_y) if as_table else labels_bytes
         checkpoint_bytes = saved_checkpoint_bytes(n_y)
         report_bytes = page_bytes(len(x.files))
@@ -251,12 +254,16 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         ]
     unmatched = len(labels.unmatched)
     mean = "none" if unmatched == n_y else f"{float(np.nanmean(labels.cosine)):.6f}"
+    distance = []
+    if labels.distance is not None and unmatched < n_y:
+        distance = [("mean distance", f"{float(np.nanmean(labels.distance)):.6g}")]
     return [
         ("labeled", f"{n_y:,} y's with {n_x:,} x's, d = {d}"),
         *([("unmatched", f"{unmatched:,} of the y's")] if unmatched else []),
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
         ("mean cosine", mean),
+        *distance,
         *files,
         *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
@@ -292,7 +299,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     sizes = (arguments.n, arguments.d)
-    how = {name: getattr(arguments, name) for name in ("method", "threads", "memory", "device")}
+    names = ("method", "metric", "threads", "memory", "device")
+    how = {name: getattr(arguments, name) for name in names}
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")

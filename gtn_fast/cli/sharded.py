@@ -26,7 +26,8 @@ Check = Callable[[argparse.Namespace, Path, Described, Described | None], None]
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
-    *("checkpoint", "resume", "checkpoint_every", "memory", "device", "partial", "min_cosine"),
+    *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
+    *("partial", "min_cosine", "metric"),
     *declared(FaissOptions),
 )
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -39,6 +39,7 @@ from gtn_fast.inputs.sources import Reading, Source
 from gtn_fast.system.openmp import torch_in_a_fork
 
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
+_LARGEST_VALUE = 2.0**200  # of distances; csrc/include/gtn_fast/match.h has the same
 _FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays below 1 MiB
 # What ml_dtypes adds to NumPy: types that NumPy itself calls void ("V").
 _NAMED_VOID = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
@@ -226,6 +227,31 @@ def _place(files: tuple[Source, ...], row: int) -> str:
             return f", which is row {row} of {Path(each.path).name}"
         row -= each.rows
     return ""
+
+
+def check_scale(x: NDArray[Any] | RowMatrix, y: NDArray[Any] | RowMatrix) -> None:
+    """Raise ValueError unless squares of distances, and their squares, are float64 numbers.
+
+    The largest value of X and Y must be from 2**-200 to 2**200, or 0.
+    """
+    largest = 0.0
+    for a, name in ((x, "X"), (y, "Y")):
+        step = max(1, _FINITE_CHUNK // a.shape[1])
+        for start in range(0, a.shape[0], step):
+            values = np.abs(np.asarray(a[start : start + step]))
+            found = float(values.max())
+            if found > _LARGEST_VALUE:
+                row, col = (int(i) for i in np.argwhere(values == found)[0])
+                raise ValueError(
+                    f"metric 'euclidean' takes values up to 2**200 (about 1.6e60): {name}, row"
+                    f" {start + row}, column {col} has {found!r}; scale X and Y by one number"
+                )
+            largest = max(largest, found)
+    if 0.0 < largest < 1 / _LARGEST_VALUE:
+        raise ValueError(
+            "metric 'euclidean' takes no X and Y without a value above 2**-200 (about 6e-61):"
+            f" the largest is {largest!r}; scale X and Y by one number"
+        )
 
 
 def _described(value: Any, name: str, flatten: bool) -> Described:

@@ -5,6 +5,7 @@ y_id     the index of Y, if it has one
 x_id     what names the row of X, if something does (``label(..., ids=)``, a DataFrame's index)
 file, file_row   where the row of X lies, if X came from files
 cosine, turn     of the pair; when the y chose, from 0
+distance         of the pair, by metric "euclidean"
 
 The metadata ``gtn_fast`` is JSON: format, format_version, n_x, d, seed, report.
 """
@@ -64,6 +65,8 @@ def table_of(labels: Any) -> Any:
         columns["file"] = pa.DictionaryArray.from_arrays(place_or_none, names)
         columns["file_row"] = pa.array(labels.x_index - starts[place], mask=none)
     columns["cosine"] = pa.array(labels.cosine, mask=none)
+    if labels.distance is not None:
+        columns["distance"] = pa.array(labels.distance, mask=none)
     columns["turn"] = pa.array(turn)
     about = {
         "format": FORMAT,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast.backends import registry
-from gtn_fast.backends.methods import check_method
+from gtn_fast.backends.methods import check_method, check_metric
 from gtn_fast.backends.selection import check_names, pick_device
 from gtn_fast.inputs.arguments import (
     check_flag,
@@ -59,6 +59,7 @@ class Arguments:
     flatten: Any = False
     column: Any = None
     ids: Any = None
+    metric: Any = "cosine"
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,8 @@ class Job:
     """One labeling, checked. ``n_x``, ``n_y``, ``d``: sizes; ``y`` None: drawn from ``seed``.
 
     ``options``: those of single backends that were given, as they came: each backend checks
-    its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any.
+    its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any;
+    ``metric``: what y's choose by.
     ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
     caller called, by ``time.perf_counter``.
     """
@@ -99,6 +101,7 @@ class Job:
     groups: Groups | None = None
     partial: bool = False
     min_cosine: float | None = None
+    metric: str = "cosine"
     memory: int | None = None
     scratch: str | None = None
     keep: Keep | None = None
@@ -112,12 +115,14 @@ class Job:
         if y is not None:
             check_pair(x, y, partial=partial)
         n_y = x.rows if y is None else y.rows
-        method = check_method(given.method, x.cols)
+        metric = check_metric(given.metric)
+        method = check_method(given.method, x.cols, metric)
         job = cls._of(given, x, y, method)
         groups = None
         if given.groups is not None:
             groups = Groups.of(given.groups, x.rows, n_y, partial=partial)
-        device = pick_device(check_device(given.device), x.value, method, x.rows, n_y, x.cols)
+        asked = check_device(given.device)
+        device = pick_device(asked, x.value, method, x.rows, n_y, x.cols, metric)
         return replace(
             job,
             device=device,
@@ -138,6 +143,7 @@ class Job:
             raise ValueError(
                 "groups does not go with method 'distributed': label each group of rows by itself"
             )
+        check_method("distributed", 1, check_metric(given.metric))
         x = _described_shard(given)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         if y is not None:
@@ -154,6 +160,8 @@ class Job:
             raise ValueError(
                 "method 'rank' matches by quantiles, every y: it takes no partial and no min_cosine"
             )
+        if given.metric == "euclidean" and min_cosine is not None:
+            raise ValueError("min_cosine does not go with metric 'euclidean'")
         return cls(
             x=x,
             y=y,
@@ -171,6 +179,7 @@ class Job:
             began=given.began,
             partial=partial,
             min_cosine=min_cosine,
+            metric=given.metric,
             keep=Keep.of(given.checkpoint, given.resume, given.checkpoint_every),
         )
 

@@ -147,6 +147,8 @@ class Schedule:
             extra: dict[str, Any] = dict(self.options)
             if job.min_cosine is not None:
                 extra["min_cosine"] = job.min_cosine
+            if job.metric != "cosine":
+                extra["metric"] = job.metric
             if not job.device.is_cpu:
                 extra["device"] = job.device
             if strategy == "screen":
@@ -180,8 +182,9 @@ def _plans(job: Job, parts: Sequence[Group] | None, data: Any) -> list[tuple[int
     def plan(n_x: int, n_y: int, look_at: Any) -> Plan:
         served = min(n_x, n_y)  # who finds no x costs next to nothing
         made = make_plan(
-            n_x, served, job.d, job.method, job.threads, data=look_at, device=job.device
-        )
+            n_x, served, job.d, job.method, job.threads,
+            data=look_at, device=job.device, metric=job.metric,
+        )  # fmt: skip
         if job.memory is not None:
             made = within(made, job.memory, forced=job.method != "auto")
         return replace(made, n_y=n_y)
