@@ -2,12 +2,14 @@
 
     model.py      Atlas: what every model here is (psi, F_y, G_y, a prior); NetworkAtlas, trained
     networks.py   the networks of an atlas, dense or convolutional
-    chart_layers.py  their layers, all charts in one tensor
+    chart_layers.py   their layers, all charts in one tensor
     families.py   what the families' trainings share
     cae.py        the chart autoencoder: start, prices, pruning
     vae.py        the atlas VAE
     wae.py        WAE-GAN and atlas WAE-GAN
     gan.py        GAN and InfoGAN: no encoders, a semi-atlas
+    gtn.py        AtlasGTN: a GTN on every chart
+    files.py      an atlas of either kind from its file
 
 A source that is one normal distribution can be mapped onto a sphere or a torus only with a tear.
 An atlas has a decoder G_y for each of its charts y, encoders F_y back, and a partition of unity
