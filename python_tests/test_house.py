@@ -22,6 +22,7 @@ SURFACES = ("", "cli", "experiments", "images", "learn", "metrics", "plots", "re
 OPTIONAL = {
     *("PIL", "cuvs", "faiss", "matplotlib", "mlxtend", "pandas", "safetensors", "scipy", "sklearn"),
     *("tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "triton"),
+    *("gudhi", "networkx"),
     "resource",  # of Python, but on Unix alone
 }
 # room: the rooms and modules that nothing in it may import
