@@ -25,7 +25,7 @@ from gtn_fast.system.ending import stop_here
 from gtn_fast.vision.tensors import to_bytes
 
 STEPS = 15  # of equation (10), as in the paper
-_BATCH = 4096  # images that are decoded together
+_BATCH = 512  # images that are decoded together: they stay in the cache
 
 
 class Charted(Protocol):
@@ -158,12 +158,11 @@ def lengths(
     seen1: NDArray[np.float32],
     *,
     steps: int,
-    done: Any = None,
 ) -> NDArray[np.float64]:
     """Return what ``curve_length`` does, of ends that are decoded already, (b, pixels) each.
 
     No length is below the distance of its ends, whatever float32 does: the differences are
-    taken in float64. ``done`` is called with the number of lines after each batch.
+    taken in float64.
     """
     found = np.empty(len(z0))
     step = max(1, _BATCH // steps)
@@ -176,8 +175,6 @@ def lengths(
         inner = inner.reshape(len(here), steps - 1, seen0.shape[1])
         line = np.concatenate([seen0[part, None], inner, seen1[part, None]], axis=1)
         found[part] = steps_of(line).sum(axis=1)
-        if done is not None:
-            done(len(here))
     return found
 
 
@@ -238,6 +235,18 @@ def in_eval(atlas: Charted) -> Iterator[None]:
         yield
     finally:
         atlas.train()
+
+
+@torch.enable_grad()
+def jacobian(function: Any, z: Tensor) -> Tensor:
+    """Return d function / dz of each row, (b, out, d); rows must not depend on each other."""
+    start = z.detach().requires_grad_()
+    made = function(start)
+    rows = [
+        torch.autograd.grad(made[:, c].sum(), start, retain_graph=True)[0]
+        for c in range(made.shape[1])
+    ]
+    return torch.stack(rows, dim=1)
 
 
 def _latents(atlas: Charted, z: Any, name: str) -> NDArray[np.float32]:

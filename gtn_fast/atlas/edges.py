@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast.atlas.curves import Charted, device_of, in_eval
+from gtn_fast.atlas.curves import Charted, device_of, in_eval, lengths, pixels
 from gtn_fast.system.ending import stop_here
 from gtn_fast.vision.tensors import batches
 
 _BATCH = 4096  # edges whose ends are compared together
 _WORDS = 16  # of 64 starts each, that a diameter's flood goes out from together
-_FAR = 0.95  # quantile of the lengths inside charts, above which no jump is made without encoders
+_FAR = 0.95  # quantile of the distances inside charts, above which no jump is made
+
+
+@dataclass(eq=False)
+class Lines:
+    """Edges whose lengths become known as they are asked for.
+
+    ``weight`` (e,) is the length of an edge where ``known``, else the distance of its decoded ends,
+    which is never more. The rest is as in ``LatentGraph``.
+    """
+
+    atlas: Charted
+    z: NDArray[np.float32]
+    chart: NDArray[np.int64]
+    decoded: NDArray[np.float32]
+    edges: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    steps: int
+
+    def measure(self, places: NDArray[np.int64]) -> None:
+        """Measure the edges at these places."""
+        first, second = self.edges[places].T
+        self.weight[places] = lengths(
+            self.atlas, self.z[first], self.z[second], self.chart[first],
+            self.decoded[first], self.decoded[second], steps=self.steps,
+        )  # fmt: skip
+        self.known[places] = True
+
+    def extended(
+        self, z: NDArray[np.float32], chart: NDArray[np.int64], edges: NDArray[np.int64]
+    ) -> Lines:
+        """Return a copy with more nodes, (n, d) in ``chart`` (n,), and more edges."""
+        all_z, all_charts = np.concatenate([self.z, z]), np.concatenate([self.chart, chart])
+        decoded = np.concatenate([self.decoded, pixels(self.atlas, z, chart)])
+        return Lines(
+            self.atlas, all_z, all_charts, decoded, np.concatenate([self.edges, edges]),
+            np.concatenate([self.weight, gaps(decoded, edges)]),
+            np.concatenate([self.known, np.zeros(len(edges), bool)]), self.steps,
+        )  # fmt: skip
+
+    def learn(self, longer: Lines) -> None:
+        """Take over what an extended copy knows of the edges here."""
+        self.weight[:], self.known[:] = (
+            each[: len(self.edges)] for each in (longer.weight, longer.known)
+        )
 
 
 def neighbours(z: NDArray[np.float32], chart: NDArray[np.int64], k: int) -> NDArray[np.int64]:
@@ -51,8 +97,8 @@ def gaps(decoded: NDArray[np.float32], edges: NDArray[np.int64]) -> NDArray[np.f
     found = np.empty(len(edges))
     for start in range(0, len(edges), _BATCH):
         part = edges[start : start + _BATCH]
-        gap = torch.from_numpy(decoded[part[:, 0]]).double() - torch.from_numpy(decoded[part[:, 1]])
-        found[start : start + _BATCH] = torch.linalg.vector_norm(gap, dim=1).numpy()
+        first, second = (torch.from_numpy(decoded[part[:, c]]).double() for c in (0, 1))
+        found[start : start + _BATCH] = torch.linalg.vector_norm(first - second, dim=1).numpy()
     return found
 
 
@@ -63,10 +109,11 @@ def meetings(
     chart: NDArray[np.int64],
     eps: float,
     inside: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> NDArray[np.int64]:
     """Join charts without encoders: a node with psi_j above eps and its nearest of chart j.
 
-    That one must lie in the first one's chart, too, by its psi; and the two be near.
+    That one must lie in the first one's chart, too, by its psi; and the two be near: no farther
+    than the ends of 95 % of the edges ``inside`` charts.
     """
     where, shape = device_of(atlas), (-1, atlas.channels, atlas.side, atlas.side)
     with in_eval(atlas):
@@ -83,7 +130,8 @@ def meetings(
     edges = np.unique(np.concatenate(pairs), axis=0)
     length = gaps(decoded, edges)
     near = length <= (np.quantile(inside, _FAR) if len(inside) else 0.0)
-    return edges[near], length[near]
+    joined: NDArray[np.int64] = edges[near]
+    return joined
 
 
 def diameter(matrix: Any) -> int:

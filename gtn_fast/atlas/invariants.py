@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.atlas.curves import Charted, device_of, in_eval
+from gtn_fast.atlas.curves import Charted, device_of, in_eval, jacobian
 from gtn_fast.atlas.nodes import check_eps, checked_images
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.packages import load_package
@@ -252,21 +252,7 @@ def _signs(atlas: Charted, images: Tensor, i: int, j: int) -> NDArray[np.float64
             x = to_unit(batch.to(where))
             first, second = (torch.full((len(x),), y, device=where) for y in (i, j))
             z = atlas.encode(x, first)
-            jacobian = _jacobian(
-                lambda z, a=first, b=second: atlas.encode(atlas.decode(z, a), b), z
-            )
-            signs.append(torch.linalg.det(jacobian.double().cpu()).sign())
+            slope = jacobian(lambda z, a=first, b=second: atlas.encode(atlas.decode(z, a), b), z)
+            signs.append(torch.linalg.det(slope.double().cpu()).sign())
     found: NDArray[np.float64] = torch.cat(signs).numpy()
     return found
-
-
-@torch.enable_grad()
-def _jacobian(function: Any, z: Tensor) -> Tensor:
-    """Return d function / dz of each row, (b, out, d); rows must not depend on each other."""
-    start = z.detach().requires_grad_()
-    made = function(start)
-    rows = [
-        torch.autograd.grad(made[:, c].sum(), start, retain_graph=True)[0]
-        for c in range(made.shape[1])
-    ]
-    return torch.stack(rows, dim=1)
