@@ -4,6 +4,7 @@
     encoding.py   autoencode
     training.py   train
     sampling.py   sample, interpolate
+    geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
     runs.py       bench, demo
     doctor.py     doctor
