@@ -17,7 +17,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "gtn_fast"
 
 # Importing these says who is there to be asked; every other room's __init__ is a map alone.
-SURFACES = ("", "cli", "experiments", "images", "learn", "metrics", "plots", "reference")
+SURFACES = (
+    "",
+    "cli",
+    "experiments",
+    "images",
+    "learn",
+    "manifolds",
+    "metrics",
+    "plots",
+    "reference",
+)
 # Not needed to label, or slow to import: a function that needs one may import it by itself.
 OPTIONAL = {
     *("PIL", "cuvs", "faiss", "matplotlib", "mlxtend", "pandas", "safetensors", "scipy", "sklearn"),
