@@ -8,10 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 
-from gtn_fast.manifolds import MANIFOLDS, Projector, manifold
+from gtn_fast.manifolds import MANIFOLDS, manifold
 
 
 @pytest.fixture(params=list(MANIFOLDS))
