@@ -30,7 +30,18 @@ SURFACES = (
 )
 # Not needed to label, or slow to import: a function that needs one may import it by itself.
 OPTIONAL = {
-    *("PIL", "cuvs", "faiss", "gudhi", "h5py", "matplotlib", "mlxtend", "pandas", "pyarrow"),
+    *(
+        "PIL",
+        "cuvs",
+        "faiss",
+        "gudhi",
+        "h5py",
+        "matplotlib",
+        "mlxtend",
+        "networkx",
+        "pandas",
+        "pyarrow",
+    ),
     *("safetensors", "scipy", "sklearn", "tensorboard", "threadpoolctl", "torch", "torchmetrics"),
     *("tqdm", "triton", "zarr"),
     "resource",  # of Python, but on Unix alone

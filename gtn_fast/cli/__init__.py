@@ -5,6 +5,7 @@
     training.py   train
     sampling.py   sample, interpolate
     flows.py      what both do with a flow
+    geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
     runs.py       bench, demo
     doctor.py     doctor

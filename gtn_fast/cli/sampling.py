@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import flows, models, stages
+from gtn_fast.cli import flows, geodesics, models, stages
 from gtn_fast.cli.common import (
     OK,
     Array,
@@ -55,6 +55,7 @@ def add(commands: Commands) -> None:
         "--steps", type=natural, default=20, help="points of each walk (default 20)"
     )
 
+    geodesics.add_options(between)
     for command in (sample, between):
         command.add_argument(
             "gtn", metavar="GTN.safetensors", help="written by gtn-fast train; or flow.safetensors"
@@ -149,6 +150,9 @@ def _interpolate(arguments: argparse.Namespace) -> int:
         raise ValueError("--rows says between which; it goes without --count, --seed and --class")
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
+    if arguments.geodesic:
+        return geodesics.interpolate(arguments)
+    geodesics.refuse_options(arguments)
     seed = check_seed(arguments.seed or 0)
     out = folder_for(arguments, "interpolations.npy", "interpolation.png",
                      sources=_sources(arguments))  # fmt: skip

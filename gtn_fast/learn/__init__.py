@@ -19,6 +19,7 @@
     pairs.py        LabeledPairs, a torch Dataset for those who bring their own loop
     rays.py         Algorithm 1 along a given number of lines, in the plane
     labeling.py     the training pairs: a y for every data point
+    adversary.py    two players in one loss
     diffusion.py    a small diffusion model, as a baseline
     gtn_file.py     a GTN in one file
 
