@@ -15,6 +15,7 @@ TARGETS = {
     "classifier": "models.ClassifierFile",
     "training-checkpoint": "models.TrainingCheckpoint",
     "arrays": "arrays.Arrays",
+    "files": "files.OtherFiles",
     "pictures": "pictures.Pictures",
     "commands": "commands.Commands",
 }

@@ -152,7 +152,9 @@ def _chunks(mapped: Any, name: str, *, alone: bool) -> Iterator[Any]:
     else:
         batches = iter(reader)
     for batch in batches:
-        yield batch.column(0 if alone else at)
+        column = batch.column(0 if alone else at)
+        column.validate(full=True)  # Arrow trusts what it reads: an offset may lead anywhere
+        yield column
 
 
 def _in_map(mapped: Any, rows: NDArray[Any]) -> NDArray[Any] | None:
