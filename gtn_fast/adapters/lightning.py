@@ -12,7 +12,7 @@ from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.pairs import LabeledPairs
 
 
-class LabeledPairsModule(LightningDataModule):  # type: ignore[misc]
+class LabeledPairsModule(LightningDataModule):
     """Batches of (y, x_y): y ~ N(0, I) and the row of X that it is to be sent to.
 
     X is labeled when a Trainer first asks for it. With several devices each process labels, and
