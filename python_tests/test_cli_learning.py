@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
 
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.vision.autoencoder import Autoencoder
 from gtn_fast.vision.codecs import decode_latents
@@ -280,3 +281,47 @@ def test_experiment_passes_its_options_on(at, capsys, monkeypatch):
     assert (name, out) == ("uniform", Path("e"))
     assert (options["quick"], options["seed"], options["epochs"]) == (True, 2, 4)
     assert "d" not in options
+
+
+# ------------------------------------------------------------------ flows
+
+
+def test_train_flow_and_sample_in_steps(at, capsys):
+    small = ("--layers", 1, "--width", 16, "--batch-size", 64)
+    assert (
+        run("train", at / "x.npy", "--flow", "--out", "f", "--epochs", 2, "--val", 0.1, *small) == 0
+    )
+    assert names("f") == {"flow.safetensors", "loss.png", "samples.png", "log.csv",
+                          "metrics.json", "held_out.npy"}  # fmt: skip
+    assert read("f/metrics.json")["flow"] is True
+    assert "energy distance to held-out data" in capsys.readouterr().out
+    flow = Flow.load("f/flow.safetensors")
+    how = ("--steps", 3, "--solver", "heun")
+    assert run("sample", "f/flow.safetensors", "--n", 7, "--out", "s.npy", *how) == 0
+    np.testing.assert_array_equal(np.load("s.npy"), flow.sample(7, steps=3, solver="heun"))
+    assert run("interpolate", "f/flow.safetensors", "--out", "i", "--count", 2, "--steps", 5) == 0
+    paths = np.load("i/interpolations.npy")
+    assert paths.shape == (2, 5, 2)
+    np.testing.assert_array_equal(paths[0], flow.interpolate(*flow.source_sample(4)[:2], 5))
+    held = np.zeros(N, dtype=bool)
+    held[np.load("f/held_out.npy")] = True
+    again, x = Flow(2, layers=1, width=16, batch_size=64), np.load(at / "x.npy")
+    again.fit(x[~held], x[held], epochs=2)
+    np.testing.assert_array_equal(again.sample(5), flow.sample(5))
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train {at}/x.npy --flow --out f --rays 10", "--rays is about ĥ: it goes without --flow"),
+        ("train {at}/x.npy --flow --out f --components 2", "--components is about ĥ"),
+        ("train {at}/x.npy --flow --out f --width 99999999", "width must be from 1"),
+        ("sample {at}/points/gtn.safetensors --out s.npy --steps 3",
+         "is a GTN, which maps in one step: leave out --steps"),
+        ("sample {at}/points/log.csv --out s.npy", "not a readable .safetensors file"),
+    ],
+)  # fmt: skip
+def test_what_a_flow_does_not_take_is_named(at, capsys, command, message):
+    assert run(*command.format(at=at).split()) == 2
+    assert message in capsys.readouterr().err
+    assert names(".") == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.reading import load_vector
 from gtn_fast.learn.classes import Classes
+from gtn_fast.outputs.kinds import tensors_kind
 
 
 def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
@@ -19,13 +21,6 @@ def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> 
     described = describe(name, name, key=key, flatten=flatten)
     with unchanged(described):
         return np.asarray(convert(described))
-
-
-def load_gtn(path: str, device: Any = None) -> Any:
-    """Load a GTN; FileError for anything else."""
-    from gtn_fast.learn.gtn import GTN
-
-    return GTN.load(path, device=device)
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
@@ -40,6 +35,20 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
             return VAE.load(path, device)
         except ValueError:
             raise error from None
+
+
+def is_atlas(path: str) -> bool:
+    """Tell whether the file is an atlas, with or without GTNs on its charts."""
+    from gtn_fast.atlas.files import KINDS
+
+    return tensors_kind(Path(path)) in KINDS
+
+
+def load_atlas(path: str, device: Any = None) -> Any:
+    """Load an atlas of either kind; FileError for anything else."""
+    from gtn_fast.atlas.files import load_atlas
+
+    return load_atlas(path, device)
 
 
 def decode(autoencoder: Any, latents: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import flows, models, stages
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
     train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
     train.set_defaults(run=_train)
     train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {stages.IMAGES}")
+    flows.add_to_train(train)
     train.add_argument("--preset", choices=PRESETS,
                        help="row of the paper's table 2"
                             " (default: mnist's, as wide as the data need)")  # fmt: skip
@@ -60,8 +61,8 @@ def add(commands: Commands) -> None:
     train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
     train.add_argument("--rays", type=natural, metavar="N",
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
-    train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
-                       help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
+    train.add_argument("--relabel-every", type=natural, metavar="K",
+                       help="label a fresh Y every K epochs (default: never; flow: 1)")  # fmt: skip
     train.add_argument("--no-calibrate", action="store_true",
                        help="leave mean and covariance of the samples as ĥ has them, as the"
                             " paper does")  # fmt: skip
@@ -79,11 +80,11 @@ def add(commands: Commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
-    for_dimension(1, arguments.preset, **overrides)  # says what is wrong before anything is read
+    _settings(1, arguments, overrides)  # says what is wrong before anything is read
     _check_options(arguments)
     out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
-    chosen = for_dimension(_dimensions(data, arguments), arguments.preset, **overrides)
+    chosen = _settings(_dimensions(data, arguments), arguments, overrides)
     _check_space(data, chosen, arguments, out)
     with stages.making(out):
         if stages.starts_anew(arguments):
@@ -94,6 +95,12 @@ def _train(arguments: argparse.Namespace) -> int:
         gtn, history = _fit(data, chosen, arguments, out)
         _finish(data, gtn, history, arguments, out)
     return OK
+
+
+def _settings(d: int, arguments: argparse.Namespace, overrides: dict[str, Any]) -> Any:
+    if arguments.flow:
+        return flows.settings(d, arguments)
+    return for_dimension(d, arguments.preset, **overrides)
 
 
 def _dimensions(data: _Data, arguments: argparse.Namespace) -> int:
@@ -196,9 +203,13 @@ def _read_images(data: _Data, file: str | None, arguments: argparse.Namespace) -
     data.classes, data.val_classes = models.load_classes(arguments, len(train), m, own)
 
 
+def _own_results(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return (flows.FILE, *_RESULTS[1:]) if arguments.flow else _RESULTS
+
+
 def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names of all files that will be written."""
-    results: tuple[str, ...] = _RESULTS
+    results = _own_results(arguments)
     if _share(arguments.val) is not None:
         results += (_HELD_OUT,)
     if not arguments.images:
@@ -292,6 +303,8 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.learn.gtn import GTN
 
+    if arguments.flow:
+        return flows.fit(data.x, data.val, arguments, out, _CHECKPOINT)
     d = data.x.shape[1]
     if arguments.rays and d != 2:
         warn(f"--rays has no effect at d = {d}: its lines are in the plane")
@@ -305,7 +318,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
             seed=arguments.seed,
             epochs=arguments.epochs,
             patience=arguments.patience,
-            relabel_every=arguments.relabel_every,
+            relabel_every=arguments.relabel_every or 0,
             calibrate=not arguments.no_calibrate,
             checkpoint=out / _CHECKPOINT,
             log=out / "log.csv",
@@ -322,18 +335,22 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
     if data.held_out is not None:
         write_array(out / _HELD_OUT, data.held_out)
-    plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
+    plots.save(
+        plots.loss_curves(history.epochs, "Flow" if arguments.flow else "ĥ", history.best_epoch),
+        out / "loss.png",
+    )
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
     verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]
     record = {
         "preset": arguments.preset,
         "width": gtn.preset.width,
-        "calibrated": gtn.calibration is not None,
+        "flow": arguments.flow,
+        "calibrated": getattr(gtn, "calibration", None) is not None,
         "verdict": asdict(gtn.verdict),
         **({"image_verdict": asdict(verdicts[1])} if data.images is not None else {}),
         "components": arguments.components,
-        "classes": None if gtn.classes is None else list(gtn.classes.names),
+        "classes": None if data.classes is None else list(gtn.classes.names),
         "seed": arguments.seed,
         "rows": len(data.x),
         "d": data.x.shape[1],
@@ -347,7 +364,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         shape = f"{gtn.preset.layers} layers of {gtn.preset.width}"
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
-        names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
+        names = _own_results(arguments) + (_IMAGE_RESULTS if arguments.images else ())
         names += (_HELD_OUT,) if data.held_out is not None else ()
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])

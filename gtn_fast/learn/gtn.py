@@ -400,9 +400,14 @@ class GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
         with whole(path, gtn_file.NOT_WHOLE):
-            count = len(saved.classes or ())
-            model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0, count), saved.weights)
-            gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
+            return GTN.from_saved(saved, device)
+
+    @staticmethod
+    def from_saved(saved: gtn_file.SavedGTN, device: torch.device | str | None = None) -> GTN:
+        """Return the GTN of what a file holds; ValueError where its parts do not agree."""
+        count = len(saved.classes or ())
+        model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0, count), saved.weights)
+        gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
         saved.give(gtn)
         gtn.model = model.to(gtn.device).eval()
         return gtn

@@ -64,6 +64,11 @@ class SavedGTN:
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
+    save_tensors(path, _KIND, *to_tensors(gtn), force=force)
+
+
+def to_tensors(gtn: SavedGTN) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what a file holds of it: tensors by name, and what is JSON-able."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
         "scaling/std": gtn.scaling.std,
@@ -94,17 +99,18 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         "history": None if gtn.history is None else asdict(gtn.history),
         "verdict": None if gtn.verdict is None else asdict(gtn.verdict),
     }
-    save_tensors(path, _KIND, tensors, meta, force=force)
+    return tensors, meta
 
 
 def load(path: PathLike) -> SavedGTN:
     """Read a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
     tensors, meta = load_tensors(path, _KIND)
     with whole(path, NOT_WHOLE):
-        return _rebuilt(tensors, meta)
+        return from_tensors(tensors, meta)
 
 
-def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
+def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> SavedGTN:
+    """Return the GTN that ``to_tensors`` took apart; an error of some kind for anything else."""
     d, classes = meta["d"], _classes(meta.get("classes"))
     k = meta["components"] if classes is None else len(classes)
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
@@ -132,9 +138,14 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         calibration=_calibration(arrays, "calibration", k, d),
         classes=classes,
         residuals=_residuals(arrays, d, k, mixture is not None),
-        verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
+        verdict=_verdict(meta.get("verdict")),
         rows=_ascending(arrays["labels/rows"], len(index)) if "labels/rows" in arrays else None,
     )
+
+
+def _verdict(stored: Mapping[str, Any] | None) -> Verdict | None:
+    """Return the verdict; None for one of before there were normals with the full covariance."""
+    return None if stored is None or "full_normals" not in stored else Verdict(**stored)
 
 
 def _classes(names: Any) -> Classes | None:

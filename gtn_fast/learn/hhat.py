@@ -44,6 +44,7 @@ class HHat(nn.Module):
         self.width = width = check_integer(width, "width", 1, MAX_WIDTH)
         check_integer(batch_norm_layers, "batch_norm_layers", 0, layers)
         check_slope(negative_slope)
+        slope = float(negative_slope)  # torch refuses an integer of more than 64 bits
         self.classes = check_integer(classes, "classes", 0, MAX_WIDTH)
         inputs = self.d + self.classes
         weights = (inputs + self.d + (layers - 1) * width) * width
@@ -51,7 +52,7 @@ class HHat(nn.Module):
         stack: list[nn.Module] = []
         for layer in range(layers):
             stack.append(nn.Linear(inputs if layer == 0 else width, width))
-            stack.append(nn.LeakyReLU(negative_slope, inplace=negative_slope > 0))
+            stack.append(nn.LeakyReLU(slope, inplace=slope > 0))
             if layer < batch_norm_layers:
                 stack.append(nn.BatchNorm1d(width))
         self.net = nn.Sequential(*stack, nn.Linear(width, self.d))

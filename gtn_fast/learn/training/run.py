@@ -21,6 +21,7 @@ from gtn_fast.learn.training.guards import (
     has_batch_norm,
 )
 from gtn_fast.learn.training.logs import LogRows
+from gtn_fast.learn.training.optimizer import Schedule, set_rates
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import whole
 from gtn_fast.outputs.files import check_output
@@ -84,6 +85,7 @@ class Run:
     noise: Noise
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
+    schedule: Schedule | None
     title: str
 
     history: History = field(default_factory=History)
@@ -165,6 +167,8 @@ class Run:
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
+        if self.schedule is not None:
+            set_rates(self.optimizer, self.schedule(self.epoch))
         with self.noise.kept_apart():
             self._steps(stop, bar)
         with self._saved_at_interrupt(), self.noise.kept_apart(), stop.at_once():
