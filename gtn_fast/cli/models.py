@@ -95,3 +95,10 @@ def load_classes(
     if m:
         known.numbers(of_val, m, "--val-classes")
     return labels, of_val
+
+
+def beside_weights(n: int, d: int, parts: int) -> int:
+    """Return the bytes of calibrations and residuals in a GTN's file."""
+    from gtn_fast.learn.residuals import most_pairs
+
+    return 16 * parts * d * (d + 2) + 8 * d * min(n, most_pairs(d))

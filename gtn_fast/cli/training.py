@@ -238,18 +238,11 @@ def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: P
     wide = chosen.width
     weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
     model, checkpoint = stages.model_bytes(weights)
-    model += _beside_weights(n, d, arguments.components)
+    model += models.beside_weights(n, d, arguments.components)
     if isinstance(data.val, float):
         sizes.append(8 * n)  # the rows held out
         model += 8 * n  # and the others
     stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
-
-
-def _beside_weights(n: int, d: int, parts: int) -> int:
-    """Return the bytes of calibrations and residuals in a GTN's file."""
-    from gtn_fast.learn.residuals import most_pairs
-
-    return 16 * parts * d * (d + 2) + 8 * d * min(n, most_pairs(d))
 
 
 def _share(text: str | None) -> float | None:
