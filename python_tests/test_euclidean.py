@@ -338,14 +338,6 @@ def test_plans(native, rng):
         gtn_fast.plan(10, d=2, method="circle", **BY_DISTANCE)
 
 
-def test_the_authors_function_takes_it_too(native, rng):
-    s, t = (torch.from_numpy(rng.standard_normal((50, 4)).astype(np.float32)) for _ in range(2))
-    sources, targets = gtn_fast.create_labels(s, t, "euclidean")
-    labels = gtn_fast.label(t, s, **BY_DISTANCE)
-    assert (sources == s[labels.order]).all()
-    assert (targets == t[labels.x_index[labels.order]]).all()
-
-
 # ------------------------------------------------------------------ what cannot be
 
 
