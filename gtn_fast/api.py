@@ -42,6 +42,8 @@ def label(
     list_length: int = 0,
     device: Any = None,
     flatten: bool = False,
+    column: str | None = None,
+    ids: str | None = None,
     **options: Unpack[BackendOptions],
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
@@ -55,9 +57,11 @@ def label(
     Parameters
     ----------
     X : (n_x, d) array or tensor, path, or paths
-        The data. A file (.npy, .npz, .pt, .safetensors; "file.npz:key"), or several as one
-        matrix: a list of paths, or a pattern ("part-*.npy", "data/**/*.npy") in natural
-        order (part-2 before part-10); .npy is read where it is. They may differ in dtype and
+        The data. A file (.npy, .npz, .pt, .safetensors, Parquet, Arrow, HDF5, Zarr, WebDataset's
+        .tar, .fvecs, .fbin; "file.npz:key"; "-" is a .npy file on standard input), or several as
+        one matrix: a list of paths, a pattern ("part-*.npy", "data/**/*.npy") in natural
+        order (part-2 before part-10), the folder of a Hugging Face dataset, the index of
+        safetensors shards. What can be mapped is read where it is. They may differ in dtype and
         layout. NumPy (any float dtype, integers as float64, bfloat16 of ml_dtypes, any
         strides; float32 and float64 with contiguous rows are read in place, memory maps
         included) or torch (any float dtype, any device).
@@ -120,6 +124,11 @@ def label(
     flatten : bool
         Take X and Y of shape (n, c, h, w), or of any other with more than two dimensions, as
         (n, c * h * w).
+    column : str, optional
+        Which column, array, data set or field of X's files: as "file:column" for each of them.
+    ids : str, optional
+        What names the rows of X, in X's files: another column, array or data set of theirs, of
+        numbers or texts ("__key__" in a .tar). It becomes ``labels.x_ids``.
     {options}
 
     Returns
@@ -182,6 +191,8 @@ def label(
             list_length=list_length,
             device=device,
             flatten=flatten,
+            column=column,
+            ids=ids,
             options=options,
         )
         if given.sharded:

@@ -23,7 +23,9 @@ from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
+from gtn_fast.outputs.tables import table_of, write_parquet
 from gtn_fast.packages import load_package
+from gtn_fast.pages.report import Report
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
 
@@ -65,14 +67,16 @@ class Labels:
         Rows of X.
     report : dict
         What ran: strategy, why, threads, simd, sizes, seconds by phase, the engine's
-        counters, memory, predictions, version. Plain numbers and strings.
+        counters, memory, predictions, version. Plain numbers and strings; it prints as a
+        short table.
     given_y : array or None
         Y as the engine read it (float32 or float64), or None if it was drawn. A tensor on
         a GPU, labeled there, stays there until ``y`` is asked for.
     seed : int or None
         The seed that Y was drawn from, or None if it was given.
     x_ids, y_ids : array or None
-        The index of X and of Y, where that was a DataFrame with an index of its own.
+        The index of X and of Y, where that was a DataFrame with an index of its own; the ``ids``
+        of X's files.
     distance : float64 (n_y,) or None
         By metric "euclidean": the distance of each pair; NaN for none.
     """
@@ -89,6 +93,9 @@ class Labels:
     x_ids: NDArray[Any] | None = field(default=None, repr=False)
     y_ids: NDArray[Any] | None = field(default=None, repr=False)
     distance: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.report)  # which prints as a table
 
     def __len__(self) -> int:
         return len(self.x_index)
@@ -148,6 +155,23 @@ class Labels:
             columns["distance"] = self.distance
         return pandas.DataFrame(columns, index=index)
 
+    def to_arrow(self) -> Any:
+        """Return a pyarrow.Table, one row per row of Y: what a join with X's files needs.
+
+        ``y``, ``x``: row numbers (x missing for none); ``y_id``, ``x_id``: their ids, if there
+        are any; ``file``, ``file_row``: where the row of X lies, if X came from files; ``cosine``;
+        ``turn``: when the y chose, from 0. ImportError without pyarrow.
+        """
+        return table_of(self)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write ``to_arrow()`` to exactly ``path``, whole or not at all; Y is not in it.
+
+        A table of labels that is there is replaced, anything else only with ``force``: FileError
+        (a ValueError). ImportError without pyarrow.
+        """
+        write_parquet(self, a_path(path, "path"), force=force)
+
     @property
     def y(self) -> NDArray[Any]:
         """Y (n_y, d): as it was given, or drawn again from the seed when first asked for."""
@@ -168,14 +192,15 @@ class Labels:
             return Drawn(self.seed, len(self.x_index), self.d)
         return self.y
 
-    def pairs(self, X: Any, *, flatten: bool = False) -> tuple[Any, Any]:
+    def pairs(self, X: Any, *, flatten: bool = False, column: str | None = None) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
-        Rows of Y without an x are left out. X and flatten as for ``label``. The labels have X's
-        type and dtype (several files: the one that they were read as); Y is a tensor on X's device
-        if X is a tensor. ValueError if X has not the shape of the X that was labeled.
+        Rows of Y without an x are left out. X, flatten and column as for ``label``. The labels
+        have X's type and dtype (several files, or what a library unpacks: the dtype that they
+        were read as); Y is a tensor on X's device if X is a tensor. ValueError if X has not the
+        shape of the X that was labeled.
         """
-        described = describe(X, "X", flatten=flatten)
+        described = describe(X, "X", flatten=flatten, key=column)
         if (described.rows, described.cols) != (self.n_x, self.d):
             raise ValueError(
                 f"the labels are for X of shape {(self.n_x, self.d)},"

@@ -27,6 +27,7 @@ from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_flag, check_integer, check_min_cosine, check_seed
 from gtn_fast.inputs.arrays import check_pair, check_scale, convert, describe, unchanged
 from gtn_fast.inputs.groups import Groups, integers
+from gtn_fast.inputs.room import Room
 from gtn_fast.labels import Labels
 from gtn_fast.reference import directions_and_norms
 
@@ -47,6 +48,7 @@ def verify(
     min_cosine: float | None = None,
     metric: str | None = None,
     flatten: bool = False,
+    column: str | None = None,
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
@@ -66,7 +68,7 @@ def verify(
         The matching, or its ``x_index`` alone.
     sample : int
         How many y's, drawn with ``seed`` without replacement; all if at least n_y.
-    groups, flatten
+    groups, flatten, column
         As given to ``label``; groups are needed for labels made with groups.
     partial, min_cosine
         As given to ``label``; by default as the Labels say.
@@ -88,7 +90,7 @@ def verify(
     result = labels if isinstance(labels, Labels) else None
     partial, min_cosine = _allowed(result, partial, min_cosine)
     measure = _measure(result, metric, min_cosine)
-    x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
+    x_in, y_in = describe(X, "X", flatten=flatten, key=column), describe(Y, "Y", flatten=flatten)
     if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
         raise ValueError(
             f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
@@ -97,7 +99,7 @@ def verify(
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)
     with unchanged(x_in, y_in):
-        x, y = convert(x_in), convert(y_in)
+        x, y = convert(x_in, Room.left()), convert(y_in)
         if measure is not COSINE:
             check_scale(x, y)
         return _verified(x, y, labels, sample, seed, groups, partial, min_cosine, measure)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
+from gtn_fast.inputs.matrices import RowMatrix
 
 _SAMPLE_ROWS = 160
 
@@ -36,8 +37,10 @@ def look(X: Any, metric: str = "cosine") -> Spread:
     At most 160 rows, evenly spaced, are read. By metric "euclidean" it is the rows that count,
     less their mean.
     """
-    step = max(1, math.ceil(len(X) / _SAMPLE_ROWS))
-    sample = X[::step]
+    if isinstance(X, RowMatrix):
+        sample = X.spread(_SAMPLE_ROWS)
+    else:
+        sample = X[:: max(1, math.ceil(len(X) / _SAMPLE_ROWS))]
     if is_tensor(sample):
         sample = convert(describe(sample, "X"))
     values: NDArray[np.float64] = np.array(sample, dtype=np.float64)

@@ -92,6 +92,7 @@ def plan(
     memory: int | str | None = None,
     device: Any = None,
     flatten: bool = False,
+    column: str | None = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -104,7 +105,7 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, metric, threads, memory, device, flatten
+    method, metric, threads, memory, device, flatten, column
         As in ``label``.
 
     Raises
@@ -119,7 +120,7 @@ def plan(
             raise TypeError("plan(n_x, n_y, d) needs d")
         cols, data = check_integer(d, "d", 1, 2**31 - 1), None
     else:
-        described = describe(X, "X", flatten=flatten)
+        described = describe(X, "X", flatten=flatten, key=column)
         if d is not None:
             raise TypeError("d comes with a number of rows; here X itself says it")
         n_x, cols, data = described.rows, described.cols, described.value

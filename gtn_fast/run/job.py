@@ -57,6 +57,8 @@ class Arguments:
     device: Any
     options: Mapping[str, Any]
     flatten: Any = False
+    column: Any = None
+    ids: Any = None
     metric: Any = "cosine"
     began: float = field(default_factory=time.perf_counter)
 
@@ -107,7 +109,7 @@ class Job:
     @classmethod
     def of(cls, given: Arguments) -> Job:
         """Check the arguments of a labeling in this process; TypeError or ValueError."""
-        x = describe(given.X, "X", flatten=given.flatten)
+        x = _described_x(given)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         partial = check_flag(given.partial, "partial")
         if y is not None:
@@ -142,7 +144,7 @@ class Job:
                 "groups does not go with method 'distributed': label each group of rows by itself"
             )
         check_method("distributed", 1, check_metric(given.metric))
-        x = _described_shard(given.X, given.flatten)
+        x = _described_shard(given)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         if y is not None:
             check_columns(x, y)
@@ -207,14 +209,26 @@ class Job:
         return self.y.copy_bytes == 0 and self.device.is_cpu
 
     @property
+    def unpacks_to_disk(self) -> bool:
+        """Whether the copy of X that the engine reads goes to a scratch file, for want of memory.
+
+        As rows that are mapped, it is not counted in ``memory``.
+        """
+        return self.memory is not None and self.x.copy_bytes > self.memory
+
+    @property
     def draws_as_needed(self) -> bool:
         """Whether a drawn Y is made row by row instead of being stored, for want of memory."""
         return self.y is None and self.memory is not None and self.groups is None
 
 
-def _described_shard(X: Any, flatten: Any) -> Described:
+def _described_x(given: Arguments) -> Described:
+    return describe(given.X, "X", flatten=given.flatten, key=given.column, ids=given.ids)
+
+
+def _described_shard(given: Arguments) -> Described:
     """Describe a shard as ``describe`` would, but it may have no rows."""
-    shape = tuple(getattr(X, "shape", ()))
+    shape = tuple(getattr(given.X, "shape", ()))
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
-        return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
-    return describe(X, "X", flatten=flatten)
+        return Described("X", given.X, 0, int(shape[1]), np.dtype(np.float32), 0)
+    return _described_x(given)

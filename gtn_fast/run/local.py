@@ -13,6 +13,7 @@ from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.check.quality import estimate_quality
 from gtn_fast.inputs.arrays import check_scale, convert, hold_or_convert, unchanged
 from gtn_fast.inputs.matrices import Stacked
+from gtn_fast.inputs.room import Room
 from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
@@ -113,7 +114,11 @@ def _pair_cosines(x: Any, y: Any, x_index: NDArray[np.int64], threads: int) -> N
 
 
 def _read_x(job: Job, schedule: Schedule) -> Any:
-    x: Any = (hold_or_convert if schedule.leaves_tensors else convert)(job.x)
+    room = None if job.memory is None else Room(job.memory, job.scratch)
+    if schedule.leaves_tensors:
+        x: Any = hold_or_convert(job.x, allocate=room)
+    else:
+        x = convert(job.x, room)
     if isinstance(x, Stacked) and not job.device.is_cpu:
         return np.asarray(x)
     return x

@@ -78,7 +78,9 @@ class Schedule:
         x, y = job.x, job.y
         if self.leaves_tensors:
             x, y = uncopied(x), y and uncopied(y)
-        needed = max(each.bytes for _, each in self.plans) + x.copy_bytes
+        needed = max(each.bytes for _, each in self.plans)
+        if not job.unpacks_to_disk:
+            needed += x.copy_bytes
         if y is not None:
             needed += y.copy_bytes
             if job.copies_y:
