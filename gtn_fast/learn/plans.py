@@ -128,6 +128,8 @@ def matched(
             f"{names[1]} and {names[0]} must have rows of one shape, got"
             f" {tuple(y.shape[1:])} and {tuple(x.shape[1:])}"
         )
+    if x.device != y.device:
+        raise ValueError(f"{names[1]} is on {y.device}, {names[0]} on {x.device}: wanted one")
     if len(y) > len(x):
         raise ValueError(
             f"every row of {names[1]} needs a row of {names[0]} of its own: {names[1]} has"
