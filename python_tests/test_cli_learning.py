@@ -112,6 +112,80 @@ def test_autoencode(at, capsys, vae):
     assert "90 x 2" in out
 
 
+# ------------------------------------------------------------------ classes, residuals, the verdict
+
+
+def halves(n: int = N) -> tuple[np.ndarray, np.ndarray]:
+    """Two squares, 9 apart, and where each point lies."""
+    rng = np.random.default_rng(4)
+    where = rng.integers(0, 2, n)
+    return rng.random((n, 2)) + 9 * where[:, None], np.where(where, "high", "low")
+
+
+def test_train_and_sample_by_class(at, capsys):
+    x, names_ = halves()
+    np.save("points.npy", x)
+    np.savez("labels.npz", kind=names_, other=np.zeros((2, 2)))
+    options = ("--val", 0.2, "--epochs", 3, "--layers", 2, "--width", 8)
+    assert run("train", "points.npy", "--out", "o", "--classes", "labels.npz:kind", *options) == 0
+    assert read("o/metrics.json")["classes"] == ["high", "low"]
+    assert "plain normals (deviations)" in capsys.readouterr().out
+    gtn = "o/gtn.safetensors"
+    assert run("sample", gtn, "--n", 50, "--class", "high", "--out", "h.npy", "--quiet") == 0
+    assert (np.load("h.npy") > 4).all()
+    assert run("sample", gtn, "--n", 50, "--residual", "--out", "r.npy", "--quiet") == 0
+    assert np.array_equal(np.load("r.npy"), GTN.load(gtn).sample(50, residual=True))
+    assert run("interpolate", gtn, "--class", "low", "--out", "low", "--quiet") == 0
+    assert (np.load("low/interpolations.npy") < 4).all()
+    assert run("interpolate", gtn, "--count", 6, "--out", "any", "--quiet") == 0
+    low = np.load("any/interpolations.npy") < 4
+    assert (low.all(axis=(1, 2)) | ~low.any(axis=(1, 2))).all()
+    assert run("sample", gtn, "--class", "middle", "--out", "m.npy") == 2
+    assert "unknown class 'middle'; there are 'high', 'low'" in capsys.readouterr().err
+    assert run("sample", at / "points/gtn.safetensors", "--class", "high", "--out", "m.npy") == 2
+    assert "was trained without classes" in capsys.readouterr().err
+
+
+def test_validation_files_bring_classes_of_their_own(at):
+    x, of = halves()
+    for name, part in (("x", x[:200]), ("v", x[200:]), ("cx", of[:200]), ("cv", of[200:])):
+        np.save(f"{name}.npy", part)
+    assert run("train", "x.npy", "--val", "v.npy", "--classes", "cx.npy", "--val-classes", "cv.npy",
+               "--out", "o", "--epochs", 1, "--layers", 1, "--quiet") == 0  # fmt: skip
+    assert read("o/metrics.json")["verdict"]["rows"] == 100
+
+
+def test_images_bring_classes_and_are_judged_too(at, capsys):
+    assert run("train", at / "images.npz", "--images", "--classes", "own", "--val", "test",
+               "--autoencoder", at / "images/autoencoder.safetensors", "--out", "o",
+               "--epochs", 2, "--layers", 2, "--width", 8) == 0  # fmt: skip
+    out = capsys.readouterr().out
+    for words in ("pixels, to held-out images", "full normals", "error of reconstructions"):
+        assert words in out
+    record = read("o/metrics.json")
+    assert record["classes"] == [0, 1]
+    assert record["image_verdict"]["rows"] == 40
+    assert set(record["image_verdict"]["energy"]) == {
+        "training images", "reconstructed", "samples", "plain normals", "full normals"
+    }  # fmt: skip
+    assert record["image_verdict"]["FID"] is None
+    gtn = GTN.load("o/gtn.safetensors")
+    bright = decode_latents(
+        Autoencoder.load(at / "images/autoencoder.safetensors"), gtn.sample(50, classes=1)
+    )
+    assert bright[:, :, :4].mean() > bright[:, :, 4:].mean() + 30  # class 1 is bright above
+
+
+def test_a_small_set_is_trained_on_for_more_epochs(at, capsys):
+    shape = ("--layers", 1, "--width", 4, "--batch-size", 30, "--lr", 0.1, "--val", 0.1)
+    assert run("train", at / "x.npy", "--out", "o", *shape) == 0
+    record = read("o/metrics.json")["training"]
+    assert record["note"] == (
+        "up to 223 epochs, not 100: 270 rows are 9 batches per epoch, 2,000 are wanted"
+    )
+    assert record["note"] in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------ sample, interpolate
 
 

@@ -15,7 +15,13 @@ from gtn_fast.outputs.kinds import tensors_kind
 FILE = "flow.safetensors"
 _OVERRIDES = ("layers", "width", "lr", "batch_size")
 # Options of train that are about ĥ, and what they are where nobody gave them.
-_OF_H_HAT = {"preset": None, "rays": None, "components": 1, "no_calibrate": False}
+_OF_H_HAT = {
+    "preset": None,
+    "rays": None,
+    "components": 1,
+    "classes": None,
+    "no_calibrate": False,
+}
 
 
 def add_to_train(parser: argparse.ArgumentParser) -> None:
