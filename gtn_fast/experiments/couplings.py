@@ -34,7 +34,7 @@ Source = Callable[[int, int, int, int], Array]  # as gtn_fast.normal: (seed, fir
 
 STEPS = (1, 2, 4, 8, 16, 32)
 DIMENSIONS = (8, 32, 64)
-NAMES = ("independent", "minibatch", "labels", "semidiscrete")
+NAMES = ("independent", "minibatch", "labels", "euclidean", "semidiscrete")
 _JUDGED = 5_000
 
 

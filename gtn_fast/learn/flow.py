@@ -96,6 +96,8 @@ class Flow:
         What the last fit came to, against plain normals.
     """
 
+    component = None  # of every row, as a GTN of several has them: what judges images asks
+
     def __init__(
         self,
         d: int,

@@ -137,7 +137,7 @@ def matched(
         )
     flat = [_flat(value) for value in (x, y)]
     chosen = check_coupling(coupling, math.prod(x.shape[1:]))
-    if isinstance(chosen, Labels) and chosen.rays is None and flat[0].is_cuda:
+    if flat[0].is_cuda and chosen == Labels():
         if centre:
             flat = [value.float() - value.mean(dim=0, dtype=torch.float32) for value in flat]
         return rows_of(chosen, flat[0], flat[1], how, groups)  # type: ignore[arg-type]
