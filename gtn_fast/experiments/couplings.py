@@ -35,7 +35,7 @@ Source = Callable[[int, int, int, int], Array]  # as gtn_fast.normal: (seed, fir
 STEPS = (1, 2, 4, 8, 16, 32)
 DIMENSIONS = (8, 32, 64)
 NAMES = ("independent", "minibatch", "labels", "euclidean", "semidiscrete")
-_JUDGED = 5_000
+_JUDGED = 3_000
 
 
 @dataclass
@@ -112,7 +112,7 @@ def _plane_sets(notes: Notes) -> list[Set]:
 
 def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | None]:
     """Return the sets, who scores images, and real images: None each without data."""
-    n, held = (300, 200) if notes.quick else (20_000, _JUDGED)
+    n, held = (300, 200) if notes.quick else (15_000, _JUDGED)
     n = notes.options.get("limit", n)
     dimensions = DIMENSIONS[:1] if notes.quick else DIMENSIONS
     if notes.data is None:
@@ -150,11 +150,11 @@ def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | 
 def _learn(each: Set, name: str, notes: Notes) -> None:
     """Train one flow; keep its samples by number of steps, its straightness, its seconds."""
     d = each.x.shape[1]
-    width, epochs = (32, 2) if notes.quick else (64, 150) if d == 2 else (256, 15)
+    width, epochs = (32, 2) if notes.quick else (64, 100) if d == 2 else (256, 12)
     epochs = notes.options.get("epochs", epochs)
     coupling: Coupling = check_coupling(name, d)
     if name == "semidiscrete":
-        coupling = Semidiscrete(rounds=20 if notes.quick else 500, source=each.source)
+        coupling = Semidiscrete(rounds=20 if notes.quick else 300, source=each.source)
     centre = each.x.mean(axis=0, dtype=np.float64).astype(np.float32)
     seconds: list[float] = []
 
@@ -220,7 +220,7 @@ def _one_step(each: Set, scorer: images.Judge, real: Array | None, notes: Notes)
     assert real is not None
     with notes.timed(f"{each.name}, GTN"):
         gtn = GTN(each.x.shape[1])
-        gtn.fit(each.x, seed=notes.seed, epochs=2 if notes.quick else 15, progress=False,
+        gtn.fit(each.x, seed=notes.seed, epochs=2 if notes.quick else 12, progress=False,
                 threads=notes.threads)  # fmt: skip
         made = gtn.sample(len(each.held_out), notes.seed)
         flow = each.found["flows"]["labels"]["samples"]
