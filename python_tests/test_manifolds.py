@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
-from gtn_fast.manifolds import MANIFOLDS, manifold
+from gtn_fast.manifolds import MANIFOLDS, Projector, manifold
 
 
 @pytest.fixture(params=list(MANIFOLDS))

@@ -215,9 +215,8 @@ def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     if not arguments.images:
         return results
     latents = ("latents.npy", "reconstructions.png")
-    if arguments.autoencoder:
-        return (*results, *latents)
-    return (*results, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    own = (stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    return (*results, *latents, *(() if arguments.autoencoder else own))
 
 
 def _logs(arguments: argparse.Namespace) -> list[str]:
