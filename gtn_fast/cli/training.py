@@ -325,10 +325,8 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
     if data.held_out is not None:
         write_array(out / _HELD_OUT, data.held_out)
-    plots.save(
-        plots.loss_curves(history.epochs, "Flow" if arguments.flow else "ĥ", history.best_epoch),
-        out / "loss.png",
-    )
+    title = "Flow" if arguments.flow else "ĥ"
+    plots.save(plots.loss_curves(history.epochs, title, history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
     verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]
