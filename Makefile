@@ -17,7 +17,7 @@ DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension couplings
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
-  mutants-python fuzz soak lint format demo experiments bench bench-quick bench-hostile \
+  mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
   bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make test         build and run all tests but the slow ones"
 	@echo "make test-long    the slow tests too; core-test, triton-test: only those"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
+	@echo "make docs         the documentation site in build/site; warnings are errors, links checked"
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
 	@echo "make bench-hostile  hostile data at a million points: time and growth"
@@ -102,6 +103,12 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
+
+# No network: theme, fonts and search are files of the packages that are installed.
+docs: build
+	rm -rf build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs/site . build/site
+	$(BIN)/python tools/check_site.py build/site
 
 sanitize: venv
 	for kind in address,undefined thread; do \

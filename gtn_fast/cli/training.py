@@ -17,7 +17,6 @@ from gtn_fast.cli.common import (
     Array,
     Commands,
     natural,
-    positive,
     print_table,
     write_array,
     write_json,
@@ -55,10 +54,8 @@ def add(commands: Commands) -> None:
     train.add_argument("--classes", metavar="FILE|own",
                        help="class of every row, 1-D .npy or FILE:KEY; own: the labels that"
                             " --images come with")  # fmt: skip
-    train.add_argument("--val-classes", metavar="FILE", help="those of --val FILE")
-    for name in ("epochs", "patience", "batch-size", "layers", "width"):
-        train.add_argument(f"--{name}", type=natural, metavar="N", help="default: the preset's")
-    train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
+    train.add_argument("--val-classes", metavar="FILE", help="classes of the rows of --val FILE")
+    stages.add_network_options(train)
     train.add_argument("--rays", type=natural, metavar="N",
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
     train.add_argument("--relabel-every", type=natural, metavar="K",
