@@ -5,6 +5,7 @@
     training.py   train
     sampling.py   sample, interpolate
     judging.py    evaluate, experiment
+    shapes.py     topology, manifold
     runs.py       bench, demo
     doctor.py     doctor
     stages.py     what autoencode and train share
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gtn_fast
-from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
+from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, shapes, training
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
@@ -86,6 +87,6 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, sampling, judging, runs, doctor):
+    for module in (labeling, encoding, training, sampling, judging, shapes, runs, doctor):
         module.add(commands)
     return parser
