@@ -41,6 +41,9 @@ _COVERED = 0.98  # of the rows lie within one unit of a landmark
 # Where a bar must last, in that unit: from where those by chance have ended, to where true ones of
 # the known sets have not. By dimension; from three on the landmarks lie so thin that less is left.
 _WINDOWS = {1: (3.8, 6.0), 2: (3.8, 6.0), 3: (2.75, 3.2)}
+# Rows for each landmark, at least. On a curve the widest gap of the rows is many times the usual
+# one, and must not be wide beside the landmarks.
+_ROWS_EACH = {1: 20, 2: 6, 3: 6}
 _SCALES = (500, 1000, 2000, 4000)  # rows at which the dimension is estimated
 _CELLS = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # tried as charts
 _IN_A_CELL = 100  # landmarks, at most
@@ -98,12 +101,13 @@ def topology(
     total, rows = len(rows), rows[choose(len(rows), max_n, "max_n", derive(seed, "topology"))]
     dimensions = _dimensions(rows, seed)
     dimension = _steadiest(list(dimensions.values()))
-    low, high = _WINDOWS[min(max(round(dimension), 1), 3)]
+    known = min(max(round(dimension), 1), 3)
+    (low, high), each_of = _WINDOWS[known], _ROWS_EACH[known]
     looks = []
     for i in range(repeats):
         stop_here()
         half = rows[choose(len(rows), (len(rows) + 1) // 2, "half", derive(seed, f"half {i}"))]
-        few = min(n, len(half) // 4)
+        few = min(n, len(half) // each_of)
         looks.append(_look(half, few, low, high, derive(seed, f"look {i}")))
     betti, shares = {}, {}
     for field in (2, 3):
@@ -192,7 +196,9 @@ def _steadiest(estimates: list[float]) -> float:
     return float(np.mean(min(pairwise(estimates), key=lambda pair: abs(np.log(pair[1] / pair[0])))))
 
 
-def _fewest_charts(rows: NDArray[Any], window: tuple[float, float], seed: int) -> int | None:
+def _fewest_charts(
+    rows: NDArray[Any], window: tuple[float, float], each_of: int, seed: int
+) -> int | None:
     """Return the least number of cells that are each one piece without loops or hollows.
 
     Cells of farthest points. None where cells grow too small to tell.
@@ -203,7 +209,7 @@ def _fewest_charts(rows: NDArray[Any], window: tuple[float, float], seed: int) -
         if sizes.min() < _LEAST_CELL:
             return None
         looks = (
-            _look(rows[cell == i], min(_IN_A_CELL, int(sizes[i]) // 4), *window, seed, (2,))
+            _look(rows[cell == i], min(_IN_A_CELL, int(sizes[i]) // each_of), *window, seed, (2,))
             for i in range(m)
         )
         if all(look.ranks[2] == (1, 0, 0) for look in looks):
@@ -223,7 +229,8 @@ def _advice(
     d = max(1, round(found["dimension"]))
     text = []
     if loops or hollows:
-        fewest = _fewest_charts(rows, window, derive(seed, "cells"))
+        each_of = _ROWS_EACH[min(d, 3)]
+        fewest = _fewest_charts(rows, window, each_of, derive(seed, "cells"))
         charts = max(_FEWEST_CHARTS * pieces, 2 * (fewest or _CELLS[-1] // 2))
         kind = "atlas"
         text.append(
