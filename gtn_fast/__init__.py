@@ -28,6 +28,7 @@ Beside them:
     manifolds/    sets of images whose shape is known
     metrics/      how good samples are
     plots/        pictures
+    pages/        what a person reads about a labeling: a table, a page
     experiments/  the paper's experiments
     cli/          the command line
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
