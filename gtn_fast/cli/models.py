@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 from gtn_fast.cli.common import Array
 from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.inputs.files import FileError
+from gtn_fast.outputs.kinds import tensors_kind
+
+_ATLASES = ("atlas",)  # kinds of file that hold one
 
 
 def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
@@ -23,6 +27,18 @@ def load_gtn(path: str, device: Any = None) -> Any:
     from gtn_fast.learn.gtn import GTN
 
     return GTN.load(path, device=device)
+
+
+def is_atlas(path: str) -> bool:
+    """Tell whether the file holds an atlas."""
+    return tensors_kind(Path(path)) in _ATLASES
+
+
+def load_atlas(path: str, device: Any = None) -> Any:
+    """Load an atlas; FileError for anything else."""
+    from gtn_fast.atlas.model import NetworkAtlas
+
+    return NetworkAtlas.load(path, device=device)
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
