@@ -30,9 +30,9 @@ SURFACES = (
 )
 # Not needed to label, or slow to import: a function that needs one may import it by itself.
 OPTIONAL = {
-    *("PIL", "cuvs", "faiss", "matplotlib", "mlxtend", "pandas", "safetensors", "scipy", "sklearn"),
+    *("PIL", "cuvs", "faiss", "gudhi", "matplotlib", "mlxtend", "networkx", "pandas"),
+    *("safetensors", "scipy", "sklearn"),
     *("tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "triton"),
-    *("gudhi", "networkx"),
     "resource",  # of Python, but on Unix alone
 }
 # room: the rooms and modules that nothing in it may import

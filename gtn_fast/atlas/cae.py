@@ -25,6 +25,7 @@ from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.optimizer import cosine
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.metrics.points import farthest
 from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import batches, to_unit
 
@@ -105,17 +106,6 @@ class StartLoss(Objective):
         return error + (z - 0.5).square().sum() - said.sum()
 
 
-def farthest(x: Any, k: int, seed: int) -> Any:
-    """Return k rows of x (n, d) that are far from one another: greedy, from a row of the seed."""
-    rows = [int(np.random.default_rng(seed).integers(len(x)))]
-    nearest = np.full(len(x), np.inf)
-    for _ in range(k - 1):
-        gap = x.astype(np.float32) - x[rows[-1]].astype(np.float32)
-        nearest = np.minimum(nearest, np.einsum("ij,ij->i", gap, gap))
-        rows.append(int(nearest.argmax()))
-    return np.array(rows)
-
-
 def start_apart(atlas: NetworkAtlas, images: Tensor, seed: int, steps: int = _START_STEPS) -> None:
     """Give each chart one of the images that are farthest from one another.
 
@@ -123,7 +113,7 @@ def start_apart(atlas: NetworkAtlas, images: Tensor, seed: int, steps: int = _ST
     """
     chosen = np.random.default_rng(derive(seed, "chart start")).permutation(len(images))
     pool = images[torch.from_numpy(chosen[:_START_POOL].copy())]
-    rows = farthest(pool.flatten(1).numpy(), atlas.charts, derive(seed, "chart start"))
+    rows = farthest(pool, atlas.charts, seed=derive(seed, "chart start"))
     data = (pool[torch.from_numpy(rows)], torch.arange(atlas.charts))
 
     def loss(model: Any, batch: Tensor, y: Tensor) -> Tensor:

@@ -12,8 +12,6 @@ from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.inputs.files import FileError
 from gtn_fast.outputs.kinds import tensors_kind
 
-_ATLASES = ("atlas",)  # kinds of file that hold one
-
 
 def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
     """Load a matrix of finite numbers, a row for each data point; an error names the file."""
@@ -29,18 +27,6 @@ def load_gtn(path: str, device: Any = None) -> Any:
     return GTN.load(path, device=device)
 
 
-def is_atlas(path: str) -> bool:
-    """Tell whether the file holds an atlas."""
-    return tensors_kind(Path(path)) in _ATLASES
-
-
-def load_atlas(path: str, device: Any = None) -> Any:
-    """Load an atlas; FileError for anything else."""
-    from gtn_fast.atlas.model import NetworkAtlas
-
-    return NetworkAtlas.load(path, device=device)
-
-
 def load_autoencoder(path: str, device: Any = None) -> Any:
     """Load an autoencoder or a VAE: both encode and decode; FileError for anything else."""
     from gtn_fast.vision.autoencoder import Autoencoder
@@ -53,6 +39,20 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
             return VAE.load(path, device)
         except ValueError:
             raise error from None
+
+
+def is_atlas(path: str) -> bool:
+    """Tell whether the file is an atlas, with or without GTNs on its charts."""
+    from gtn_fast.atlas.files import KINDS
+
+    return tensors_kind(Path(path)) in KINDS
+
+
+def load_atlas(path: str, device: Any = None) -> Any:
+    """Load an atlas of either kind; FileError for anything else."""
+    from gtn_fast.atlas.files import load_atlas
+
+    return load_atlas(path, device)
 
 
 def decode(autoencoder: Any, latents: Array) -> Array:

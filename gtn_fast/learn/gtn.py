@@ -385,9 +385,14 @@ class GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
         with whole(path, gtn_file.NOT_WHOLE):
-            model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0), saved.weights)
-            gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
-            gtn.model.load_state_dict(model.state_dict())
+            return GTN.from_saved(saved, device)
+
+    @staticmethod
+    def from_saved(saved: gtn_file.SavedGTN, device: torch.device | str | None = None) -> GTN:
+        """Return the GTN of what a file holds; ValueError where its parts do not agree."""
+        model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0), saved.weights)
+        gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
+        gtn.model.load_state_dict(model.state_dict())
         gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
         gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
         gtn.label_seconds, gtn.history = saved.label_seconds, saved.history

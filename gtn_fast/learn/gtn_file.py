@@ -54,6 +54,11 @@ class SavedGTN:
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
+    save_tensors(path, _KIND, *to_tensors(gtn), force=force)
+
+
+def to_tensors(gtn: SavedGTN) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what a file holds of it: tensors by name, and what is JSON-able."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
         "scaling/std": gtn.scaling.std,
@@ -77,17 +82,18 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         "history": None if gtn.history is None else asdict(gtn.history),
         "verdict": None if gtn.verdict is None else asdict(gtn.verdict),
     }
-    save_tensors(path, _KIND, tensors, meta, force=force)
+    return tensors, meta
 
 
 def load(path: PathLike) -> SavedGTN:
     """Read a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
     tensors, meta = load_tensors(path, _KIND)
     with whole(path, NOT_WHOLE):
-        return _rebuilt(tensors, meta)
+        return from_tensors(tensors, meta)
 
 
-def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
+def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> SavedGTN:
+    """Return the GTN that ``to_tensors`` took apart; an error of some kind for anything else."""
     d, k = meta["d"], meta["components"]
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
     index = arrays["labels/x_index"]

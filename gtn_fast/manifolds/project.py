@@ -64,6 +64,12 @@ class Projector:
         )
         self._squares = self._short.square().sum(1)
 
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """The parameters of the table's pictures: float64 (rows, columns)."""
+        rows: NDArray[np.float64] = self._table.numpy()
+        return rows
+
     @computes_by_torch
     def __call__(self, images: Any) -> Projected:
         """Project images (n, channels, side, side), uint8 (0 to 255) or float in [0, 1].
