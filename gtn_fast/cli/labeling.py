@@ -67,25 +67,7 @@ def add(commands: Commands) -> None:
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
     _add_approximate(label)
 
-    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
-    verify.set_defaults(run=_verify)
-    verify.add_argument("x", metavar="X", help=MATRIX)
-    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
-    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
-    verify.add_argument(
-        "--sample", type=natural, default=1000, help="how many y's are checked (default 1000)"
-    )
-    verify.add_argument("--seed", type=int, default=0, help="seed that picks those y's (default 0)")
-
-    plan = commands.add_parser("plan", help="predict strategy, time and memory")
-    plan.set_defaults(run=_plan)
-    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
-    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
-    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
-    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
-    plan.add_argument("--method", choices=METHODS, default="auto",
-                      help="plan for this strategy (default: the one auto picks)")  # fmt: skip
-
+    verify, plan = _add_verify(commands), _add_plan(commands)
     label.add_argument("--partial", action="store_true",
                        help="more y's than x's (as a whole or in a group) are no error:"
                        " who finds no x left stays unmatched")  # fmt: skip
@@ -119,6 +101,31 @@ def _add_files(label: argparse.ArgumentParser) -> None:
                        help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
     label.add_argument("--ids", metavar="KEY",
                        help="what names the rows of X in X's files: a column or array")  # fmt: skip
+
+
+def _add_verify(commands: Commands) -> argparse.ArgumentParser:
+    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("x", metavar="X", help=MATRIX)
+    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
+    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
+    verify.add_argument(
+        "--sample", type=natural, default=1000, help="how many y's are checked (default 1000)"
+    )
+    verify.add_argument("--seed", type=int, default=0, help="seed that picks those y's (default 0)")
+    return verify
+
+
+def _add_plan(commands: Commands) -> argparse.ArgumentParser:
+    plan = commands.add_parser("plan", help="predict strategy, time and memory")
+    plan.set_defaults(run=_plan)
+    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
+    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
+    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
+    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
+    plan.add_argument("--method", choices=METHODS, default="auto",
+                      help="plan for this strategy (default: the one auto picks)")  # fmt: skip
+    return plan
 
 
 def _add_approximate(label: argparse.ArgumentParser) -> None:

@@ -232,13 +232,12 @@ def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: P
             sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
         else:
             d = data.autoencoder.d
-    wide = chosen.width
-    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
-    model, checkpoint = stages.model_bytes(weights)
+    parts = arguments.components if data.classes is None else len(np.unique(data.classes))
+    model, checkpoint = models.gtn_bytes(chosen, n, d, parts)
     if isinstance(data.val, float):
         sizes.append(8 * n)  # the rows held out
         model += 8 * n  # and the others
-    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+    stages.check_space(out, *sizes, model, checkpoint)
 
 
 def _share(text: str | None) -> float | None:
@@ -323,10 +322,8 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
     if data.held_out is not None:
         write_array(out / _HELD_OUT, data.held_out)
-    plots.save(
-        plots.loss_curves(history.epochs, "Flow" if arguments.flow else "ĥ", history.best_epoch),
-        out / "loss.png",
-    )
+    title = "Flow" if arguments.flow else "ĥ"
+    plots.save(plots.loss_curves(history.epochs, title, history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
     verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]
