@@ -82,8 +82,8 @@ def judge_images(
 ) -> ImageVerdict:
     """Compare decoded samples with uint8 images (m, c, h, w) held out, or with ``images``.
 
-    ``latents`` (n, d), which the GTN or flow was fitted to, are those of ``images`` (n, c, h, w), or of
-    these ``rows`` (n,) of them. ``network``: Inception Score and FID on its features, too.
+    ``latents`` (n, d), which the GTN or flow was fitted to, are those of ``images`` (n, c, h, w),
+    or of these ``rows`` (n,) of them. ``network``: Inception Score and FID on its features, too.
     """
     count = _ROWS if network is None else _SCORED
     rng = np.random.default_rng(derive(seed, "image verdict"))
