@@ -3,9 +3,9 @@
     python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10] [--autoencoder EPOCHS]
 
 Principal components of MNIST's images, standardised, or latents of an autoencoder that is trained
-here for so many epochs; samples are decoded, and scored on the features of a classifier of the digits. 5,000 of each kind beside 5,000 test images.
-Needs ``mnist.npz`` (workloads.py says where) with x_train, y_train, x_test and y_test. Prints a
-table; docs/training.md has the last one.
+here for so many epochs; samples are decoded, and scored on the features of a classifier of the
+digits. 5,000 of each kind beside 5,000 test images. Needs ``mnist.npz`` (workloads.py says where)
+with x_train, y_train, x_test and y_test. Prints a table; docs/training.md has the last one.
 """
 
 from __future__ import annotations
