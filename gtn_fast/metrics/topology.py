@@ -27,9 +27,9 @@ from gtn_fast.metrics.points import (
     choose,
     farthest,
     intrinsic_dimension,
+    lengths_to,
     nearest,
     neighbours,
-    row_distance,
     rows_of,
 )
 from gtn_fast.system.ending import stop_here
@@ -167,12 +167,12 @@ def _joined(rows: NDArray[Any]) -> tuple[Any, NDArray[np.int64]]:
     from scipy.sparse.csgraph import connected_components
 
     near = neighbours(rows, rows, min(_JOINED, len(rows) - 1) + 1)
-    here = np.repeat(np.arange(len(rows)), near.shape[1])
-    there = near.ravel()
+    length = lengths_to(rows, near).ravel()
+    here, there = np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()
     other = here != there
-    here, there = here[other], there[other]
     # Rows that occur twice are at distance 0, which a sparse matrix takes for no edge.
-    length = np.maximum(row_distance(rows[here], rows, there), np.finfo(np.float32).tiny)
+    length = np.maximum(length, np.finfo(np.float32).tiny)[other]
+    here, there = here[other], there[other]
     graph = coo_matrix((length, (here, there)), shape=(len(rows),) * 2).tocsr()
     return graph, np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
