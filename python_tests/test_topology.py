@@ -60,7 +60,7 @@ def test_what_cannot_be_seen_is_said(rng):
     found = topology(rng.standard_normal((1200, 30)), **QUICK)
     assert not found.visible
     assert found.kind == "one"
-    assert "would not have been seen" in found.advice
+    assert "one piece; loops and hollows could not have been seen" in found.advice
 
 
 def test_disagreement_is_said(rng, monkeypatch):
@@ -73,6 +73,15 @@ def test_disagreement_is_said(rng, monkeypatch):
     assert found.shares[2] == (1.0, pytest.approx(2 / 3), 1.0)
     assert (found.kind, found.charts) == ("atlas", 6)
     assert "uncertain: only 67%" in found.advice
+
+
+def test_the_dimension_that_estimates_lead_to():
+    assert module._settled({500: 2.5}) == 2.5
+    # a + b rows ** (-2 / 3), as of a bent set of three dimensions
+    bent = {n: 3 + 150 * n ** (-2 / 3) for n in (500, 1000, 2000, 4000)}
+    assert module._settled(bent) == pytest.approx(3, abs=0.25)
+    # Noise makes it rise where rows are many.
+    assert module._settled({500: 1.1, 1000: 1.02, 2000: 1.04, 4000: 1.6}) == pytest.approx(1.03)
 
 
 def test_rows_that_occur_twice_change_nothing(rng):
