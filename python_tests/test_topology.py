@@ -143,6 +143,15 @@ def test_cyclooctane_has_bonds_and_angles(rng):
         known.project(x[:, :3])
 
 
+@pytest.mark.slow
+def test_cyclooctane_is_a_sphere_and_a_klein_bottle_that_meet():
+    known = Cyclooctane()
+    x = known.points(5000, 0)
+    assert module._look(x, 400, 2, 1, (2,)).ranks[2] == known.betti[2]
+    u, v = x[np.random.default_rng(0).permutation(5000)].reshape(2, 2500, 24)
+    assert np.sqrt(np.square(u - v).sum(axis=1).mean()) == pytest.approx(known.scale, rel=0.02)
+
+
 # ------------------------------------------------------------------ the commands
 
 

@@ -42,7 +42,7 @@ _PIECE = 0.01  # of the rows: smaller pieces are lone rows
 _COVERED = 0.98  # of the rows lie within one unit of a landmark
 # Where a bar must last, in that unit: from where those by chance have ended, to where true ones of
 # the known sets have not. By dimension; from three on the landmarks lie so thin that less is left.
-_WINDOWS = {1: (3.8, 6.0), 2: (3.8, 6.0), 3: (2.75, 3.1)}
+_WINDOWS = {1: (3.8, 6.0), 2: (3.8, 4.6), 3: (2.75, 3.1)}
 # Rows for each landmark, at least. On a curve the widest gap of the rows is many times the usual
 # one, and must not be wide beside the landmarks.
 _ROWS_EACH = {1: 20, 2: 6, 3: 6}
