@@ -24,7 +24,7 @@ from tools.fuzz.targets import TARGETS, made
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_is_wrong_with_a_few_inputs(native, tmp_path, name):
-    for package in ("torch", "safetensors", "PIL"):
+    for package in ("torch", "safetensors", "PIL", "pyarrow", "h5py"):
         pytest.importorskip(package)
     target = made(name, tmp_path)
     seeds = target.seeds()
