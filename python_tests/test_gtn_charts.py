@@ -71,6 +71,20 @@ def test_one_component_is_one_chart():
     assert atlas.residual(x, 0).max() < 1e-5
 
 
+def test_classes_are_charts():
+    x = np.concatenate([squares(300, 0), squares(300, 1) + 7]).astype(np.float32)
+    gtn = GTN(2, layers=2, width=16, epochs=3, batch_size=64)
+    gtn.fit(x, classes=np.repeat(["a", "b"], 300), progress=False)
+    atlas = GTNAtlas(gtn, Flat(2))
+    y = gtn.source_sample(30)
+    for chart, name in enumerate("ab"):
+        made = atlas.decode(torch.from_numpy(y), chart)
+        assert np.allclose(made.detach().flatten(1), gtn.transform(y, classes=name), atol=1e-3)
+        assert (atlas.psi(made).argmax(dim=1) == chart).float().mean() > 0.9
+        assert (atlas.decode(atlas.encode(made, chart), chart) - made).abs().max() < 0.05
+    assert torch.allclose(atlas.weights, torch.tensor([0.5, 0.5], dtype=torch.float64))
+
+
 def test_the_inverse_has_a_derivative():
     atlas = GTNAtlas(affine(3), Flat(3))
     z = torch.randn(10, 3, generator=torch.Generator().manual_seed(1))

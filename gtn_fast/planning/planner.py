@@ -112,6 +112,14 @@ def plan(
     ------
     TypeError, ValueError, MemoryError
         As ``label`` does for the same input.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> gtn_fast.plan(1_000_000, 1_000_000, 2).strategy
+    'circle'
+    >>> gtn_fast.plan(gtn_fast.normal(0, 0, 100, 3)).n_x
+    100
     """
     described = None
     if isinstance(X, numbers.Number) or getattr(X, "shape", None) == ():
