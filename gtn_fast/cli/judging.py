@@ -36,7 +36,7 @@ from gtn_fast.outputs.targets import Sources, Target, check_folder, check_target
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
-_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
+_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit", "charts")
 
 
 def add(commands: Commands) -> None:
