@@ -139,7 +139,7 @@ def _pictures(m: Manifold, c: NDArray[np.float64]) -> NDArray[np.float32]:
     return rows
 
 
-def _shares(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float64]:
+def _shares(rows: NDArray[Any], centres: NDArray[Any]) -> NDArray[np.float64]:
     """Return the share of the rows in the cell of each centre."""
     cell = nearest(rows, centres.reshape(len(centres), -1))[1]
     return np.bincount(cell, minlength=len(centres)) / len(rows)
