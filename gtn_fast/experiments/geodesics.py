@@ -83,7 +83,7 @@ def experiment(notes: Notes, spec: str) -> None:
     notes.options.setdefault("limit", 300 if notes.quick else 10_000)
     train, test = image_data.load(plan, notes)
     pairs = np.random.default_rng(derive(notes.seed, "pairs")).integers(
-        0, len(test), (10 if notes.quick else PAIRS, 2)
+        0, len(test), (4 if notes.quick else PAIRS, 2)
     )
     width = notes.options.get("width", 16) / PAPER_WIDTH
     found: dict[str, Found] = {}
@@ -169,7 +169,7 @@ def _measured(
     """Build the graph of one model, and the paths between the pairs of held-out images."""
     error = (test.images / 255 - atlas.reconstruct_images(test.images).numpy() / 255) ** 2
     with notes.timed(f"{name}, graph"):
-        points = 100 if notes.quick else 2000
+        points = 60 if notes.quick else 2000
         graph = LatentGraph.build(atlas, train.images, max_points=points, seed=notes.seed)
         stats = graph.stats()
     lengths, paths = [], []
