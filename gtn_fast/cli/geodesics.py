@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -140,6 +140,6 @@ def _paths(
 def _write(path: Path, arrays: dict[str, Array]) -> None:
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **cast(Any, arrays))
 
     write_file(path, write)

@@ -31,6 +31,7 @@ PAPER_WIDTH = 128  # h of the WAE-GAN; the others have as many parameters
 COUNTS = {1: 21_967_881, 2: 21_626_265, 4: 20_885_793, 8: 21_961_217, 16: 21_623_721}
 DIMENSIONS = {1: 8}  # of z; 7 with charts
 PAIRS, STEPS = 100, 10
+MOST_FASTER = 5.0  # learning rates, in place of the paper's 80 epochs
 SHOWN = 4  # rows of figure 3b
 NODES = (2_000, 4_000)
 
@@ -86,6 +87,9 @@ def experiment(notes: Notes, spec: str) -> None:
         0, len(test), (4 if notes.quick else PAIRS, 2)
     )
     width = notes.options.get("width", 16) / PAPER_WIDTH
+    notes.line("departure from the paper", f"{len(train):,} images, {width:.3g} of the width,"
+               f" {notes.options.get('epochs', 5)} epochs at {MOST_FASTER:g} times its learning rate",
+               "60,000 images, 80 epochs")  # fmt: skip
     found: dict[str, Found] = {}
     for m in (1, charts):
         name = "WAE" if m == 1 else f"AWAE-{m}"
@@ -122,9 +126,12 @@ def _count_parameters(notes: Notes) -> None:
 
 
 def _trained(name: str, m: int, width: float, train: ImageSet, spec: str, notes: Notes) -> Any:
-    """Train a WAE-GAN of m charts by the paper's settings, as far as the epochs go."""
+    """Train a WAE-GAN of m charts by the paper's settings; in fewer epochs with larger steps."""
     settings = dict(PAPER[spec])
-    settings["epochs"] = notes.options.get("epochs", 1 if notes.quick else 5)
+    epochs = notes.options.get("epochs", 1 if notes.quick else 5)
+    faster = max(1.0, min(MOST_FASTER, settings["epochs"] / epochs))
+    settings.update(epochs=epochs, lr=faster * settings["lr"],
+                    adversary_lr=faster * settings["adversary_lr"])  # fmt: skip
     with notes.timed(name):
         atlas, history = train_wae(
             train.images,
