@@ -87,8 +87,10 @@ def experiment(notes: Notes, spec: str) -> None:
         0, len(test), (4 if notes.quick else PAIRS, 2)
     )
     width = notes.options.get("width", 16) / PAPER_WIDTH
-    notes.line("departure from the paper", f"{len(train):,} images, {width:.3g} of the width,"
-               f" {notes.options.get('epochs', 5)} epochs at {MOST_FASTER:g} times its learning rate",
+    epochs = notes.options.get("epochs", 5)
+    notes.line("departure from the paper",
+               f"{len(train):,} images, {width:.3g} of the width, {epochs} epochs at"
+               f" {MOST_FASTER:g} times the learning rates",
                "60,000 images, 80 epochs")  # fmt: skip
     found: dict[str, Found] = {}
     for m in (1, charts):
