@@ -3,6 +3,7 @@
     labeling.py   label, verify, plan
     encoding.py   autoencode
     training.py   train
+    atlas.py      atlas, sample of an atlas
     sampling.py   sample, interpolate
     geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
@@ -26,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gtn_fast
-from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
+from gtn_fast.cli import atlas, doctor, encoding, judging, labeling, runs, sampling, training
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
@@ -87,6 +88,6 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, sampling, judging, runs, doctor):
+    for module in (labeling, encoding, training, atlas, sampling, judging, runs, doctor):
         module.add(commands)
     return parser
