@@ -103,7 +103,7 @@ def test_an_unfinished_training_goes_on(folder, tmp_path, capsys, monkeypatch):
         (("--gtn-epochs", 3), "--gtn-epochs goes with --gtn"),
         (("--kind", "gan", "--gtn"), "--gtn needs encoders"),
         (("--kind", "ddpm"), "invalid choice"),
-        (("--charts", 301), "300 images, 301 charts"),
+        (("--charts", 301), "charts must be from 1 to 256, got 301"),
         (("--networks", "conv"), "at least 16, got 8"),
     ],
 )
