@@ -27,6 +27,7 @@ Beside them:
     images/       reading image data sets
     metrics/      how good samples are
     plots/        pictures
+    pages/        what a person reads about a labeling: a table, a page
     experiments/  the paper's experiments
     cli/          the command line
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the

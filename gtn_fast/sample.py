@@ -46,6 +46,19 @@ def normal(
     return out
 
 
+def normal_rows(
+    seed: int, rows: NDArray[np.int64], d: int, *, threads: int = 1
+) -> NDArray[np.float32]:
+    """Return these rows (n,) of the sample that ``normal`` makes: float32 (n, d)."""
+    if registry.why_not("native") is None:
+        made: Any = native.module().normal_rows(seed, rows, d, threads=threads)
+        return np.asarray(made)
+    out = np.empty((len(rows), d), dtype=np.float32)
+    for place, row in enumerate(rows.tolist()):
+        out[place] = reference.normal(seed, row, 1, d)
+    return out
+
+
 class Drawn(RowMatrix):
     """The N(0, I) sample of a seed, which is stored nowhere: ``gtn_fast.normal``, float32."""
 
@@ -62,5 +75,4 @@ class Drawn(RowMatrix):
         return normal(self.seed, start, stop - start, self.shape[1], threads=self._threads)
 
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        made = native.module().normal_rows(self.seed, numbers, self.shape[1], threads=self._threads)
-        return np.asarray(made)
+        return normal_rows(self.seed, numbers, self.shape[1], threads=self._threads)

@@ -11,6 +11,8 @@ import math
 import numpy as np
 import torch
 
+from gtn_fast.atlas.model import Atlas
+
 BLOB, RADIUS = 2.5, 9.0  # of the bright spot on the circle, in pixels
 
 
@@ -30,14 +32,13 @@ def arc_weight(delta, reach):
     return (torch.cos(delta) - math.cos(reach)).clamp_min(0) ** 2
 
 
-class Exact:
+class Exact(Atlas):
     """Definition 1, from three formulas on points (b, D): embed, locate and weight."""
 
-    has_charts = True
-    side = 1
+    semi = False
 
-    def __init__(self, d, charts, channels):
-        self.d, self.charts, self.channels = d, charts, channels
+    def __init__(self, d, charts, channels, side=1):
+        super().__init__(d, charts, channels, side, has_charts=not self.semi)
 
     def points(self, x):
         return x.reshape(len(x), -1)
@@ -55,10 +56,8 @@ class Exact:
     def decode(self, z, y):
         return self.shown(self.embed(z, y))
 
-    def draw(self, n, seed=0):
-        rng = torch.Generator().manual_seed(seed)
-        z = torch.rand(n, self.d, generator=rng) * 2 - 1
-        return z, torch.arange(n) % self.charts
+    def prior(self, u, y):
+        return 2 * torch.special.ndtr(u) - 1
 
 
 class Arcs(Exact):
@@ -86,11 +85,9 @@ class Arcs(Exact):
 class Spots(Arcs):
     """The same circle as pictures of 32 x 32 pixels: a bright spot that goes round."""
 
-    side = 32
-
     def __init__(self, m=2, reach=0.6 * math.pi):
         super().__init__(m, reach)
-        self.channels = 1
+        self.channels, self.side = 1, 32
         axis = torch.arange(32) - 15.5
         self.v, self.u = torch.meshgrid(axis, axis, indexing="ij")
 
@@ -235,14 +232,13 @@ class ProjectivePlane(Exact):
 class Semi(Arcs):
     """A circle whose model has no encoders."""
 
-    has_charts = False
+    semi = True
 
     def encode(self, x, y):
         raise TypeError("no charts F_y")
 
-    def draw(self, n, seed=0):
-        z, y = super().draw(n, seed)
-        return z * self.reach, y
+    def prior(self, u, y):
+        return super().prior(u, y) * self.reach
 
 
 class Single(Exact):

@@ -445,16 +445,15 @@ def test_a_model_that_gives_nan(where, message):
 def test_modules_are_asked_in_eval_mode():
     """And left as they were: batch norm would make a node depend on its batch."""
 
-    class Module(torch.nn.Module, Arcs):
+    class Normed(Arcs):
         def __init__(self):
-            torch.nn.Module.__init__(self)
-            Arcs.__init__(self)
+            super().__init__()
             self.norm = torch.nn.BatchNorm1d(1)
 
         def locate(self, p, y):
             return self.norm(super().locate(p, y))
 
-    atlas = Module().train()
+    atlas = Normed().train()
     images = torch.from_numpy(as_images([[1.0, 0.0], [0.0, 1.0]]))
     nodes = encoded(atlas, images, np.arange(2), 0.05)
     assert nodes.z.max() == pytest.approx(0, abs=0.01)

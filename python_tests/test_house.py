@@ -30,9 +30,20 @@ SURFACES = (
 )
 # Not needed to label, or slow to import: a function that needs one may import it by itself.
 OPTIONAL = {
-    *("PIL", "cuvs", "faiss", "gudhi", "matplotlib", "mlxtend", "networkx", "pandas"),
-    *("safetensors", "scipy", "sklearn"),
-    *("tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "triton"),
+    *(
+        "PIL",
+        "cuvs",
+        "faiss",
+        "gudhi",
+        "h5py",
+        "matplotlib",
+        "mlxtend",
+        "networkx",
+        "pandas",
+        "pyarrow",
+    ),
+    *("safetensors", "scipy", "sklearn", "tensorboard", "threadpoolctl", "torch", "torchmetrics"),
+    *("tqdm", "triton", "zarr"),
     "resource",  # of Python, but on Unix alone
 }
 # room: the rooms and modules that nothing in it may import

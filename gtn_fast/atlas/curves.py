@@ -3,7 +3,6 @@
 Source: Stolberg-Larsen and Sommer, *Atlas Generative Models and Geodesic Interpolation*. Distances
 are Euclidean, of images in [0, 1].
 
-Charted        what a model must have: Definition 1
 curve_length   the length of a straight piece of latent space, by equation (10)
 Path           a way from chart to chart; ``resample`` shows it at equal steps
 """
@@ -13,41 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from gtn_fast.atlas.model import Atlas
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.system.ending import stop_here
 from gtn_fast.vision.tensors import to_bytes
 
 STEPS = 15  # of equation (10), as in the paper
 _BATCH = 512  # images that are decoded together: they stay in the cache
-
-
-class Charted(Protocol):
-    """An atlas generative model (Definition 1), m = ``charts``; images are float in [-1, 1]."""
-
-    d: int
-    charts: int
-    channels: int
-    side: int
-    has_charts: bool
-
-    def psi(self, x: Tensor) -> Tensor:
-        """Map images (b, c, side, side) to the weight of each chart, (b, m), rows of sum 1."""
-
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """Map images and their charts, int64 (b,), to latents (b, d): F_y."""
-
-    def decode(self, z: Tensor, y: Tensor) -> Tensor:
-        """Map latents (b, d) and their charts, int64 (b,), to images: G_y."""
-
-    def draw(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw n latents (n, d) and their charts (n,) from the prior."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +66,7 @@ class Path:
     jumps: NDArray[np.bool_]
     steps: int = STEPS
 
-    def resample(self, atlas: Charted, n: int = 10) -> Points:
+    def resample(self, atlas: Atlas, n: int = 10) -> Points:
         """Return n points at equal steps of the way, as measured in the images, ends included.
 
         Between two cuts of a segment z is linear. Within a jump there is nothing to decode:
@@ -112,7 +90,7 @@ class Path:
         shown = [to_bytes(part).cpu().numpy() for part in _decoded(atlas, z, chart)]
         return Points(z, chart, np.concatenate(shown), caption)
 
-    def _pieces(self, atlas: Charted) -> tuple[NDArray[Any], ...]:
+    def _pieces(self, atlas: Atlas) -> tuple[NDArray[Any], ...]:
         """Return start and end (z), their charts and the length of each piece that has one."""
         z, chart = self.z.astype(np.float64), self.chart
         if len(z) == 1:
@@ -134,7 +112,7 @@ class Path:
         return tuple(np.concatenate(each) for each in zip(*pieces, strict=True))
 
 
-def curve_length(atlas: Charted, z0: Any, z1: Any, y: Any, steps: int = STEPS) -> Any:
+def curve_length(atlas: Atlas, z0: Any, z1: Any, y: Any, steps: int = STEPS) -> Any:
     """Return the length of G along straight lines of latent space, by (10): float64 (b,).
 
     ``z0``, ``z1``: (b, d), the ends; ``y`` (b,): their charts; each line is cut into ``steps``
@@ -150,7 +128,7 @@ def curve_length(atlas: Charted, z0: Any, z1: Any, y: Any, steps: int = STEPS) -
 
 
 def lengths(
-    atlas: Charted,
+    atlas: Atlas,
     z0: NDArray[np.float32],
     z1: NDArray[np.float32],
     y: NDArray[np.int64],
@@ -186,7 +164,7 @@ def steps_of(line: NDArray[np.float32]) -> NDArray[np.float64]:
     return found
 
 
-def pixels(atlas: Charted, z: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.float32]:
+def pixels(atlas: Atlas, z: NDArray[np.float32], y: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return G_y(z), z (n, d), as rows of pixels in [0, 1] units: float32 (n, pixels).
 
     ValueError if the decoder gives NaN or infinity.
@@ -205,9 +183,9 @@ def pixels(atlas: Charted, z: NDArray[np.float32], y: NDArray[np.int64]) -> NDAr
 
 
 @torch.no_grad()
-def _decoded(atlas: Charted, z: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[Tensor]:
+def _decoded(atlas: Atlas, z: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[Tensor]:
     """Yield G_y(z) in [-1, 1], batch by batch."""
-    where = device_of(atlas)
+    where = atlas.weights.device
     with in_eval(atlas):
         for start in range(0, len(z), _BATCH):
             stop_here()
@@ -216,25 +194,15 @@ def _decoded(atlas: Charted, z: NDArray[np.float32], y: NDArray[np.int64]) -> It
             yield atlas.decode(latents.to(where), chart.to(where))
 
 
-def device_of(atlas: Charted) -> torch.device:
-    """Return the device of the weights; the CPU where there are none."""
-    weights = getattr(atlas, "parameters", tuple)()
-    return next((each.device for each in weights), torch.device("cpu"))
-
-
 @contextmanager
-def in_eval(atlas: Charted) -> Iterator[None]:
-    """Put a module into eval mode, and back as it was: batch norm must not see what is asked."""
-    training = isinstance(atlas, nn.Module) and atlas.training
-    if not training:
-        yield
-        return
-    assert isinstance(atlas, nn.Module)
+def in_eval(atlas: Atlas) -> Iterator[None]:
+    """Put an atlas into eval mode, and back as it was: batch norm must not see what is asked."""
+    training = atlas.training
     atlas.eval()
     try:
         yield
     finally:
-        atlas.train()
+        atlas.train(training)
 
 
 @torch.enable_grad()
@@ -249,7 +217,7 @@ def jacobian(function: Any, z: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def _latents(atlas: Charted, z: Any, name: str) -> NDArray[np.float32]:
+def _latents(atlas: Atlas, z: Any, name: str) -> NDArray[np.float32]:
     found = np.asarray(z.detach().cpu() if isinstance(z, Tensor) else z, dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != atlas.d:
         raise ValueError(f"{name} must have shape (n, {atlas.d}), got {found.shape}")
@@ -259,7 +227,7 @@ def _latents(atlas: Charted, z: Any, name: str) -> NDArray[np.float32]:
     return found
 
 
-def charts_of(atlas: Charted, y: Any, n: int) -> NDArray[np.int64]:
+def charts_of(atlas: Atlas, y: Any, n: int) -> NDArray[np.int64]:
     """Return the charts of n rows, int64; ``y``: one for all, or one for each."""
     given = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
     if given.dtype.kind not in "iu":

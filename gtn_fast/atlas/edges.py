@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gtn_fast.atlas.curves import Charted, device_of, in_eval, lengths, pixels
+from gtn_fast.atlas.curves import in_eval, lengths, pixels
+from gtn_fast.atlas.model import Atlas
 from gtn_fast.system.ending import stop_here
 from gtn_fast.vision.tensors import batches
 
@@ -26,7 +27,7 @@ class Lines:
     which is never more. The rest is as in ``LatentGraph``.
     """
 
-    atlas: Charted
+    atlas: Atlas
     z: NDArray[np.float32]
     chart: NDArray[np.int64]
     decoded: NDArray[np.float32]
@@ -104,7 +105,7 @@ def gaps(decoded: NDArray[np.float32], edges: NDArray[np.int64]) -> NDArray[np.f
 
 @torch.no_grad()
 def meetings(
-    atlas: Charted,
+    atlas: Atlas,
     decoded: NDArray[np.float32],
     chart: NDArray[np.int64],
     eps: float,
@@ -115,7 +116,7 @@ def meetings(
     That one must lie in the first one's chart, too, by its psi; and the two be near: no farther
     than the ends of 95 % of the edges ``inside`` charts.
     """
-    where, shape = device_of(atlas), (-1, atlas.channels, atlas.side, atlas.side)
+    where, shape = atlas.weights.device, (-1, atlas.channels, atlas.side, atlas.side)
     with in_eval(atlas):
         psi = torch.cat([atlas.psi(x.reshape(shape).to(where) * 2 - 1)
                          for x in batches(torch.from_numpy(decoded), _BATCH)]).cpu()  # fmt: skip

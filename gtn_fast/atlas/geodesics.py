@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.atlas.curves import STEPS, Charted, Path, charts_of, pixels
+from gtn_fast.atlas.curves import STEPS, Path, charts_of, in_eval, pixels
 from gtn_fast.atlas.edges import Lines, copies, diameter, gaps, meetings, neighbours
-from gtn_fast.atlas.nodes import check_eps, checked_images, encoded, of_data, of_prior
+from gtn_fast.atlas.model import Atlas
+from gtn_fast.atlas.nodes import check_eps, of_data, of_prior
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.run.progress import progress_bar
@@ -48,7 +49,7 @@ class LatentGraph:
 
     Attributes
     ----------
-    atlas : Charted
+    atlas : Atlas
         The model.
     z : float32 (nodes, d)
         Where each node is, in its chart; nodes are ordered by chart, then row.
@@ -66,7 +67,7 @@ class LatentGraph:
         Neighbours of a node; pieces of an edge when it is measured.
     """
 
-    atlas: Charted
+    atlas: Atlas
     z: NDArray[np.float32]
     chart: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -83,7 +84,7 @@ class LatentGraph:
     @computes_by_torch
     def build(
         cls,
-        atlas: Charted,
+        atlas: Atlas,
         images: Any = None,
         *,
         k: int = 20,
@@ -264,11 +265,12 @@ class LatentGraph:
                 raise ValueError(f"{name}: z must be {self.atlas.d} finite numbers, got {z.shape}")
             return z, int(charts_of(self.atlas, given[1], 1)[0])
         image = given if getattr(given, "ndim", 3) == 4 else given[None]
-        checked = checked_images(self.atlas, image, name)
+        checked = self.atlas.checked(image, name)
         if len(checked) != 1:
             raise ValueError(f"{name} must be one image, got {len(checked)}")
-        z, chart, _, home = encoded(self.atlas, checked, np.zeros(1, np.int64), 0.0)
-        return z[home][0], int(chart[home][0])
+        with in_eval(self.atlas):
+            chart, z = self.atlas.charted(checked)
+        return z[0], int(chart[0])
 
     def _joined(self, ends: list[tuple[NDArray[np.float32], int]]) -> NDArray[np.int64]:
         """Return the edges of the two ends, which are the nodes n and n + 1: int64 (e, 2)."""

@@ -22,8 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.atlas.curves import Charted, device_of, in_eval, jacobian
-from gtn_fast.atlas.nodes import check_eps, checked_images
+from gtn_fast.atlas.curves import in_eval, jacobian
+from gtn_fast.atlas.model import Atlas
+from gtn_fast.atlas.nodes import check_eps
 from gtn_fast.inputs.arguments import check_integer
 from gtn_fast.packages import load_package
 from gtn_fast.system.openmp import computes_by_torch
@@ -53,7 +54,7 @@ class ChartUse:
     overlap: float
 
 
-def chart_use(atlas: Charted, images: Any, eps: float = 0.05) -> ChartUse:
+def chart_use(atlas: Atlas, images: Any, eps: float = 0.05) -> ChartUse:
     """Say how an atlas shares out uint8 images (n, c, side, side) among its charts (figure 2)."""
     eps = check_eps(eps, atlas.charts)
     weights = psi_of(atlas, images)
@@ -64,9 +65,9 @@ def chart_use(atlas: Charted, images: Any, eps: float = 0.05) -> ChartUse:
 
 @computes_by_torch
 @torch.no_grad()
-def psi_of(atlas: Charted, images: Any) -> NDArray[np.float32]:
+def psi_of(atlas: Atlas, images: Any) -> NDArray[np.float32]:
     """Return psi of uint8 images (n, c, side, side): float32 (n, charts)."""
-    checked, where = checked_images(atlas, images), device_of(atlas)
+    checked, where = atlas.checked(images), atlas.weights.device
     with in_eval(atlas):
         parts = [atlas.psi(to_unit(x.to(where))).float().cpu() for x in batches(checked, _BATCH)]
     weights: NDArray[np.float32] = torch.cat(parts).numpy()
@@ -75,7 +76,7 @@ def psi_of(atlas: Charted, images: Any) -> NDArray[np.float32]:
     return weights
 
 
-def members_of(atlas: Charted, images: Any, eps: float = 0.05) -> NDArray[np.bool_]:
+def members_of(atlas: Atlas, images: Any, eps: float = 0.05) -> NDArray[np.bool_]:
     """Return which charts each of uint8 images lies in, psi above eps: bool (n, charts)."""
     eps = check_eps(eps, atlas.charts)
     return np.asarray(psi_of(atlas, images) > eps)
@@ -153,7 +154,7 @@ class Orientation:
 
 
 @computes_by_torch
-def orientation(atlas: Charted, images: Any, eps: float = 0.05, min_count: int = 5) -> Orientation:
+def orientation(atlas: Atlas, images: Any, eps: float = 0.05, min_count: int = 5) -> Orientation:
     """Ask whether what an atlas describes is orientable.
 
     The transition from chart i to chart j, F_j of G_i, keeps or changes the sense of rotation:
@@ -166,7 +167,7 @@ def orientation(atlas: Charted, images: Any, eps: float = 0.05, min_count: int =
     if not atlas.has_charts:
         raise TypeError("this model has no encoders (charts F_y), so it has no transitions")
     min_count = check_integer(min_count, "min_count", 1, 2**48)
-    checked = checked_images(atlas, images)
+    checked = atlas.checked(images)
     inside = members_of(atlas, checked, eps)
     near = _near(checked)
     pieces = np.stack([_pieces(near, inside[:, y]) for y in range(atlas.charts)], axis=1)
@@ -243,9 +244,9 @@ def _pieces(near: Any, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def _signs(atlas: Charted, images: Tensor, i: int, j: int) -> NDArray[np.float64]:
+def _signs(atlas: Atlas, images: Tensor, i: int, j: int) -> NDArray[np.float64]:
     """Return the sign of the determinant of the transition's Jacobian at each image: (n,)."""
-    where = device_of(atlas)
+    where = atlas.weights.device
     signs = []
     with in_eval(atlas):
         for batch in batches(images, _BATCH):

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.atlas.curves import Charted, device_of, in_eval
-from gtn_fast.vision.tensors import as_square_images, batches, to_unit
+from gtn_fast.atlas.curves import in_eval
+from gtn_fast.atlas.model import Atlas
+from gtn_fast.vision.tensors import batches, to_unit
 
 _BATCH = 512  # images that are encoded together
 
@@ -43,23 +44,11 @@ def check_eps(eps: Any, charts: int) -> float:
     return float(eps)
 
 
-def checked_images(atlas: Charted, images: Any, name: str = "images") -> Tensor:
-    """Return uint8 images as a tensor; TypeError or ValueError unless the atlas is for them."""
-    checked = as_square_images(images, name)
-    wanted = (atlas.channels, atlas.side, atlas.side)
-    if checked.shape[1:] != wanted:
-        raise ValueError(
-            f"{name} must be images like those the atlas was trained on, {wanted},"
-            f" got {tuple(checked.shape[1:])}"
-        )
-    return checked
-
-
-def of_data(atlas: Charted, images: Any, eps: float, most: int, seed: int) -> Nodes:
+def of_data(atlas: Atlas, images: Any, eps: float, most: int, seed: int) -> Nodes:
     """Return the nodes of up to ``most`` images."""
     if not atlas.has_charts:
         raise TypeError("this model has no encoders (charts F_y): nodes='prior' draws the nodes")
-    checked = checked_images(atlas, images)
+    checked = atlas.checked(images)
     rows = np.arange(len(checked))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
@@ -67,9 +56,9 @@ def of_data(atlas: Charted, images: Any, eps: float, most: int, seed: int) -> No
 
 
 @torch.no_grad()
-def encoded(atlas: Charted, images: Tensor, rows: NDArray[np.int64], eps: float) -> Nodes:
+def encoded(atlas: Atlas, images: Tensor, rows: NDArray[np.int64], eps: float) -> Nodes:
     """Return the nodes of images: one in every chart whose psi is above eps."""
-    where = device_of(atlas)
+    where = atlas.weights.device
     parts: list[Nodes] = []
     with in_eval(atlas):
         for batch, number in zip(
@@ -80,9 +69,7 @@ def encoded(atlas: Charted, images: Tensor, rows: NDArray[np.int64], eps: float)
     return Nodes.joined(parts)
 
 
-def _copies_of(
-    atlas: Charted, x: Tensor, psi: Tensor, rows: NDArray[np.int64], eps: float
-) -> Nodes:
+def _copies_of(atlas: Atlas, x: Tensor, psi: Tensor, rows: NDArray[np.int64], eps: float) -> Nodes:
     if psi.shape != (len(x), atlas.charts) or not bool(psi.isfinite().all()):
         raise ValueError(f"psi must give {atlas.charts} finite weights for each image")
     own = psi.argmax(dim=1)
@@ -97,14 +84,14 @@ def _copies_of(
 
 
 @torch.no_grad()
-def of_prior(atlas: Charted, eps: float, count: int, seed: int) -> Nodes:
+def of_prior(atlas: Atlas, eps: float, count: int, seed: int) -> Nodes:
     """Return the nodes of draws: each in its own chart, and where else psi is above eps."""
     z, chart = (each.cpu() for each in atlas.draw(count, seed))
     rows = np.arange(count)
     drawn = Nodes(z.float().numpy(), chart.to(torch.int64).numpy(), rows, np.ones(count, bool))
     if not atlas.has_charts:
         return Nodes.joined([drawn])
-    where = device_of(atlas)
+    where = atlas.weights.device
     with in_eval(atlas):
         shown = [
             atlas.decode(some.to(where), of.to(where))

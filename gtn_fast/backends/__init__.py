@@ -34,7 +34,8 @@ Who calls whom, from ``label`` down to the compiled engine:
 A backend is an entry of ``registry.BACKENDS`` and a module with these functions:
 
     match(x, y, *, strategy, threads, block, list_length, progress, ...) -> Matched
-                    min_cosine, where the caller of ``label`` gives one: then n_y may exceed n_x
+                    min_cosine, where the caller of ``label`` gives one: then n_y may exceed n_x;
+                    metric, where it is not "cosine" and the entry has strategies that serve it
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)

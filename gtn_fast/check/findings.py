@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from gtn_fast.check.measure import Measure
 
 
 class WrongMatching(ValueError):
     """The matching breaks the definition.
 
     ``y_row`` chose ``x_row`` (cosine ``cosine``) although ``better_x_row``, free at its
-    turn, comes first (cosine ``better_cosine``); what does not apply is None.
+    turn, comes first (cosine ``better_cosine``); what does not apply is None. By metric
+    "euclidean" there are ``distance`` and ``better_distance`` instead.
     """
 
     def __init__(
@@ -21,6 +25,8 @@ class WrongMatching(ValueError):
         better_x_row: int | None = None,
         cosine: float | None = None,
         better_cosine: float | None = None,
+        distance: float | None = None,
+        better_distance: float | None = None,
     ) -> None:
         super().__init__(message)
         self.y_row = y_row
@@ -28,6 +34,31 @@ class WrongMatching(ValueError):
         self.better_x_row = better_x_row
         self.cosine = cosine
         self.better_cosine = better_cosine
+        self.distance = distance
+        self.better_distance = better_distance
+
+
+def better_free(
+    measure: Measure, y_row: int, has: tuple[int, float] | None, row: int, value: float
+) -> WrongMatching:
+    """Return the error: a row of Y ``has`` a row of X of some value, or none; another is better."""
+    word, better = measure.word, float(measure.shown(value))
+    numbers: dict[str, Any] = {"better_x_row": row, f"better_{word}": better}
+    if has is None:
+        return WrongMatching(
+            f"row {y_row} of Y has no row of X, but row {row} of X ({word} {better!r}) was free at"
+            " its turn",
+            y_row=y_row,
+            **numbers,
+        )
+    x_row, own = has[0], float(measure.shown(has[1]))
+    return WrongMatching(
+        f"row {y_row} of Y has row {x_row} of X ({word} {own!r}), but row {row}"
+        f" of X ({word} {better!r}) was free at its turn and comes first",
+        y_row=y_row,
+        x_row=x_row,
+        **(numbers | {word: own}),
+    )
 
 
 @dataclass(frozen=True)
@@ -36,8 +67,9 @@ class VerifyReport:
 
     ``checked``: how many y's were compared by brute force; ``contenders``: how many x's were so
     close to a chosen x that the exact rule had to decide; ``mean_cosine`` and ``min_cosine``: of
-    the checked pairs; ``unmatched``: how many y's take none; ``complete``: whether every y was
-    checked; ``quality``: None for exact labels; for approximate labels, how good the choices are
+    the checked pairs; ``mean_distance``: likewise, by metric "euclidean" (else None);
+    ``unmatched``: how many y's take none; ``complete``: whether every y was checked;
+    ``quality``: None for exact labels; for approximate labels, how good the choices are
     (the numbers of ``report["quality"]``, from this sample).
     """
 
@@ -51,3 +83,4 @@ class VerifyReport:
     complete: bool
     quality: dict[str, float] | None = None
     unmatched: int = 0
+    mean_distance: float | None = None

@@ -5,6 +5,7 @@
     training.py   train
     atlas.py      atlas, sample of an atlas
     sampling.py   sample, interpolate
+    flows.py      what both do with a flow
     geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
     runs.py       bench, demo
@@ -22,6 +23,7 @@ traceback); 3 ``doctor`` found no engine that runs; 70 an error that nobody expe
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
+        arguments.argv = list(sys.argv[1:] if argv is None else argv)
         code: int = arguments.run(arguments)
         return code
     except KeyboardInterrupt as stop:

@@ -26,7 +26,8 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import EXTENSIONS, FileError, check_regular
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.formats.registry import EXTENSIONS
 from gtn_fast.inputs.patterns import matching_files, split_key
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.kinds import is_metrics
@@ -35,7 +36,7 @@ from gtn_fast.outputs.targets import Sources, Target, check_folder, check_target
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
-_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
+_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit", "charts")
 
 
 def add(commands: Commands) -> None:

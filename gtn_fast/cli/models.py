@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from gtn_fast.cli.common import Array
 from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.reading import load_vector
+from gtn_fast.learn.classes import Classes
 from gtn_fast.outputs.kinds import tensors_kind
 
 
@@ -18,13 +21,6 @@ def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> 
     described = describe(name, name, key=key, flatten=flatten)
     with unchanged(described):
         return np.asarray(convert(described))
-
-
-def load_gtn(path: str, device: Any = None) -> Any:
-    """Load a GTN; FileError for anything else."""
-    from gtn_fast.learn.gtn import GTN
-
-    return GTN.load(path, device=device)
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
@@ -75,3 +71,27 @@ def check_images(autoencoder: Any, images: Array, name: str) -> None:
     if images.shape[1:] != wanted:
         shape, fits = ("x".join(map(str, each)) for each in (images.shape[1:], wanted))
         raise FileError(f"{name}: is for images of {fits}, these are {shape}")
+
+
+def load_classes(
+    arguments: argparse.Namespace, n: int, m: int, own: tuple[Any, Any] | None = None
+) -> tuple[Any, Any]:
+    """Load the labels of --classes (n,) and --val-classes (m,), or check those of the images.
+
+    ``m`` counts the rows of a file that --val names. None each where there are none to load.
+    """
+    if arguments.classes is None:
+        return None, None
+    if arguments.components > 1:
+        raise ValueError("--classes are the components: leave out --components")
+    if arguments.val_classes and (own is not None or not m):
+        raise ValueError("--val-classes is about the rows of --val FILE: there are none to label")
+    labels, of_val = own or (load_vector(arguments.classes), None)
+    known, _ = Classes.of(labels, n)
+    if m and own is None:
+        if not arguments.val_classes:
+            raise ValueError("--classes with --val FILE needs --val-classes, a label for each row")
+        of_val = load_vector(arguments.val_classes)
+    if m:
+        known.numbers(of_val, m, "--val-classes")
+    return labels, of_val

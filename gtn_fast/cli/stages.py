@@ -13,7 +13,7 @@ import numpy as np
 
 from gtn_fast import plots
 from gtn_fast.cli.common import THREADS, Array, add_force, count, natural, positive
-from gtn_fast.images import KINDS, is_picture_folder, load_images
+from gtn_fast.images import KINDS, ImageSet, is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed, check_threads
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.wording import listing
@@ -29,6 +29,7 @@ Options = argparse._ActionsContainer  # a parser, or a group of one
 
 IMAGES = "folder of pictures, .npz, .npy, MNIST idx files, CIFAR batches, CelebA or HaP folder"
 AUTOENCODER = "autoencoder.safetensors"
+OWN = "own"  # classes: those that the images come with
 SHOWN = 64  # images in a grid
 _AE_DEFAULTS = {"epochs": 20, "batch_size": 128, "lr": 1e-3}
 _PICTURES_BYTES = 1 << 22  # of all pictures, logs and numbers of a run, at most
@@ -117,7 +118,10 @@ def begin(
 
 def _sources(arguments: argparse.Namespace) -> Sources:
     """Return what the command reads: data, validation data that is a file, an autoencoder."""
-    named = [arguments.data, getattr(arguments, "autoencoder", None)]
+    also = ("autoencoder", "classes", "val_classes", "classifier")
+    named = [arguments.data, *(getattr(arguments, name, None) for name in also)]
+    if getattr(arguments, "classes", None) == OWN:
+        named.remove(OWN)
     val = getattr(arguments, "val", None)
     if val != "test" and not re.fullmatch(r"[-+.\de]*", val or ""):
         named.append(val)
@@ -210,6 +214,13 @@ def read_images(
     arguments: argparse.Namespace, path: str | None = None, split: str = "train"
 ) -> Array:
     """Read the images of the command (or those at ``path``), uint8 (n, c, h, w)."""
+    return read_image_set(arguments, path, split).images
+
+
+def read_image_set(
+    arguments: argparse.Namespace, path: str | None = None, split: str = "train"
+) -> ImageSet:
+    """Read the images of the command (or those at ``path``), with the labels they come with."""
     options = given(arguments, "kind", "key", "side", "limit")
     quiet = False if arguments.quiet else None
     found = load_images(
@@ -220,8 +231,7 @@ def read_images(
         **options,
     )
     arguments.left_out = [*getattr(arguments, "left_out", []), *found.left_out]
-    images: Array = found.images
-    return images
+    return found
 
 
 def fit_autoencoder(
@@ -318,6 +328,7 @@ def history_record(history: History) -> dict[str, Any]:
         "loss": best.get("loss"),
         "val_loss": best.get("val_loss"),
         "seconds": round(history.seconds, 2),
+        "note": history.note,
     }
 
 
@@ -328,4 +339,5 @@ def history_text(history: History) -> str:
     text = f"{epochs} in {record['seconds']:.1f} s, loss {record['loss']:.4g}"
     if record["val_loss"] is not None:
         text += f", validation {record['val_loss']:.4g}"
-    return f"{text} (epoch {record['best_epoch']})"
+    text += f" (epoch {record['best_epoch']})"
+    return text if history.note is None else f"{text}; {history.note}"

@@ -74,13 +74,13 @@ class Found:
 
 
 def experiment(notes: Notes, spec: str) -> None:
-    """Train both on 20,000 images, and build their graphs; then the same of GTNs."""
+    """Train both on 10,000 images, and build their graphs; then the same of GTNs."""
     charts = notes.options.get("charts", 8)
     if charts not in COUNTS or charts == 1:
         raise ValueError(f"charts must be 2, 4, 8 or 16, got {charts}")
     _count_parameters(notes)
     plan = image_data.resolved(spec, notes)
-    notes.options.setdefault("limit", 300 if notes.quick else 20_000)
+    notes.options.setdefault("limit", 300 if notes.quick else 10_000)
     train, test = image_data.load(plan, notes)
     pairs = np.random.default_rng(derive(notes.seed, "pairs")).integers(
         0, len(test), (10 if notes.quick else PAIRS, 2)
@@ -169,10 +169,8 @@ def _measured(
     """Build the graph of one model, and the paths between the pairs of held-out images."""
     error = (test.images / 255 - atlas.reconstruct_images(test.images).numpy() / 255) ** 2
     with notes.timed(f"{name}, graph"):
-        graph = LatentGraph.build(
-            atlas, train.images, max_points=100 if notes.quick else 2000, seed=notes.seed,
-            progress=False,
-        )  # fmt: skip
+        points = 100 if notes.quick else 2000
+        graph = LatentGraph.build(atlas, train.images, max_points=points, seed=notes.seed)
         stats = graph.stats()
     lengths, paths = [], []
     with notes.timed(f"{name}, {len(pairs)} paths"):

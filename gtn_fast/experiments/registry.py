@@ -31,7 +31,14 @@ def _topology(name: str, what: str) -> Experiment:
                       options=options)  # fmt: skip
 
 
+def _geodesics(title: str, spec: str, data: str) -> Experiment:
+    options = ("charts", "width", "epochs", "ae_epochs", "limit")
+    module = "gtn_fast.experiments.geodesics"
+    return Experiment(title, module, fixed={"spec": spec}, options=options, data=data)
+
+
 _NPZ = "an .npz with x_train, y_train, x_test, y_test"
+_DIGITS = f"{_NPZ}, or its idx files"
 EXPERIMENTS: dict[str, Experiment] = {
     "swiss-roll": Experiment(
         "Swiss roll: one dimension, and diffusion beside it (figures 3A, 4, 12)",
@@ -49,7 +56,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options=("epochs",),
     ),
     "mnist": _images("MNIST, d = 5 (figure 6)", "mnist", None),
-    "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", f"{_NPZ}, or its idx files"),
+    "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", _DIGITS),
     "cifar10": _images(
         "CIFAR-10 (figure 7, table 1)", "cifar10", f"{_NPZ}, or the folder cifar-10-batches-py"
     ),
@@ -70,4 +77,15 @@ EXPERIMENTS: dict[str, Experiment] = {
     "topology-klein": _topology("klein", "Images of a Klein bottle"),
     "topology-rp2": _topology("rp2", "Images of the projective plane"),
     "topology-moebius": _topology("moebius", "Images of a Möbius band"),
+    "geodesics-mnist": _geodesics(
+        "Geodesics from chart to chart, MNIST (Stolberg-Larsen and Sommer)", "mnist", _DIGITS
+    ),
+    "geodesics-fashion": _geodesics(
+        "Geodesics from chart to chart, Fashion-MNIST", "fashion-mnist", _DIGITS
+    ),
+    "atlas-invariants": Experiment(
+        "What charts say of the shape of their data",
+        "gtn_fast.experiments.atlas_invariants",
+        options=("charts", "epochs"),
+    ),
 }

@@ -157,7 +157,7 @@ def between(
     """
     if way == "line":
         return _lines(atlas, starts, ends, steps)
-    graph = LatentGraph.build(atlas, images, max_points=_GRAPH, seed=seed, progress=False)
+    graph = LatentGraph.build(atlas, images, max_points=_GRAPH, seed=seed)
     made = []
     for start, end in zip(starts, ends, strict=True):
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gtn_fast.backends import registry
-from gtn_fast.backends.methods import check_method
+from gtn_fast.backends.methods import check_method, check_metric
 from gtn_fast.backends.selection import pick_device
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
@@ -84,10 +84,12 @@ def plan(
     d: int | None = None,
     *,
     method: str = "auto",
+    metric: str = "cosine",
     threads: int | None = None,
     memory: int | str | None = None,
     device: Any = None,
     flatten: bool = False,
+    column: str | None = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -100,7 +102,7 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads, memory, device, flatten
+    method, metric, threads, memory, device, flatten, column
         As in ``label``.
 
     Raises
@@ -115,7 +117,7 @@ def plan(
             raise TypeError("plan(n_x, n_y, d) needs d")
         cols, data = check_integer(d, "d", 1, 2**31 - 1), None
     else:
-        described = describe(X, "X", flatten=flatten)
+        described = describe(X, "X", flatten=flatten, key=column)
         if d is not None:
             raise TypeError("d comes with a number of rows; here X itself says it")
         n_x, cols, data = described.rows, described.cols, described.value
@@ -124,8 +126,9 @@ def plan(
         raise ValueError(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
-    method = check_method(method, cols)
-    where = pick_device(check_device(device), data, method, n_x, rows, cols)
+    metric = check_metric(metric)
+    method = check_method(method, cols, metric)
+    where = pick_device(check_device(device), data, method, n_x, rows, cols, metric)
     threads = check_threads(threads)
     limit = memory_limit(memory, where)
     with unchanged(described):
@@ -137,6 +140,7 @@ def plan(
             threads,
             data=data,
             device=where,
+            metric=metric,
             calibrate_from=_PLAN_CALIBRATES_FROM_S,
         )
     return made if limit is None else within(made, limit, forced=method != "auto")
@@ -151,6 +155,7 @@ def make_plan(
     *,
     data: Any = None,
     device: Device = CPU,
+    metric: str = "cosine",
     calibrate_from: float = MATCH_CALIBRATES_FROM_S,
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
@@ -162,8 +167,8 @@ def make_plan(
         return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
-        spread = look(data)
-    strategy, why = choose(n_x, n_y, d, threads, spread)
+        spread = look(data, metric)
+    strategy, why = choose(n_x, n_y, d, threads, spread, metric=metric)
     if method != "auto":
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
@@ -173,7 +178,7 @@ def make_plan(
     at = (n_x, n_y, d, threads, spread)
     measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
     if method == "auto" and seconds_of(strategy, *at) >= measured_from:
-        strategy, why = choose(*at, speeds)
+        strategy, why = choose(*at, speeds, metric)
     seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from)
     needed = bytes_of(strategy, n_x, n_y, d, threads)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)

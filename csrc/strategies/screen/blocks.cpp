@@ -31,7 +31,8 @@ ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team,
       items_(items),
       team_(team),
       out_of_core_(out_of_core),
-      store_(problem, items, kernels(), scratch),
+      vectors_(problem, team),
+      store_(problem, vectors_, items, kernels(), scratch),
       items_free_(items.count()) {
   const SearchInputs inputs{problem, items, store_, kernels(), team, out_of_core};
   for (int t = 0; t < team.size(); ++t) searches_.emplace_back(inputs);
@@ -44,7 +45,8 @@ void ScreenBlocks::refresh() {
   if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
     // X only thins out: what was spread too evenly for neighbours stays so.
     const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
-    store_.pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow(), out_of_core_),
+    store_.pack(make_layout(problem_, vectors_, items_, team_, try_neighbours, store_.narrow(),
+                            out_of_core_),
                 team_);
     laid_out_ = items_free_;
     neighbours_ = neighbours_ || store_.neighbours();

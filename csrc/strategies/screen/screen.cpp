@@ -86,7 +86,7 @@ class ScreenMatcher {
   int64_t match_zero_rows() {
     int64_t done = 0;
     for (; done < n_y_; ++done) {
-      if (!problem_.y_scale[problem_.y_by_norm[static_cast<size_t>(done)]].zero()) break;
+      if (!problem_.zero_y(problem_.y_by_norm[static_cast<size_t>(done)])) break;
       if (free_ == 0 || 0.0 < problem_.min_cosine) {
         result_.take_none(done, done + 1);
         continue;
@@ -154,7 +154,7 @@ class ScreenMatcher {
       return;
     }
     --free_;
-    result_.take(first + i, problem_.x_by_norm[choice.rank], choice.cosine);
+    result_.take(first + i, problem_.x_by_norm[choice.rank], problem_.handed_out(choice.cosine));
     ties_ += choice.tie;
     // Not "if none is free": the block may have taken several of the class.
     if (classes_.after(choice.rank) == kNoRank) blocks_.kill(item);

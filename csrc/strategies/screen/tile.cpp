@@ -11,8 +11,8 @@ void YTile::load(const uint32_t* y_rank, size_t n) {
   n_ = n;
   columns_seen_ = 0;
   seen_ = 1.0;
-  direction_.resize(n * dims());
-  direction_f32_.resize(n * dims());
+  point_.resize(n * width());
+  point_f32_.resize(n * width());
   rotated_.resize(n * dims());
   scratch_.resize(dims());
   query_.resize(n);
@@ -21,17 +21,18 @@ void YTile::load(const uint32_t* y_rank, size_t n) {
   const Problem& problem = in_.problem;
   for (size_t y = 0; y < n; ++y) {
     const uint32_t row = problem.y_by_norm[y_rank[y]];
-    double* const v = direction_.data() + y * dims();
-    row_direction(problem.y, row, problem.y_scale[row], v);
-    std::copy_n(v, dims(), direction_f32_.data() + y * dims());
-    std::copy_n(v, dims(), rotated_.data() + y * dims());
-    in_.store.rotation().apply(rotated_.data() + y * dims(), scratch_.data());
-    quantise(y);
+    double* const point = point_.data() + y * width();
+    double* const vector = rotated_.data() + y * dims();
+    problem.y_point(row, point);
+    if (!problem.by_distance()) std::copy_n(point, width(), point_f32_.data() + y * width());
+    const ScreenVectors::Query of_y = in_.store.vectors().of_y(row, vector);
+    in_.store.rotation().apply(vector, scratch_.data());
+    quantise(y, of_y);
   }
   compute_bases();
 }
 
-void YTile::quantise(size_t y) {
+void YTile::quantise(size_t y, const ScreenVectors::Query& of_y) {
   const ScreenStore& store = in_.store;
   const double* const v = rotated(y);
   double largest = 0.0;
@@ -43,7 +44,10 @@ void YTile::quantise(size_t y) {
   const double rest =
       in_.kernels.quantise(v, store.dims(), q.scale, store.y_limit(), code, &square);
   q.code_norm = std::sqrt(square);
-  q.rest = std::sqrt(rest) + store.slack();
+  q.shift = of_y.shift;
+  q.length = of_y.length;
+  q.slack = store.slack() * of_y.roundings;
+  q.rest = std::sqrt(rest) + store.slack() * q.length;
   int32_t sum = 0;
   for (size_t k = 0; k < dims(); ++k) sum += code[k];
   q.offset = sum * store.x_limit();
@@ -60,7 +64,7 @@ void YTile::compute_bases() {
       continue;
     }
     for (size_t y = 0; y < n_; ++y)
-      out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims());
+      out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims()) - query(y).shift;
   }
 }
 

@@ -46,7 +46,8 @@ class History:
     ``epochs`` has a dict for each: epoch (from 1), loss, val_loss and metric (if there are
     any), seconds. ``best_epoch`` is the one whose weights the model has. ``stopped`` says why
     it ended, "epochs" or "patience"; ``seconds`` counts all parts of an interrupted run;
-    ``resumed_at`` is the epoch in which a checkpoint was taken up, or None.
+    ``resumed_at`` is the epoch in which a checkpoint was taken up, or None. ``note`` says so if a
+    small set was given more epochs than its preset has.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -54,6 +55,7 @@ class History:
     stopped: str = "epochs"
     seconds: float = 0.0
     resumed_at: int | None = None
+    note: str | None = None
 
     def __repr__(self) -> str:
         if not self.epochs:
