@@ -25,6 +25,7 @@ Beside them:
     learn/        the training layer, in torch
     vision/       networks for images
     images/       reading image data sets
+    manifolds/    sets of images whose shape is known
     metrics/      how good samples are
     plots/        pictures
     pages/        what a person reads about a labeling: a table, a page

@@ -1,4 +1,4 @@
-"""The topology experiments: a quick run, what it measures, how its targets are read."""
+"""``topology`` and the commands ``topology`` and ``manifold``: what fits which shape."""
 
 from __future__ import annotations
 
@@ -6,129 +6,216 @@ import json
 
 import numpy as np
 import pytest
+from cli_runs import one_line, run
 
-from gtn_fast import experiments
-from gtn_fast.experiments import topology, topology_models
-from gtn_fast.experiments.registry import EXPERIMENTS
-from gtn_fast.experiments.report import Notes
 from gtn_fast.manifolds import MANIFOLDS, manifold
+from gtn_fast.manifolds.linkage import Cyclooctane
+from gtn_fast.metrics import homology
+from gtn_fast.metrics import topology as module
+from gtn_fast.metrics.topology import topology
 
 pytest.importorskip("gudhi")
+QUICK = {"n": 100, "repeats": 2, "max_n": 2000}
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    out = tmp_path_factory.mktemp("topology")
-    result = experiments.run("topology-circle", out, quick=True, threads=1, say=lambda _: None)
-    record = json.loads((out / "topology-circle" / "metrics.json").read_text())
-    return result, record
+def ring(n, rng):
+    angle = rng.uniform(0, 2 * np.pi, n)
+    return np.column_stack((np.cos(angle), np.sin(angle))) + 0.01 * rng.standard_normal((n, 2))
 
 
-def test_every_family_is_measured(quick):
-    result, record = quick
-    rows = record["numbers"]["rows"]
-    assert list(rows) == [
-        "another sample of the set", "VAE, d = 1", "AE + Gaussian, d = 1", "AE + GTN, d = 1",
-        "CAE, its own prior", "Atlas GTN on CAE", "WAE-GAN, d = 1", "GAN, d = 1", "Atlas VAE",
-        "Atlas WAE-GAN", "InfoGAN", "VAE, d = 2", "AE + Gaussian, d = 2", "AE + GTN, d = 2",
-    ]  # fmt: skip
-    true = rows["another sample of the set"]
-    assert true["off"] < 0.01
-    assert true["share_off"] == 0
-    assert all(0 <= row["tv"] <= 1 for row in rows.values())
-    assert all(row["off"] >= true["off"] for row in rows.values())
-    assert set(rows["AE + GTN, d = 1"]["ways"]) == {"line", "geodesic"}
-    assert len(result.figures) == 3
-    assert any(line["target"] for line in record["lines"])
+def test_one_piece_without_loops_asks_for_one_gtn(rng):
+    found = topology(rng.random((1500, 2)) @ rng.standard_normal((2, 6)), **QUICK)
+    assert (found.kind, found.charts, found.d) == ("one", 1, 2)
+    assert found.betti == {2: (1, 0, 0), 3: (1, 0, 0)}
+    assert found.shares[2] == (1.0, 1.0, 1.0)
+    assert found.visible
+    assert found.dimension == pytest.approx(2, abs=0.2)
+    assert (found.rows, found.columns) == (1500, 6)
+    assert set(found.dimensions) == {500, 1000}
+    assert found.advice == "one GTN, d = 2: the data are one piece without loops or hollows"
 
 
-def test_a_run_is_a_function_of_its_seed(quick, tmp_path):
-    again = experiments.run("topology-circle", tmp_path, quick=True, threads=1, say=lambda _: None)
-    first, second = (
-        {k: {**row, "seconds": 0} for k, row in result.numbers["rows"].items()}
-        for result in (quick[0], again)
-    )
-    assert str(first) == str(second)
+def test_pieces_ask_for_clusters(rng):
+    two = np.concatenate((rng.random((800, 2)), rng.random((700, 2)) + 3))
+    found = topology(two, **QUICK)
+    assert (found.kind, found.charts) == ("clusters", 2)
+    assert "2 components" in found.advice
+    # A few lone rows are no piece.
+    few = np.concatenate((rng.random((1500, 2)), rng.random((4, 2)) + 50))
+    assert topology(few, **QUICK).kind == "one"
 
 
-def row(name, kind, share_off=0.5, tv=0.3, right=False, ways=None):
-    ways = {k: topology.Way(*v, np.zeros(0)) for k, v in (ways or {}).items()}
-    return topology.Row(name, kind, 0.1, share_off, tv, 0.5, "1 2 1", right, ways)
+def test_a_loop_asks_for_an_atlas(rng):
+    x = ring(1500, rng)
+    found = topology(x, **QUICK)
+    assert (found.kind, found.charts, found.d) == ("atlas", 4, 1)
+    assert found.betti[2] == (1, 1, 0)
+    assert "1 piece and 1 loop" in found.advice
+    assert topology(x, **QUICK) == found
+    two = topology(np.concatenate((x, ring(1500, rng) + 5)), **QUICK)
+    assert (two.kind, two.charts, two.betti[2]) == ("atlas", 8, (2, 2, 0))
 
 
-def read(of, rows):
-    notes = Notes(None, True, 0, None, None, lambda _: None)
-    topology._targets(manifold(of), {each.name: each for each in rows}, notes)
-    return [line.ok for line in notes.lines]
+def test_what_cannot_be_seen_is_said(rng):
+    found = topology(rng.standard_normal((1200, 30)), **QUICK)
+    assert not found.visible
+    assert found.kind == "one"
+    assert "one piece; loops and hollows could not have been seen" in found.advice
 
 
-def test_targets_are_read_as_they_were_written():
-    """Met on one side of each limit, missed on the other."""
-
-    def torus(ours, single, leave, line, ratio):
-        return read("torus", [
-            row("VAE, d = 2", "single", single, ways={"line": (line, 0.2, ratio + 0.1)}),
-            row("VAE, d = 3", "single", 0.0),  # more dimensions than the set: not compared
-            row("AE + GTN, d = 2", "single", 0.9),
-            row("CAE, its own prior", "atlas", 0.2, ways={"geodesic": (leave, 0.1, ratio)}),
-            row("Atlas GTN on CAE", "ours", ours, right=True),
-        ])  # fmt: skip
-
-    assert all(torus(0.05, 0.3, 0.1, 0.3, 1.15))
-    assert torus(0.06, 0.3, 0.1, 0.3, 1.15)[0] is False
-    assert torus(0.05, 0.14, 0.1, 0.3, 1.15).count(False) == 2  # 3 times, and CAE's below VAE's
-    assert torus(0.05, 0.3, 0.11, 0.29, 1.16).count(False) == 3
-
-    def sphere(tv, right):
-        return read("sphere", [
-            row("VAE, d = 2", "single"),
-            row("AE + GTN, d = 2", "single", 0.0, tv=tv, right=right),
-            row("CAE, its own prior", "atlas", 0.2),
-            row("Atlas GTN on CAE", "ours", 0.1, tv=0.2, right=True),
-        ])  # fmt: skip
-
-    assert sphere(0.28, False).count(False) == 1  # no geodesics were found
-    assert sphere(0.27, True).count(False) == 3
+def test_disagreement_is_said(rng, monkeypatch):
+    ranks = iter([(1, 1, 0), (1, 0, 0), (1, 1, 0)] * 2)
+    looks = [module._Look({2: each, 3: each}, True) for each in ranks]
+    monkeypatch.setattr(module, "_look", lambda *args: looks.pop(0))
+    monkeypatch.setattr(module, "_fewest_charts", lambda *args: 3)
+    found = topology(rng.random((800, 2)), n=50, repeats=3)
+    assert found.betti[2] == (1, 1, 0)
+    assert found.shares[2] == (1.0, pytest.approx(2 / 3), 1.0)
+    assert (found.kind, found.charts) == ("atlas", 6)
+    assert "uncertain: only 67%" in found.advice
 
 
-@pytest.mark.parametrize("of", topology.SETS)
-def test_parameters_are_laid_out_in_the_plane(of):
-    c = MANIFOLDS[of].parameters(50, 0)
-    flat = topology.plane(of)(c)
-    assert flat.shape == (50, 2)
-    assert np.isfinite(flat).all()
-    if of == "rp2":
-        np.testing.assert_allclose(flat, topology.plane(of)(-c))
-    assert f"topology-{of}" in EXPERIMENTS
+def test_the_dimension_that_estimates_lead_to():
+    assert module._settled({500: 2.5}) == 2.5
+    # a + b rows ** (-2 / 3), as of a bent set of three dimensions
+    bent = {n: 3 + 150 * n ** (-2 / 3) for n in (500, 1000, 2000, 4000)}
+    assert module._settled(bent) == pytest.approx(3, abs=0.25)
+    # Noise makes it rise where rows are many.
+    assert module._settled({500: 1.1, 1000: 1.02, 2000: 1.04, 4000: 1.6}) == pytest.approx(1.03)
 
 
-def test_ways_that_are_not_there_are_left_out():
-    """Two circles, an atlas of one chart a circle: no way from one to the other."""
-    import torch
+def test_rows_that_occur_twice_change_nothing(rng):
+    x = np.round(ring(1500, rng), 2)
+    assert topology(x, **QUICK).betti[2] == (1, 1, 0)
 
-    from gtn_fast.atlas.model import Atlas, chart_numbers
 
-    class Bright(Atlas):
-        def __init__(self):
-            super().__init__(1, 2, 1, 2)
+@pytest.mark.parametrize(
+    ("rows", "options", "text"),
+    [
+        (499, {}, "499 rows are too few to see a shape: need 500"),
+        (600, {"n": 501}, "n must be from 20 to 500, got 501"),
+        (600, {"repeats": 0}, "repeats must be from 1"),
+        (600, {"max_n": 10}, "max_n must be from 500"),
+    ],
+)
+def test_topology_refuses(rng, rows, options, text):
+    with pytest.raises(ValueError, match=text):
+        topology(rng.random((rows, 2)), **options)
+    x = rng.random((600, 2))
+    x[3, 1] = np.inf
+    with pytest.raises(ValueError, match="row 3"):
+        topology(x)
 
-        def psi(self, x):
-            first = (x[:, 0, 0, 0] > 0).float()
-            return torch.stack((first, 1 - first), 1)
 
-        def encode(self, x, y):
-            return x[:, 0, 1, :1]
+KINDS = dict.fromkeys(MANIFOLDS, "atlas") | {"disc": "one"}
 
-        def decode(self, z, y):
-            y = chart_numbers(y, z, 2)
-            first = torch.where(y == 0, 1.0, -1.0)[:, None]
-            return torch.cat((first, first, z, z), 1).reshape(-1, 1, 2, 2)
 
-    rng = np.random.default_rng(0)
-    images = np.zeros((60, 1, 2, 2), np.uint8)
-    images[:30, 0, 0] = 255
-    images[:, 0, 1] = rng.integers(0, 255, (60, 1))
-    made = topology_models.between(
-        "geodesic", Bright(), images[[0, 1, 2]], images[[5, 40, 6]], images, 4, 0
-    )
-    assert made.shape == (2, 4, 1, 2, 2)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_the_advice_is_right_on_the_sets_of_known_topology(name):
+    m = manifold(name)
+    found = topology(m.images(8000, 3)[0])
+    assert found.betti == dict(m.betti)
+    assert min(found.shares[2] + found.shares[3]) >= 0.8
+    assert (found.kind, found.d) == (KINDS[name], m.dim)
+    assert found.visible
+
+
+# ------------------------------------------------------------------ cyclooctane
+
+
+def test_cyclooctane_has_bonds_and_angles(rng):
+    known = Cyclooctane()
+    x = known.points(300, 1)
+    assert x.shape == (300, 24)
+    assert (x == known.points(300, 1)).all()
+    atoms = x.reshape(300, 8, 3)
+    bond = np.roll(atoms, -1, axis=1) - atoms
+    assert np.linalg.norm(bond, axis=2) == pytest.approx(1)
+    angle = -(np.roll(bond, 1, axis=1) * bond).sum(axis=2)
+    assert np.degrees(np.arccos(angle)) == pytest.approx(115)
+    assert atoms.mean(axis=1) == pytest.approx(0, abs=1e-12)
+    distance, ends = known.project(x + 1e-3 * rng.standard_normal(x.shape))
+    # 16 of 24 directions lead away from the set.
+    assert np.median(distance) == pytest.approx(1e-3 * np.sqrt(16), rel=0.1)
+    assert known.project(ends)[0].max() < 1e-8
+    with pytest.raises(ValueError, match="24 columns, got 3"):
+        known.project(x[:, :3])
+
+
+# ------------------------------------------------------------------ the commands
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_manifold_writes_a_set_that_topology_reads(folder, capsys):
+    assert run("manifold", "circle", "--n", 1200, "--seed", 2, "--out", "circle.npz") == 0
+    text = capsys.readouterr().out
+    assert "Betti numbers 1 1 0 mod 2" in text
+    with np.load("circle.npz") as held:
+        images, parameters = manifold("circle").images(1200, 2)
+        assert (held["images"] == images).all()
+        assert (held["parameters"] == parameters).all()
+    arguments = ["--landmarks", 80, "--repeats", 2, "--out", "shape.json"]
+    assert run("topology", "circle.npz", *arguments) == 0
+    text = capsys.readouterr().out
+    assert "1 piece (100%), 1 loop (100%), 0 hollows (100%)" in text
+    assert "an atlas with 4 charts of dimension 1" in text
+    found = json.loads((folder / "shape.json").read_text())
+    assert found["betti"]["2"] == [1, 1, 0]
+    assert (found["kind"], found["charts"], found["d"]) == ("atlas", 4, 1)
+    assert run("topology", "circle.npz", *arguments) == 2
+    one_line(capsys, "shape.json", "--force")
+
+
+def test_topology_reads_latents(folder, rng, capsys):
+    np.save("x.npy", rng.random((600, 2)))
+    assert run("topology", "x.npy", "--landmarks", 60, "--repeats", 1) == 0
+    assert "one GTN, d = 2" in capsys.readouterr().out
+
+
+def test_manifold_names_the_sets_and_writes_points(folder, capsys):
+    assert run("manifold", "list") == 0
+    assert capsys.readouterr().out.split() == [*MANIFOLDS, "cyclooctane"]
+    assert run("manifold", "cyclooctane", "--n", 50, "--out", "c.npz", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    with np.load("c.npz") as held:
+        assert held["points"].shape == (50, 24)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("manifold donut --out x.npz", ["unknown manifold 'donut'", "torus"]),
+        ("manifold torus", ["--out"]),
+        ("manifold torus --out x.npy", ["x.npy", ".npz"]),
+        ("manifold torus --n 0 --out x.npz", ["--n"]),
+        ("manifold torus --seed -1 --out x.npz", ["seed"]),
+        ("manifold torus --n 9 --out no/x.npz", ["does not exist"]),
+        ("topology missing.npy", ["missing.npy"]),
+        ("topology few.npy", ["20 rows are too few"]),
+        ("topology few.npy --out few.npy", [".json"]),
+        ("topology few.npy --quiet", ["--quiet"]),
+        ("topology few.npy --landmarks 900", ["n must be from 20 to 500"]),
+    ],
+)
+def test_the_commands_refuse(folder, capsys, arguments, words):
+    np.save("few.npy", np.eye(20))
+    before = sorted(folder.iterdir())
+    assert run(*arguments.split()) == 2
+    one_line(capsys, *words)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_without_gudhi_the_command_names_the_extra(folder, rng, capsys, monkeypatch):
+    def absent(*_):
+        return homology.load_package("gudhi_is_absent", "gudhi", "pip install 'gtn-fast[topology]'")
+
+    np.save("x.npy", rng.random((600, 2)))
+    monkeypatch.setattr(homology, "_gudhi", absent)
+    assert run("topology", "x.npy") == 2
+    one_line(capsys, "gudhi is not installed", "gtn-fast[topology]")

@@ -8,6 +8,7 @@
     flows.py      what both do with a flow
     geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
+    shapes.py     topology, manifold
     runs.py       bench, demo
     doctor.py     doctor
     stages.py     what autoencode and train share
@@ -29,7 +30,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gtn_fast
-from gtn_fast.cli import atlas, doctor, encoding, judging, labeling, runs, sampling, training
+from gtn_fast.cli import (
+    atlas,
+    doctor,
+    encoding,
+    judging,
+    labeling,
+    runs,
+    sampling,
+    shapes,
+    training,
+)
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
@@ -91,6 +102,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, atlas, sampling, judging, runs, doctor):
+    for module in (
+        *(labeling, encoding, training, atlas, sampling),
+        *(judging, shapes, runs, doctor),
+    ):
         module.add(commands)
     return parser

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,14 @@ from gtn_fast.cli.common import (
 )
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.inputs.files import FileError, check_regular
-from gtn_fast.inputs.formats.registry import EXTENSIONS
-from gtn_fast.inputs.patterns import matching_files, split_key
+from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.patterns import split_key
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.kinds import is_metrics
 from gtn_fast.outputs.streams import warn
 from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
-_IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
 _OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit", "charts")
 
 
@@ -87,7 +84,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise FileError(f"{out}: metrics are written as .json")
     _check_outputs(arguments, out)
     asked = arguments.classifier or arguments.train_classifier or arguments.inception
-    if _holds_images(arguments.real):
+    if models.holds_images(arguments.real):
         if not asked:
             raise ValueError(
                 "these are images: --classifier C.safetensors, --train-classifier"
@@ -119,26 +116,6 @@ def _check_outputs(arguments: argparse.Namespace, out: Path) -> None:
 def _classifier(out: Path) -> Path:
     """Return where a classifier that is trained here goes."""
     return out.with_name("classifier.safetensors")
-
-
-def _holds_images(name: str) -> bool:
-    """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
-    path, _ = split_key(matching_files(name)[0])
-    if not path.exists():
-        raise FileError(f"{path}: no such file or folder")
-    check_regular(path)
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix not in EXTENSIONS:
-        return True
-    try:
-        if suffix == ".npy":
-            return bool(np.load(path, mmap_mode="r", allow_pickle=False).ndim > 2)
-        if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return any(name in archive.files for name in _IMAGE_KEYS)
-    except (OSError, ValueError, zipfile.BadZipFile):
-        pass  # whoever reads it says what is wrong
-    return False
 
 
 def _of_points(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Trained models that commands read, and what fits them."""
+"""Trained models and data that commands read, and what fits them."""
 
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import numpy as np
 
 from gtn_fast.cli.common import Array
 from gtn_fast.inputs.arrays import convert, describe, unchanged
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.formats.registry import EXTENSIONS
+from gtn_fast.inputs.patterns import matching_files, split_key
 from gtn_fast.inputs.reading import load_vector
 from gtn_fast.learn.classes import Classes
 from gtn_fast.outputs.kinds import tensors_kind
+
+_IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
 
 
 def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
@@ -21,6 +26,26 @@ def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> 
     described = describe(name, name, key=key, flatten=flatten)
     with unchanged(described):
         return np.asarray(convert(described))
+
+
+def holds_images(name: str) -> bool:
+    """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
+    path, _ = split_key(matching_files(name)[0])
+    if not path.exists():
+        raise FileError(f"{path}: no such file or folder")
+    check_regular(path)
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in EXTENSIONS:
+        return True
+    try:
+        if suffix == ".npy":
+            return bool(np.load(path, mmap_mode="r", allow_pickle=False).ndim > 2)
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return any(name in archive.files for name in _IMAGE_KEYS)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        pass  # whoever reads it says what is wrong
+    return False
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:

@@ -114,7 +114,8 @@ def _least_step(value: Tensor, slope: Tensor) -> Tensor:
     square = slope @ slope.mT
     size = square.diagonal(dim1=1, dim2=2).mean(1)[:, None]
     square.diagonal(dim1=1, dim2=2).add_(1e-10 * size)
-    return (slope.mT @ torch.linalg.solve(square, value)[:, :, None])[:, :, 0]
+    solved: Tensor = torch.linalg.solve(square, value)
+    return torch.bmm(slope.mT, solved[:, :, None])[:, :, 0]
 
 
 def _turned(x: Tensor) -> Tensor:

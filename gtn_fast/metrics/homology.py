@@ -296,10 +296,10 @@ def _cliques(graph: Any, dimension: int) -> int:
     some = slice(None, None, -(-graph.nnz // _EDGES))  # of many edges, every second or third
     both = joined[graph.row[some]] * joined[graph.col[some]]  # neighbours of both ends
     if dimension == 1:
-        found = both.sum(dtype=np.float64) / 3
+        found = float(both.sum(dtype=np.float64)) / 3
     else:
-        found = ((both @ joined) * both).sum(dtype=np.float64) / 12
-    return round(found * graph.nnz / len(both))
+        found = float(((both @ joined) * both).sum(dtype=np.float64)) / 12
+    return round(found * int(graph.nnz) / len(both))
 
 
 def _gudhi(module: str) -> ModuleType:

@@ -16,7 +16,7 @@ from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, Projected, Projector
 from gtn_fast.metrics.homology import Window, window
-from gtn_fast.metrics.points import farthest, nearest, neighbours, row_distance
+from gtn_fast.metrics.points import farthest, lengths_to, nearest, neighbours
 
 OFF = 0.1  # of the set's scale: farther away an image is off the set
 _TRUE = 20_000  # true images that say what is due, and that geodesics run through
@@ -139,7 +139,7 @@ def _pictures(m: Manifold, c: NDArray[np.float64]) -> NDArray[np.float32]:
     return rows
 
 
-def _shares(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float64]:
+def _shares(rows: NDArray[Any], centres: NDArray[Any]) -> NDArray[np.float64]:
     """Return the share of the rows in the cell of each centre."""
     cell = nearest(rows, centres.reshape(len(centres), -1))[1]
     return np.bincount(cell, minlength=len(centres)) / len(rows)
@@ -155,11 +155,10 @@ def _geodesics(
     true = _pictures(m, projector.table[:_TRUE])
     nodes = np.concatenate((true, starts, ends)).astype(np.float32)
     near = neighbours(nodes, nodes, _JOINED + 1)
-    here = np.repeat(np.arange(len(nodes)), _JOINED + 1)
-    there = near.ravel()
+    weight = lengths_to(nodes, near).ravel()
+    here, there = np.repeat(np.arange(len(nodes)), _JOINED + 1), near.ravel()
     other = here != there
-    here, there = here[other], there[other]
-    weight = row_distance(nodes[here], nodes, there)
+    weight, here, there = weight[other], here[other], there[other]
     graph = coo_matrix((weight, (here, there)), shape=(len(nodes),) * 2).tocsr()
     first, p = len(true), len(starts)
     far = dijkstra(graph, directed=False, indices=np.arange(first, first + p))
