@@ -310,11 +310,23 @@ def test_train_flow_and_sample_in_steps(at, capsys):
     np.testing.assert_array_equal(again.sample(5), flow.sample(5))
 
 
+def test_train_flow_on_images(at):
+    small = ("--layers", 1, "--width", 8, "--epochs", 1, "--ae-epochs", 1, "--d", D)
+    assert run("train", at / "images.npz", "--images", "--flow", "--out", "f", *small,
+               "--quiet") == 0  # fmt: skip
+    assert Flow.load("f/flow.safetensors").d == D
+    assert "image_verdict" in read("f/metrics.json")
+    assert run("sample", "f/flow.safetensors", "--n", 4, "--out", "s.npy", "--autoencoder",
+               "f/autoencoder.safetensors", "--quiet") == 0  # fmt: skip
+    assert np.load("s.npz")["images"].shape == (4, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("train {at}/x.npy --flow --out f --rays 10", "--rays is about ĥ: it goes without --flow"),
         ("train {at}/x.npy --flow --out f --components 2", "--components is about ĥ"),
+        ("train {at}/x.npy --flow --out f --classes {at}/x.npy", "--classes is about ĥ"),
         ("train {at}/x.npy --flow --out f --width 99999999", "width must be from 1"),
         ("sample {at}/points/gtn.safetensors --out s.npy --steps 3",
          "is a GTN, which maps in one step: leave out --steps"),

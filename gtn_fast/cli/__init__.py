@@ -13,6 +13,7 @@
     doctor.py     doctor
     stages.py     what autoencode and train share
     models.py     trained models that commands read
+    helps.py      what --help of each command opens with
     common.py     exit codes, the parser, output files, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 a matching is wrong (one line with the
@@ -34,6 +35,7 @@ from gtn_fast.cli import (
     atlas,
     doctor,
     encoding,
+    helps,
     judging,
     labeling,
     runs,
@@ -107,4 +109,5 @@ def _parser() -> Parser:
         *(judging, shapes, runs, doctor),
     ):
         module.add(commands)
+    helps.apply(commands.choices)
     return parser

@@ -8,6 +8,7 @@
     topology      sets of known topology: one latent space, and an atlas (with topology_models)
     geodesics     shortest paths through charts: Stolberg-Larsen and Sommer's table 1
     atlas_invariants  holes, pieces and orientation, as charts see them
+    couplings     flows on pairs of several couplings, 1 to 32 steps
     plane         labels and training of the two experiments in the plane
     report        Notes, Line, Result, and run(), which writes them down
     registry      the list of them

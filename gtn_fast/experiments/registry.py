@@ -88,4 +88,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         "gtn_fast.experiments.atlas_invariants",
         options=("charts", "epochs"),
     ),
+    "couplings": Experiment(
+        "Flows on pairs of several couplings, 1 to 32 steps (beyond the paper)",
+        "gtn_fast.experiments.couplings",
+        options=("epochs", "limit"),
+    ),
 }

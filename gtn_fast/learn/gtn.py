@@ -245,7 +245,7 @@ class GTN:
         self.history.note = _presets.more_epochs(base, preset, len(given.x))
         finish()
         self.residuals = finishing.residuals(
-            self.model, self._source, given, preset, seed, calibrate=calibrate
+            self.model, self._source, given, preset, seed, calibrate=calibrate, threads=threads
         )
         self.verdict = finishing.judged(self.sample, given, derive(seed, "verdict"))
         return self.history

@@ -10,6 +10,7 @@ TARGETS = {
     "labels": "stored.LabelsFile",
     "label-checkpoint": "stored.LabelCheckpoint",
     "gtn": "models.GTNFile",
+    "flow": "models.FlowFile",
     "autoencoder": "models.AutoencoderFile",
     "vae": "models.VAEFile",
     "classifier": "models.ClassifierFile",
