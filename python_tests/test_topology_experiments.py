@@ -38,7 +38,7 @@ def test_every_family_is_measured(quick):
     assert all(0 <= row["tv"] <= 1 for row in rows.values())
     assert all(row["off"] >= true["off"] for row in rows.values())
     assert set(rows["AE + GTN, d = 1"]["ways"]) == {"line", "geodesic"}
-    assert len(result.figures) == 3
+    assert len(result.figures) == 4
     assert any(line["target"] for line in record["lines"])
 
 

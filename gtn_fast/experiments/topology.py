@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast import plots
 from gtn_fast.experiments.report import Notes
-from gtn_fast.experiments.topology_models import Model, between, models
+from gtn_fast.experiments.topology_models import Model, between, models, said_by
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, Projected, Projector, manifold
 from gtn_fast.metrics import manifold as truth
@@ -59,6 +59,7 @@ class Row:
     seconds: float = 0.0
     sample: Projected | None = field(default=None, repr=False)
     images: Array | None = field(default=None, repr=False)
+    charts: Array | None = field(default=None, repr=False)  # of the true images held out
     ways: dict[str, Way] = field(default_factory=dict, repr=False)
 
 
@@ -81,7 +82,7 @@ def experiment(notes: Notes, of: str) -> None:
     n = notes.options.get("limit", n)
     seed = notes.seed
     images = m.images(n, derive(seed, "images"))[0]
-    held_out = m.images(count, derive(seed, "held out"))[0]
+    held_out, where = m.images(count, derive(seed, "held out"))
     between = m.images(2 * pairs, derive(seed, "pairs"))[0]
     with notes.timed("truth"):
         known = _truth(m, between, notes)
@@ -95,7 +96,7 @@ def experiment(notes: Notes, of: str) -> None:
     by_name = {row.name: row for row in rows}
     _targets(m, by_name, notes)
     notes.numbers["rows"] = {row.name: _numbers(row) for row in rows}
-    _draw(m, rows, notes)
+    _draw(m, rows, where, notes)
 
 
 def _truth(m: Manifold, between: Array, notes: Notes) -> Truth:
@@ -142,6 +143,8 @@ def _measured(
     made = model.sample(count, derive(notes.seed, "samples"))
     row = _sample_row(model.name, model.kind, known, made, notes)
     row.seconds = model.seconds
+    if model.atlas.charts > 1 and model.own:
+        row.charts = said_by(model.atlas, held_out)
     if model.atlas.has_charts and model.own:
         shown = model.atlas.reconstruct_images(held_out).numpy().astype(np.float64)
         gap = (shown - held_out).reshape(len(held_out), -1) / 255
@@ -256,7 +259,8 @@ def plane(of: str) -> Callable[[Array], Array]:
     return lambda c: np.asarray(c[:, :2])
 
 
-def _draw(m: Manifold, rows: list[Row], notes: Notes) -> None:
+def _draw(m: Manifold, rows: list[Row], where: Array, notes: Notes) -> None:
+    """Draw samples, where they lie on the set, the charts of the true images, and ways."""
     shown = {row.name: row for row in rows if row.images is not None}
     grids = [(row.name, row.images[:36]) for row in shown.values() if row.images is not None]
     notes.draw(plots.labelled_grids(grids, 6), "samples")
@@ -264,6 +268,8 @@ def _draw(m: Manifold, rows: list[Row], notes: Notes) -> None:
     panels = [(row.name, flat(row.sample.parameters), row.sample.off)
               for row in shown.values() if row.sample is not None]  # fmt: skip
     notes.draw(plots.valued_points(panels, 0.3, "distance from the set, in its scale"), "where")
+    charted = [(row.name, flat(where), row.charts) for row in rows if row.charts is not None]
+    notes.draw(plots.chart_points(charted), "charts")
     strips = [(f"{row.name}, {name}", way.images[0], None)
               for row in rows for name, way in row.ways.items()]  # fmt: skip
     if strips:

@@ -103,7 +103,7 @@ def _trained(
                          seed=derive(notes.seed, name), **more)  # fmt: skip
     seconds = time.perf_counter() - began
     if charts > 1:
-        shares = np.bincount(_said(atlas, images), minlength=charts) / len(images)
+        shares = np.bincount(said_by(atlas, images), minlength=charts) / len(images)
         notes.numbers.setdefault("use", {})[name] = np.round(shares, 4)
     kind = "single" if charts == 1 else "atlas"
     return Model(name, kind, atlas, seconds, _prior(atlas), ways)
@@ -122,7 +122,8 @@ def _gtn(
 
 
 @torch.no_grad()
-def _said(atlas: Atlas, images: Array) -> Array:
+def said_by(atlas: Atlas, images: Array) -> Array:
+    """Return the chart that psi names for each of the images, (n,)."""
     parts = torch.split(torch.from_numpy(images), 512)
     return torch.cat([atlas.chart_of(to_unit(part)) for part in parts]).numpy()
 
