@@ -21,7 +21,6 @@ from gtn_fast.cli.common import (
     write_array,
     write_json,
 )
-from gtn_fast.images import KINDS
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.outputs.files import deliver, write_file
 from gtn_fast.outputs.targets import Sources, Target, check_targets
@@ -48,30 +47,30 @@ def add(commands: Commands) -> None:
     atlas.set_defaults(run=_atlas)
     atlas.add_argument("data", metavar="IMAGES", help=stages.IMAGES)
     atlas.add_argument("--kind", dest="family", choices=_TITLES, default="cae",
-                       help="of model: chart autoencoder (default), atlas VAE, atlas WAE-GAN,"
+                       help="chart autoencoder (default), atlas VAE, atlas WAE-GAN or"
                             " InfoGAN")  # fmt: skip
-    atlas.add_argument("--charts", type=natural, default=8, metavar="M", help="default 8")
+    atlas.add_argument("--charts", type=natural, default=8, metavar="M",
+                       help="number of latent spaces (default 8)")  # fmt: skip
     atlas.add_argument("--d", type=natural, default=7, metavar="D",
                        help="dimension of each chart (default 7)")  # fmt: skip
     atlas.add_argument("--gtn", action="store_true", help="train a GTN on every chart, too")
     atlas.add_argument("--networks", choices=("dense", "conv"), default="dense",
-                       help="dense (default) or convolutional")  # fmt: skip
-    atlas.add_argument("--h", type=natural, metavar="H", help="width of convolutional networks"
-                       " (default: an eighth of the paper's)")  # fmt: skip
-    atlas.add_argument("--prune", type=positive, metavar="SHARE", help="of a chart autoencoder:"
-                       " drop charts while the error grows by this share at most")  # fmt: skip
-    for name in ("epochs", "batch-size"):
-        default = _DEFAULTS[name.replace("-", "_")]
-        atlas.add_argument(f"--{name}", type=natural, metavar="N", help=f"default {default}")
-    atlas.add_argument("--lr", type=positive, metavar="LR", help="default: the kind's")
-    atlas.add_argument("--gtn-epochs", type=natural, metavar="N", help="default: the preset's")
-    atlas.add_argument("--format", dest="kind", choices=KINDS,
-                       help="of IMAGES (default auto: by the names)")  # fmt: skip
-    atlas.add_argument("--key", help="the array of the file, if it holds several")
-    atlas.add_argument("--side", type=natural, metavar="N", help="resize images to N x N")
-    atlas.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
-    atlas.add_argument("--skip-damaged", action="store_true",
-                       help="leave out pictures that cannot be read")  # fmt: skip
+                       help="layers: dense (default) or convolutional")  # fmt: skip
+    atlas.add_argument("--h", type=natural, metavar="H",
+                       help="width of convolutional networks (default: an eighth of the"
+                            " paper's)")  # fmt: skip
+    atlas.add_argument("--prune", type=positive, metavar="SHARE",
+                       help="drop charts of a chart autoencoder while its error grows by this"
+                            " share at most")  # fmt: skip
+    atlas.add_argument("--epochs", type=natural, metavar="N",
+                       help="passes through the images (default 20)")  # fmt: skip
+    atlas.add_argument("--batch-size", type=natural, metavar="N",
+                       help="images in a training step (default 128)")  # fmt: skip
+    atlas.add_argument("--lr", type=positive, metavar="LR",
+                       help="learning rate (default: the kind's own)")  # fmt: skip
+    atlas.add_argument("--gtn-epochs", type=natural, metavar="N",
+                       help="passes of each chart's GTN (default: the preset's)")  # fmt: skip
+    stages.add_image_options(atlas, "--format")
     stages.add_training_options(atlas)
 
 

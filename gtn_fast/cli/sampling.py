@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
     sample.set_defaults(run=_sample)
     sample.add_argument("--n", type=natural, default=1000, help="how many samples (default 1000)")
     sample.add_argument("--chart", type=int, metavar="Y",
-                        help="of an atlas: draw from this chart alone")  # fmt: skip
+                        help="draw from this chart of an atlas alone")  # fmt: skip
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
     sample.add_argument("--residual", action="store_true",
