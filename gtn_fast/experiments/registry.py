@@ -24,6 +24,13 @@ def _images(title: str, preset: str, data: str | None) -> Experiment:
     return Experiment(title, module, fixed={"spec": preset}, options=options, data=data)
 
 
+def _topology(name: str, what: str) -> Experiment:
+    options = ("epochs", "charts", "limit")
+    module = "gtn_fast.experiments.topology"
+    return Experiment(f"{what}: one latent space, and an atlas", module, fixed={"of": name},
+                      options=options)  # fmt: skip
+
+
 def _geodesics(title: str, spec: str, data: str) -> Experiment:
     options = ("charts", "width", "epochs", "ae_epochs", "limit")
     module = "gtn_fast.experiments.geodesics"
@@ -63,6 +70,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         "gtn_fast.experiments.dimension",
         options=("epochs", "ae_epochs", "limit"),
     ),
+    "topology-circle": _topology("circle", "Images of a circle"),
+    "topology-two-circles": _topology("two-circles", "Images of two circles"),
+    "topology-sphere": _topology("sphere", "Images of a sphere"),
+    "topology-torus": _topology("torus", "Images of a torus"),
+    "topology-klein": _topology("klein", "Images of a Klein bottle"),
+    "topology-rp2": _topology("rp2", "Images of the projective plane"),
+    "topology-moebius": _topology("moebius", "Images of a Möbius band"),
     "geodesics-mnist": _geodesics(
         "Geodesics from chart to chart, MNIST (Stolberg-Larsen and Sommer)", "mnist", _DIGITS
     ),
