@@ -14,20 +14,48 @@ ScreenSearch::ScreenSearch(const SearchInputs& in)
       floor_sample_(in, tile_) {}
 
 void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
-                          const Floor* floor) {
-  tile_.load(lists.y_rank.data() + begin, end - begin);
+                          const Floor* floor, const Askers& askers, const Probes* probes) {
+  tile_.load(askers, lists.y_rank.data() + begin, end - begin, probes == nullptr);
   start_lists(lists, begin, wanted, floor);
   nearest_.assign(tile_.size(), kNoRank);
   raised_ = false;
-  if (in_.store.neighbours()) visit_nearest();
-  std::vector<uint32_t> all(tile_.size());
-  std::iota(all.begin(), all.end(), 0);
-  for (size_t f = 0; f < in_.store.frames().size(); ++f) {
-    visit(f, all);
-    raised_ = true;
-  }
+  if (probes)
+    visit_probed(*probes, begin);
+  else
+    visit_all();
   for (size_t y = 0; y < tile_.size(); ++y)
     lists.state[begin + y] = tile_.finish_list(y, certain, lists.places, lists.list(begin + y));
+}
+
+void ScreenSearch::visit_all() {
+  if (in_.store.neighbours()) visit_nearest();
+  ys_.resize(tile_.size());
+  std::iota(ys_.begin(), ys_.end(), 0);
+  for (size_t f = 0; f < in_.store.frames().size(); ++f) {
+    visit(f, ys_);
+    raised_ = true;
+  }
+}
+
+// Frame after frame, each for the y's that probe it: they share its codes.
+void ScreenSearch::visit_probed(const Probes& probes, size_t begin) {
+  const size_t n = tile_.size();
+  const size_t* const from = probes.begin.data() + begin;
+  for (size_t y = 0; y < n; ++y)
+    if (from[y] < from[y + 1]) nearest_[y] = probes.frame[from[y]];
+  visit_first();
+  frame_end_.assign(in_.store.frames().size() + 1, 0);
+  for (size_t p = from[0]; p < from[n]; ++p) ++frame_end_[probes.frame[p] + 1];
+  std::partial_sum(frame_end_.begin(), frame_end_.end(), frame_end_.begin());
+  by_frame_.resize(from[n] - from[0]);
+  for (uint32_t y = 0; y < n; ++y)
+    for (size_t p = from[y]; p < from[y + 1]; ++p) by_frame_[frame_end_[probes.frame[p]]++] = y;
+  for (size_t f = 0, first = 0; f + 1 < frame_end_.size(); first = frame_end_[f++]) {
+    if (first == frame_end_[f]) continue;
+    ys_.assign(by_frame_.begin() + static_cast<int64_t>(first),
+               by_frame_.begin() + static_cast<int64_t>(frame_end_[f]));
+    visit(f, ys_);
+  }
 }
 
 void ScreenSearch::start_lists(BlockLists& lists, size_t begin, int wanted, const Floor* floor) {
@@ -64,15 +92,24 @@ void ScreenSearch::visit_nearest() {
       best[y] = better ? f : best[y];
       top[y] = better ? base : top[y];
     }
+  nearest_ = best;
+  visit_first();
+}
+
+void ScreenSearch::visit_first() {
   std::vector<std::pair<uint32_t, uint32_t>> first;  // frame, y
-  for (uint32_t y = 0; y < n; ++y) first.emplace_back(best[y], y);
+  for (uint32_t y = 0; y < tile_.size(); ++y)
+    if (nearest_[y] != kNoRank) first.emplace_back(nearest_[y], y);
   std::sort(first.begin(), first.end());
-  for (size_t begin = 0, end = 0; begin < n; begin = end) {
+  for (size_t begin = 0, end = 0; begin < first.size(); begin = end) {
     const uint32_t frame = first[begin].first;
-    std::vector<uint32_t> ys;
-    for (; end < n && first[end].first == frame; ++end) ys.push_back(first[end].second);
-    visit(frame, ys);
-    for (const uint32_t y : ys) nearest_[y] = frame;
+    ys_.clear();
+    for (; end < first.size() && first[end].first == frame; ++end) {
+      ys_.push_back(first[end].second);
+      nearest_[ys_.back()] = kNoRank;  // for visit()
+    }
+    visit(frame, ys_);
+    for (const uint32_t y : ys_) nearest_[y] = frame;
   }
   raised_ = true;
 }
@@ -82,6 +119,7 @@ void ScreenSearch::visit_nearest() {
 void ScreenSearch::visit(size_t f, const std::vector<uint32_t>& ys) {
   const Frame& frame = in_.store.frames()[f];
   const double reach = frame.radius + in_.store.slack();
+  tile_.find_bases(f, ys);
   const double* const base = tile_.bases(f);
   served_.clear();
   for (const uint32_t y : ys)

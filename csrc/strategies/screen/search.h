@@ -23,9 +23,9 @@ class ScreenSearch {
   // Fills lists [begin, end) with at least `wanted` candidates each, `certain` of which are
   // evaluated and in certain order. If fewer reach the floor, a list may be shorter; it is
   // complete down to the floor. Without a floor (null) nothing is measured, and every list gets
-  // what it wants.
+  // what it wants. With `probes`, by list, only those frames are looked at.
   void search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
-              const Floor* floor);
+              const Floor* floor, const Askers& askers, const Probes* probes);
 
   // Evaluates the rest of list i.
   void deepen_list(BlockLists& lists, size_t i);
@@ -35,6 +35,10 @@ class ScreenSearch {
  private:
   void start_lists(BlockLists& lists, size_t begin, int wanted, const Floor* floor);
   void visit_nearest();
+  void visit_all();
+  void visit_probed(const Probes& probes, size_t begin);
+  // Every y looks first at one frame: nearest_[y].
+  void visit_first();
   void visit(size_t frame, const std::vector<uint32_t>& ys);
 
   const SearchInputs in_;
@@ -47,6 +51,9 @@ class ScreenSearch {
   bool raised_ = false;            // thresholds were raised by a first look
   std::vector<uint32_t> nearest_;  // by y: the frame it looked at first, kNoRank for none
   std::vector<uint32_t> served_;   // y's that the frame can serve
+  // The y's of every frame, one frame after the other.
+  std::vector<size_t> frame_end_;
+  std::vector<uint32_t> by_frame_, ys_;
 };
 
 }  // namespace gtn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "gtn_fast/match.h"
 #include "gtn_fast/parallel.h"
@@ -10,6 +11,19 @@
 #include "strategies/screen/store.h"
 
 namespace gtn {
+
+// Whose lists are made: rows of a matrix, by rank. Borrowed.
+struct Askers {
+  const MatrixView& rows;
+  const std::vector<RowScale>& scale;   // by row
+  const std::vector<uint32_t>& row_of;  // by rank
+};
+
+// By list of a block: the frames to look at, the nearest first.
+struct Probes {
+  std::vector<size_t> begin;  // lists + 1 offsets into `frame`
+  std::vector<uint32_t> frame;
+};
 
 // Borrowed: all of it outlives the search.
 struct SearchInputs {

@@ -7,8 +7,9 @@ namespace gtn {
 
 YTile::YTile(const SearchInputs& in, int64_t& rescored) : in_(in), rescored_(rescored) {}
 
-void YTile::load(const uint32_t* y_rank, size_t n) {
+void YTile::load(const Askers& askers, const uint32_t* y_rank, size_t n, bool all_bases) {
   n_ = n;
+  all_bases_ = all_bases;
   columns_seen_ = 0;
   seen_ = 1.0;
   direction_.resize(n * dims());
@@ -18,17 +19,19 @@ void YTile::load(const uint32_t* y_rank, size_t n) {
   query_.resize(n);
   code_.assign(n * lines(), CacheLine{});
   if (shortlist_.size() < n) shortlist_.resize(n);
-  const Problem& problem = in_.problem;
   for (size_t y = 0; y < n; ++y) {
-    const uint32_t row = problem.y_by_norm[y_rank[y]];
+    const uint32_t row = askers.row_of[y_rank[y]];
     double* const v = direction_.data() + y * dims();
-    row_direction(problem.y, row, problem.y_scale[row], v);
+    row_direction(askers.rows, row, askers.scale[row], v);
     std::copy_n(v, dims(), direction_f32_.data() + y * dims());
     std::copy_n(v, dims(), rotated_.data() + y * dims());
     in_.store.rotation().apply(rotated_.data() + y * dims(), scratch_.data());
     quantise(y);
   }
-  compute_bases();
+  if (all_bases)
+    compute_bases();
+  else
+    base_.resize(n_);
 }
 
 void YTile::quantise(size_t y) {
@@ -62,6 +65,13 @@ void YTile::compute_bases() {
     for (size_t y = 0; y < n_; ++y)
       out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims());
   }
+}
+
+void YTile::find_bases(size_t frame, const std::vector<uint32_t>& ys) {
+  if (all_bases_) return;
+  const double* const center = in_.store.center(frame);
+  for (const uint32_t y : ys)
+    base_[y] = in_.kernels.ordered_dot(rotated(y), center, in_.store.dims());
 }
 
 void YTile::see_columns(int64_t columns) {

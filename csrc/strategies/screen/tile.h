@@ -23,8 +23,9 @@ class YTile {
   // Pairs that a list evaluates are added to `rescored`.
   YTile(const SearchInputs& in, int64_t& rescored);
 
-  // Takes the n y's of these ranks. Their lists must be started next.
-  void load(const uint32_t* y_rank, size_t n);
+  // Takes the n y's of these ranks. Their lists must be started next. `all_bases` false: bases
+  // are found frame by frame, for some of the y's.
+  void load(const Askers& askers, const uint32_t* y_rank, size_t n, bool all_bases);
   void start_list(size_t y, int wanted, double floor) { shortlist_[y].reset(wanted, floor); }
 
   size_t size() const { return n_; }
@@ -35,7 +36,9 @@ class YTile {
   // Of y and all after it, code_stride() apart.
   const int8_t* codes(size_t y) const { return code_[y * lines()].bytes; }
   // By y: rotated direction . centre of the frame.
-  const double* bases(size_t frame) const { return base_.data() + frame * n_; }
+  const double* bases(size_t frame) const { return base_.data() + (all_bases_ ? frame * n_ : 0); }
+  // Makes bases(frame) those of this frame, for these y's.
+  void find_bases(size_t frame, const std::vector<uint32_t>& ys);
 
   Shortlist& list(size_t y) { return shortlist_[y]; }
   // Makes room in a full list.
@@ -72,6 +75,7 @@ class YTile {
   const SearchInputs in_;
   int64_t& rescored_;
   size_t n_ = 0;
+  bool all_bases_ = true;
   std::vector<double> direction_, rotated_, scratch_;
   std::vector<float> direction_f32_;
   std::vector<Query> query_;
