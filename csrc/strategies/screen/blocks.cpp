@@ -70,13 +70,7 @@ void ScreenBlocks::pack(const Layout& layout) {
 }
 
 void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again) {
-  search(lists, wanted, certain, again, {problem_.y, problem_.y_scale, problem_.y_by_norm});
-}
-
-void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again,
-                          const Askers& askers) {
   const auto start = Clock::now();
-  if (probing_) probing_->find(lists, probes_);
   const Floor* const floor = again ? nullptr : &floor_rule_.floor();
   const int64_t n = static_cast<int64_t>(lists.y_rank.size());
   // As many equal tiles for every thread, of a multiple of the kernel's width.
@@ -87,9 +81,9 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again
   const int64_t width = kernels().tile_y;
   const int64_t tile = (even + width - 1) / width * width;
   team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
-    searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
-                                                  static_cast<size_t>(end), wanted, certain, floor,
-                                                  askers, probing_ ? &probes_ : nullptr);
+    ScreenSearch& search = searches_[static_cast<size_t>(thread)];
+    search.search(lists, static_cast<size_t>(begin), static_cast<size_t>(end), wanted, certain,
+                  floor, probing_.get(), thread);
   });
   seconds_search_ += seconds_since(start);
 }

@@ -43,8 +43,6 @@ class ScreenBlocks {
   // candidates of each are evaluated and in certain order. Lists start at the floor, but not
   // when their y's are searched for `again`.
   void search(BlockLists& lists, int wanted, int certain, bool again);
-  // The same for rows of another matrix.
-  void search(BlockLists& lists, int wanted, int certain, bool again, const Askers& askers);
   // Evaluates what list i holds in reserve. To be called on that thread of the team.
   void deepen(BlockLists& lists, size_t i, int thread) {
     searches_[static_cast<size_t>(thread)].deepen_list(lists, i);
@@ -78,7 +76,6 @@ class ScreenBlocks {
   ScreenStore store_;
   std::deque<ScreenSearch> searches_;  // one per thread
   std::unique_ptr<Probing> probing_;
-  Probes probes_;
   int64_t items_free_;
   int64_t laid_out_ = 0;
   bool neighbours_ = false;

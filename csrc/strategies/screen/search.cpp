@@ -14,15 +14,19 @@ ScreenSearch::ScreenSearch(const SearchInputs& in)
       floor_sample_(in, tile_) {}
 
 void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
-                          const Floor* floor, const Askers& askers, const Probes* probes) {
-  tile_.load(askers, lists.y_rank.data() + begin, end - begin, probes == nullptr);
+                          const Floor* floor, Probing* probing, int thread) {
+  const Problem& problem = in_.problem;
+  tile_.load({problem.y, problem.y_scale, problem.y_by_norm}, lists.y_rank.data() + begin,
+             end - begin, probing == nullptr);
   start_lists(lists, begin, wanted, floor);
   nearest_.assign(tile_.size(), kNoRank);
   raised_ = false;
-  if (probes)
-    visit_probed(*probes, begin);
-  else
+  if (probing) {
+    probing->find(tile_, thread, probes_);
+    visit_probed();
+  } else {
     visit_all();
+  }
   for (size_t y = 0; y < tile_.size(); ++y)
     lists.state[begin + y] = tile_.finish_list(y, certain, lists.places, lists.list(begin + y));
 }
@@ -38,18 +42,18 @@ void ScreenSearch::visit_all() {
 }
 
 // Frame after frame, each for the y's that probe it: they share its codes.
-void ScreenSearch::visit_probed(const Probes& probes, size_t begin) {
+void ScreenSearch::visit_probed() {
   const size_t n = tile_.size();
-  const size_t* const from = probes.begin.data() + begin;
+  const std::vector<size_t>& from = probes_.begin;
   for (size_t y = 0; y < n; ++y)
-    if (from[y] < from[y + 1]) nearest_[y] = probes.frame[from[y]];
+    if (from[y] < from[y + 1]) nearest_[y] = probes_.frame[from[y]];
   visit_first();
   frame_end_.assign(in_.store.frames().size() + 1, 0);
-  for (size_t p = from[0]; p < from[n]; ++p) ++frame_end_[probes.frame[p] + 1];
+  for (const uint32_t f : probes_.frame) ++frame_end_[f + 1];
   std::partial_sum(frame_end_.begin(), frame_end_.end(), frame_end_.begin());
-  by_frame_.resize(from[n] - from[0]);
+  by_frame_.resize(from[n]);
   for (uint32_t y = 0; y < n; ++y)
-    for (size_t p = from[y]; p < from[y + 1]; ++p) by_frame_[frame_end_[probes.frame[p]]++] = y;
+    for (size_t p = from[y]; p < from[y + 1]; ++p) by_frame_[frame_end_[probes_.frame[p]]++] = y;
   for (size_t f = 0, first = 0; f + 1 < frame_end_.size(); first = frame_end_[f++]) {
     if (first == frame_end_[f]) continue;
     ys_.assign(by_frame_.begin() + static_cast<int64_t>(first),

@@ -19,12 +19,6 @@ struct Askers {
   const std::vector<uint32_t>& row_of;  // by rank
 };
 
-// By list of a block: the frames to look at, the nearest first.
-struct Probes {
-  std::vector<size_t> begin;  // lists + 1 offsets into `frame`
-  std::vector<uint32_t> frame;
-};
-
 // Borrowed: all of it outlives the search.
 struct SearchInputs {
   const Problem& problem;

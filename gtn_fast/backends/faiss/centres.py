@@ -18,8 +18,8 @@ from gtn_fast.packages import load_package
 from gtn_fast.system.openmp import faiss_threads
 
 SMALLEST = 64  # free x's below which there are no lists
-TRAIN_ROWS = 32  # per centre
-TRAIN_ROUNDS = 6
+TRAIN_ROWS = 24  # per centre
+TRAIN_ROUNDS = 4
 
 # Share of the lists that are probed, by quality and dimension: what gives isotropic data of a
 # million points 0.94, 0.97 and 0.99 of the best cosines. Other data get more.

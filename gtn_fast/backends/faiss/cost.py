@@ -25,7 +25,7 @@ ROW_S, PROBE_S = 6.0e-6, 5.0e-8  # per row of Y; per list that it probes
 LIST_ROW_S = 1.5e-6  # per row of X in lists, beside its values
 TRAIN_S = 1.0e-11  # per value of a pair of row and centre in training: one thread's
 
-REBUILD = 2  # lists last until one in so many of their x's is left
+REBUILD = 4  # lists last until one in so many of their x's is left
 
 
 def row_seconds(s: Settings, free: int, of: int, d: int, share: float | None = None) -> float:

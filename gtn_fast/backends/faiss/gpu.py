@@ -1,10 +1,9 @@
-"""Method "faiss" with centres trained on a GPU (faiss-gpu); the engine does the rest on the host."""
+"""Method "faiss" with centres trained on a GPU (faiss-gpu); the rest happens on the host."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import native
