@@ -53,7 +53,7 @@ def measure(work: workloads.Workload, share: float, exact: float, threads: int) 
     quality = estimate_quality(work.x, work.y, found.x_index)
     parts = ", ".join(f"{name} {found.report[name]:.2f}" for name in PARTS)
     return (
-        f"share {share:g} ({settings.probes(lists, d)} of {lists}):"
+        f"share {share:g} ({settings.probes(lists, n, d)} of {lists}):"
         f" {exact / seconds:.2f} times as quick (predicted {predicted:.2f}),"
         f" {quality['cosine_ratio']:.4f} of the best cosines at their turn; wall seconds: {parts}"
     )

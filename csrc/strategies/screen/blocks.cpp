@@ -17,7 +17,7 @@ double seconds_since(Clock::time_point start) {
 
 // Y's that a thread searches for at once, at most, but for the rounding to the kernel's width.
 constexpr int kTile = 384;
-constexpr int kProbingTile = 4096;      // where few of them share a frame
+constexpr int kProbingTile = 1024;      // where few of them share a frame
 constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
 // Free x's, as a share of those last laid out, at which a new layout pays: frames of neighbours
 // become tighter, even ones as large as they were.

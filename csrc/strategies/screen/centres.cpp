@@ -65,6 +65,7 @@ NearestLists::NearestLists(const Centres& centres)
       in_(centres.inputs()),
       height_(kAnyHeight),
       found_(static_cast<size_t>(in_.kernels.tile_y)),
+      error_(found_.size()),
       base_(found_.size()) {}
 
 // Collects, for the y's first..first+n-1, all lists of such a height, and a few more.
@@ -72,6 +73,7 @@ void NearestLists::collect(const YTile& tile, size_t first, size_t n, double hei
   const ScreenStore& store = in_.store;
   for (size_t j = 0; j < n; ++j) {
     found_[j].clear();
+    error_[j] = 0.0;
     base_[j] = in_.kernels.ordered_dot(tile.rotated(first + j), store.mean(), store.dims());
   }
   for (const Frame& frame : store.frames()) {
@@ -79,13 +81,14 @@ void NearestLists::collect(const YTile& tile, size_t first, size_t n, double hei
       collect_narrow(frame, n);
       continue;
     }
-    double unit[kMaxTileY], error[kMaxTileY];
+    double unit[kMaxTileY];
     int32_t threshold[kMaxTileY];
     for (size_t j = 0; j < n; ++j) {
       const YTile::Query& q = tile.query(first + j);
       unit[j] = q.scale * frame.scale;
-      error[j] = score_error(q, frame, store);
-      threshold[j] = score_threshold((height - error[j]) / unit[j] + q.offset);
+      const double error = score_error(q, frame, store);
+      threshold[j] = score_threshold((height - error) / unit[j] + q.offset);
+      error_[j] = std::max(error_[j], error);
     }
     const int32_t per_panel = in_.kernels.panel_groups(store.steps());
     for (int32_t g = 0; g < frame.groups(); g += per_panel) {
@@ -96,10 +99,8 @@ void NearestLists::collect(const YTile& tile, size_t first, size_t n, double hei
                                             static_cast<int>(n), hits_.data());
       for (int h = 0; h < n_hits; ++h) {
         const Hit& hit = hits_[static_cast<size_t>(h)];
-        const double value =
-            base_[hit.y] + unit[hit.y] * (hit.score - tile.query(first + hit.y).offset);
-        found_[hit.y].push_back(
-            {value + error[hit.y], value - error[hit.y], store.item_at(group * kGroup + hit.x)});
+        const double above = unit[hit.y] * (hit.score - tile.query(first + hit.y).offset);
+        found_[hit.y].push_back({base_[hit.y] + above, store.item_at(group * kGroup + hit.x)});
       }
     }
   }
@@ -108,10 +109,11 @@ void NearestLists::collect(const YTile& tile, size_t first, size_t n, double hei
 // The centres are too near each other for codes.
 void NearestLists::collect_narrow(const Frame& frame, size_t n) {
   const int64_t first = frame.first_group * kGroup;
-  const double error = frame.radius + in_.store.slack();
-  for (int64_t column = first; column < first + frame.columns; ++column)
-    for (size_t j = 0; j < n && !in_.store.dead(column); ++j)
-      found_[j].push_back({base_[j] + error, base_[j] - error, in_.store.item_at(column)});
+  for (size_t j = 0; j < n; ++j) {
+    error_[j] = std::max(error_[j], frame.radius + in_.store.slack());
+    for (int64_t column = first; column < first + frame.columns; ++column)
+      if (!in_.store.dead(column)) found_[j].push_back({base_[j], in_.store.item_at(column)});
+  }
 }
 
 // The lists nearest to y, if those collected for it down to `height` are enough to be certain.
@@ -120,44 +122,40 @@ bool NearestLists::settle(const YTile& tile, size_t y, size_t j, int64_t wanted,
   const size_t n = static_cast<size_t>(std::min(wanted, centres_.alive()));
   needed_ = height - spread_;
   if (entries.size() < n) return false;
-  bounds_.clear();
-  for (const Entry& e : entries) bounds_.push_back(e.lower);
-  const auto last = bounds_.begin() + static_cast<int64_t>(n) - 1;
-  std::nth_element(bounds_.begin(), last, bounds_.end(), std::greater<>());
-  const double bar = *last;  // n lists are at least as near
-  needed_ = bar - base_[j] - 2.0 * in_.store.slack();
-  if (needed_ < height) return false;
-  std::erase_if(entries, [bar](const Entry& e) { return e.upper < bar; });
-  std::iter_swap(entries.begin(), std::max_element(entries.begin(), entries.end(),
-                                                   [](const Entry& a, const Entry& b) {
-                                                     return a.upper < b.upper;
-                                                   }));
+  const auto first_n = entries.begin() + static_cast<int64_t>(n);
+  std::nth_element(entries.begin(), first_n - 1, entries.end(),
+                   [](const Entry& a, const Entry& b) { return a.cosine > b.cosine; });
+  const double last = entries[n - 1].cosine;
+  needed_ = last - error_[j] - 2.0 * in_.store.slack() - base_[j];
+  if (needed_ < height) return false;  // others of that height were not collected
+  double beaten = kAnyHeight;
+  for (auto e = first_n; e != entries.end(); ++e) beaten = std::max(beaten, e->cosine);
+  if (beaten + error_[j] >= last - error_[j]) settle_close(tile, y, j, n, beaten);
+  const auto top = std::max_element(
+      entries.begin(), first_n, [](const Entry& a, const Entry& b) { return a.cosine < b.cosine; });
+  std::iter_swap(entries.begin(), top);
   nearest_.clear();
-  if (entries.size() > n)
-    settle_close(tile, y, entries, n);
-  else
-    for (const Entry& e : entries) nearest_.push_back(e.list);
+  for (auto e = entries.begin(); e != first_n; ++e) nearest_.push_back(e->list);
   return true;
 }
 
-// More than `wanted` lists may be the nearest: those that bounds cannot tell apart are evaluated.
-void NearestLists::settle_close(const YTile& tile, size_t y, std::vector<Entry>& entries,
-                                size_t wanted) {
-  bounds_.clear();
-  for (const Entry& e : entries) bounds_.push_back(e.upper);
-  const auto next = bounds_.begin() + static_cast<int64_t>(wanted);
-  std::nth_element(bounds_.begin(), next, bounds_.end(), std::greater<>());
-  const double best_left_out = *next;  // wanted + 1 may be as near
-  const auto close = std::stable_partition(entries.begin(), entries.end(),
-                                           [=](const Entry& e) { return e.lower > best_left_out; });
-  for (auto e = close; e != entries.end(); ++e)
-    e->upper =
+// Some of the first `wanted` may not belong there: others come as near as `beaten`, as far as
+// is known. What is that close is evaluated.
+void NearestLists::settle_close(const YTile& tile, size_t y, size_t j, size_t wanted,
+                                double beaten) {
+  std::vector<Entry>& entries = found_[j];
+  const double twice = 2.0 * error_[j], last = entries[wanted - 1].cosine;
+  const auto first_n = entries.begin() + static_cast<int64_t>(wanted);
+  const auto close = std::partition(entries.begin(), first_n,
+                                    [=](const Entry& e) { return e.cosine > beaten + twice; });
+  const auto end = std::partition(first_n, entries.end(),
+                                  [=](const Entry& e) { return e.cosine + twice >= last; });
+  for (auto e = close; e != end; ++e)
+    e->cosine =
         in_.kernels.ordered_dot(tile.direction(y), centres_.direction(e->list), in_.store.dims());
-  const auto end = entries.begin() + static_cast<int64_t>(wanted);
-  std::nth_element(close, end, entries.end(), [](const Entry& a, const Entry& b) {
-    return better(a.upper, a.list, b.upper, b.list);
+  std::nth_element(close, first_n - 1, end, [](const Entry& a, const Entry& b) {
+    return better(a.cosine, a.list, b.cosine, b.list);
   });
-  for (auto e = entries.begin(); e != end; ++e) nearest_.push_back(e->list);
 }
 
 void NearestLists::search(const YTile& tile, size_t y, int64_t wanted) {

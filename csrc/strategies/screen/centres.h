@@ -72,14 +72,15 @@ class NearestLists {
   }
 
  private:
+  // A list and its cosine, known but for an error.
   struct Entry {
-    double upper, lower;
+    double cosine;
     uint32_t list;
   };
   void collect(const YTile& tile, size_t first, size_t n, double height);
   void collect_narrow(const Frame& frame, size_t n);
   bool settle(const YTile& tile, size_t y, size_t j, int64_t wanted, double height);
-  void settle_close(const YTile& tile, size_t y, std::vector<Entry>& entries, size_t wanted);
+  void settle_close(const YTile& tile, size_t y, size_t j, size_t wanted, double beaten);
   void search(const YTile& tile, size_t y, int64_t wanted);
   void adapt(bool found);
 
@@ -90,10 +91,10 @@ class NearestLists {
   double height_;
   double needed_ = 0.0;  // by the last y
   double spread_ = 0.0;  // of what y's need
-  // By y of a call of the kernel: what was collected, its cosine with the mean.
+  // By y of a call of the kernel: what was collected, how far that may be from the cosines, the
+  // cosine with the mean.
   std::vector<std::vector<Entry>> found_;
-  std::vector<double> base_;
-  std::vector<double> bounds_;
+  std::vector<double> error_, base_;
   std::vector<uint32_t> nearest_;
   std::vector<Hit> hits_;
 };

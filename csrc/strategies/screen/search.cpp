@@ -41,23 +41,32 @@ void ScreenSearch::visit_all() {
   }
 }
 
-// Frame after frame, each for the y's that probe it: they share its codes.
+// Frame after frame, each for the y's that probe it: they share its codes. Bases are found y by
+// y: the centres of all frames lie nearer in memory than all y's do.
 void ScreenSearch::visit_probed() {
   const size_t n = tile_.size();
   const std::vector<size_t>& from = probes_.begin;
-  for (size_t y = 0; y < n; ++y)
-    if (from[y] < from[y + 1]) nearest_[y] = probes_.frame[from[y]];
-  visit_first();
   frame_end_.assign(in_.store.frames().size() + 1, 0);
   for (const uint32_t f : probes_.frame) ++frame_end_[f + 1];
   std::partial_sum(frame_end_.begin(), frame_end_.end(), frame_end_.begin());
   by_frame_.resize(from[n]);
   for (uint32_t y = 0; y < n; ++y)
-    for (size_t p = from[y]; p < from[y + 1]; ++p) by_frame_[frame_end_[probes_.frame[p]]++] = y;
+    for (size_t p = from[y]; p < from[y + 1]; ++p) {
+      const uint32_t f = probes_.frame[p];
+      const double base = tile_.base(f, y);
+      by_frame_[frame_end_[f]++] = {y, base};
+      if (p > from[y]) continue;
+      nearest_[y] = f;
+      tile_.set_base(y, base);
+    }
+  visit_first();
   for (size_t f = 0, first = 0; f + 1 < frame_end_.size(); first = frame_end_[f++]) {
     if (first == frame_end_[f]) continue;
-    ys_.assign(by_frame_.begin() + static_cast<int64_t>(first),
-               by_frame_.begin() + static_cast<int64_t>(frame_end_[f]));
+    ys_.clear();
+    for (size_t i = first; i < frame_end_[f]; ++i) {
+      ys_.push_back(by_frame_[i].y);
+      tile_.set_base(by_frame_[i].y, by_frame_[i].base);
+    }
     visit(f, ys_);
   }
 }
@@ -123,7 +132,6 @@ void ScreenSearch::visit_first() {
 void ScreenSearch::visit(size_t f, const std::vector<uint32_t>& ys) {
   const Frame& frame = in_.store.frames()[f];
   const double reach = frame.radius + in_.store.slack();
-  tile_.find_bases(f, ys);
   const double* const base = tile_.bases(f);
   served_.clear();
   for (const uint32_t y : ys)

@@ -55,7 +55,12 @@ class ScreenSearch {
   Probes probes_;
   // The y's of every frame, one frame after the other.
   std::vector<size_t> frame_end_;
-  std::vector<uint32_t> by_frame_, ys_;
+  struct Probe {
+    uint32_t y;
+    double base;
+  };
+  std::vector<Probe> by_frame_;
+  std::vector<uint32_t> ys_;
 };
 
 }  // namespace gtn

@@ -62,16 +62,8 @@ void YTile::compute_bases() {
       std::copy_n(out - n_, n_, out);
       continue;
     }
-    for (size_t y = 0; y < n_; ++y)
-      out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims());
+    for (size_t y = 0; y < n_; ++y) out[y] = base(f, y);
   }
-}
-
-void YTile::find_bases(size_t frame, const std::vector<uint32_t>& ys) {
-  if (all_bases_) return;
-  const double* const center = in_.store.center(frame);
-  for (const uint32_t y : ys)
-    base_[y] = in_.kernels.ordered_dot(rotated(y), center, in_.store.dims());
 }
 
 void YTile::see_columns(int64_t columns) {

@@ -23,8 +23,8 @@ class YTile {
   // Pairs that a list evaluates are added to `rescored`.
   YTile(const SearchInputs& in, int64_t& rescored);
 
-  // Takes the n y's of these ranks. Their lists must be started next. `all_bases` false: bases
-  // are found frame by frame, for some of the y's.
+  // Takes the n y's of these ranks. Their lists must be started next. `all_bases` false: the bases
+  // of every frame are set before it is looked at, for some of the y's.
   void load(const Askers& askers, const uint32_t* y_rank, size_t n, bool all_bases);
   void start_list(size_t y, int wanted, double floor) { shortlist_[y].reset(wanted, floor); }
 
@@ -37,8 +37,11 @@ class YTile {
   const int8_t* codes(size_t y) const { return code_[y * lines()].bytes; }
   // By y: rotated direction . centre of the frame.
   const double* bases(size_t frame) const { return base_.data() + (all_bases_ ? frame * n_ : 0); }
-  // Makes bases(frame) those of this frame, for these y's.
-  void find_bases(size_t frame, const std::vector<uint32_t>& ys);
+  double base(size_t frame, size_t y) const {
+    return in_.kernels.ordered_dot(rotated(y), in_.store.center(frame), in_.store.dims());
+  }
+  // Of the frame that comes next, where not all are known.
+  void set_base(size_t y, double base) { base_[y] = base; }
 
   Shortlist& list(size_t y) { return shortlist_[y]; }
   // Makes room in a full list.

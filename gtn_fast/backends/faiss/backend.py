@@ -163,7 +163,7 @@ class _Run:
         return max(self.free // faiss_cost.REBUILD, (self.exact_below or 0) - 1)
 
     def _probes(self, trained: Trained) -> int:
-        return self.settings.probes(len(trained.centres), self.x.shape[1])
+        return self.settings.probes(len(trained.centres), self.free, self.x.shape[1])
 
     def _train(self, x_rows: NDArray[np.int64]) -> Trained:
         start = time.perf_counter()
@@ -187,6 +187,8 @@ class _Run:
         for step in range(1, _STEPS + 1):
             stop = first + rows * step // _STEPS
             matcher.match_until(stop, probed=self._probes(trained), progress=progress)
+            if progress is not None:
+                progress(stop, len(self.y))
         self.left, self.free = len(self.y) - matcher.done, matcher.free
         self.count["serve_s"] += time.perf_counter() - start
 

@@ -6,6 +6,7 @@ the matching has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,13 +22,17 @@ SMALLEST = 64  # free x's below which there are no lists
 TRAIN_ROWS = 24  # per centre
 TRAIN_ROUNDS = 4
 
-# Share of the lists that are probed, by quality and dimension: what gives isotropic data of a
-# million points 0.94, 0.97 and 0.99 of the best cosines. Other data get more.
+LISTS = 1.5  # by default, in square roots of the free x's
+
+# Share of the lists that is probed, by quality and dimension: what gave isotropic x's of SHARES_N
+# rows 0.95, 0.97 and 0.99 of the best cosines (benchmarks/measure_faiss.py). Other data get more.
 SHARES = {
-    "fast": {8: 0.002, 16: 0.002, 32: 0.004, 64: 0.012, 128: 0.06, 256: 0.2},
-    "balanced": {8: 0.002, 16: 0.003, 32: 0.012, 64: 0.05, 128: 0.15, 256: 0.4},
-    "careful": {8: 0.004, 16: 0.012, 32: 0.05, 64: 0.15, 128: 0.4, 256: 0.7},
+    "fast": {8: 0.001, 16: 0.001, 32: 0.004, 64: 0.016, 128: 0.046, 256: 0.08},
+    "balanced": {8: 0.001, 16: 0.0015, 32: 0.008, 64: 0.034, 128: 0.1, 256: 0.15},
+    "careful": {8: 0.0015, 16: 0.007, 32: 0.032, 64: 0.13, 128: 0.24, 256: 0.4},
 }
+SHARES_N = 300_000
+SHARES_EXPONENT = -0.36  # the fewer x's, the larger a share it takes
 FEWEST_PROBES = 4
 
 Assigner = Callable[[int], Any]
@@ -48,17 +53,17 @@ class Settings:
 
     def lists(self, free: int, of: int) -> int:
         """Say how many lists there are over ``free`` of the ``of`` rows of X."""
-        wanted = free**0.5 if self.nlist is None else self.nlist * (free / of) ** 0.5
+        wanted = LISTS * free**0.5 if self.nlist is None else self.nlist * (free / of) ** 0.5
         return int(max(1, min(wanted, free // 8)))
 
-    def probes(self, lists: int, d: int) -> int:
-        """Say how many of the lists a y probes."""
-        if self.nprobe is None:
+    def probes(self, lists: int, free: int, d: int) -> int:
+        """Say how many of the lists, which were made of ``free`` x's, a y probes."""
+        wanted = self.nprobe
+        if wanted is None:
             share = SHARES[self.quality]
             at = np.interp(np.log(d), np.log(list(share)), np.log(list(share.values())))
-            wanted = max(FEWEST_PROBES, round(lists * float(np.exp(at))))
-        else:
-            wanted = self.nprobe
+            of = math.exp(at) * (free / SHARES_N) ** SHARES_EXPONENT
+            wanted = max(FEWEST_PROBES, round(lists * of))
         return min(lists, wanted * self.effort)
 
     def stronger(self) -> Settings:

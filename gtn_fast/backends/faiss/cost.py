@@ -1,9 +1,9 @@
 """What method "faiss" costs, and from where on the exact engine is quicker.
 
-The unit is the table of planning/constants.py: a pair that is looked at takes what it takes the
-exact engine, but for a factor. The constants here were fitted by benchmarks/measure_faiss.py. No
-clock is read: where the exact engine takes over depends on sizes alone, so that the same call
-gives the same answer.
+Constants are those of one thread of the machine of planning/constants.py: measured on an AMD EPYC
+family 25 model 17 (avx512vnni), and scaled by what a small match takes on either. No clock is read:
+where the exact engine takes over depends on sizes alone, so that the same call gives the same
+answer.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from gtn_fast.planning.choice import quickest
 from gtn_fast.planning.costs import duration_text
 from gtn_fast.system.cpus import available_cpus
 
-PAIR = 1.15  # a pair of a probed list, in pairs of the exact engine
-CENTRE_PAIR = 1.3  # a pair of a y or an x and a centre, likewise
-ROW_S, PROBE_S = 6.0e-6, 5.0e-8  # per row of Y; per list that it probes
-LIST_ROW_S = 1.5e-6  # per row of X in lists, beside its values
-TRAIN_S = 1.0e-11  # per value of a pair of row and centre in training: one thread's
+# In pairs of the exact engine: a pair of a probed list, a pair of a row and a centre.
+PAIR, CENTRE_PAIR = 1.15, 1.3
+# (seconds, seconds per column) of a row of Y; of a list that it probes; of a row of X in lists.
+ROW_S = (2.3e-6, 2.3e-8)
+PROBE_S = (6.0e-8, 5.0e-10)
+LIST_ROW_S = (8.0e-7, 1.7e-8)
+TRAIN_S = 4.0e-11  # per row, centre and column in training
 
 REBUILD = 4  # lists last until one in so many of their x's is left
 
@@ -34,24 +36,23 @@ def row_seconds(s: Settings, free: int, of: int, d: int, share: float | None = N
     ``share``: of them that it looks at; None: as in isotropic data.
     """
     lists = s.lists(free, of)
-    probes = s.probes(lists, d)
+    probes = s.probes(lists, free, d)
     pair = by_dimension(t.KERNEL_S_PER_PAIR, d)
     looked_at = free * (probes / lists if share is None else share)
-    return (
-        ROW_S
-        + 2 * d * t.SCREEN_S_PER_VALUE
-        + probes * PROBE_S
-        + (CENTRE_PAIR * lists + PAIR * looked_at) * pair
-    )
+    pairs = (CENTRE_PAIR * lists + PAIR * looked_at) * pair
+    return _at(ROW_S, d) + probes * _at(PROBE_S, d) + pairs
 
 
 def build_seconds(s: Settings, free: int, of: int, d: int, threads: int) -> float:
     """Predict the seconds to train centres, on one thread, and to make lists of ``free`` x's."""
     lists = s.lists(free, of)
     trained = min(free, faiss_centres.TRAIN_ROWS * lists) * (faiss_centres.TRAIN_ROUNDS + 1)
-    row = LIST_ROW_S + 2 * d * t.SCREEN_S_PER_VALUE
-    pair = CENTRE_PAIR * by_dimension(t.KERNEL_S_PER_PAIR, d)
-    return trained * lists * d * TRAIN_S + free * (row + lists * pair) / speed_up(threads)
+    row = _at(LIST_ROW_S, d) + lists * CENTRE_PAIR * by_dimension(t.KERNEL_S_PER_PAIR, d)
+    return trained * lists * d * TRAIN_S + free * row / speed_up(threads)
+
+
+def _at(line: tuple[float, float], d: int) -> float:
+    return line[0] + line[1] * d
 
 
 def exact_seconds(free: int, left: int, d: int, threads: int) -> float:

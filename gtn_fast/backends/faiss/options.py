@@ -23,7 +23,9 @@ class FaissOptions(TypedDict, total=False):
             "Q",
         ),
     ]
-    nlist: Annotated[int | None, Whole(1, 2**20, "lists of the first index (default: sqrt(n_x))")]
+    nlist: Annotated[
+        int | None, Whole(1, 2**20, "lists of the first index (default: 1.5 sqrt(n_x))")
+    ]
     nprobe: Annotated[int | None, Whole(1, 2**20, "lists probed for each y")]
     refine: Annotated[
         int | None,
