@@ -15,7 +15,7 @@ from typing import Any
 
 import gtn_fast
 from gtn_fast.backends import native
-from gtn_fast.tools import bench
+from gtn_fast.system.cpus import cpu_name
 
 ROOT = Path(__file__).absolute().parent.parent
 BUSY_FROM = 0.05  # share of the machine's time that others may take before we warn
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
         if importlib.util.find_spec(name):
             versions[name] = str(importlib.import_module(name).__version__)
     return {
-        "cpu": bench.cpu_name(),
+        "cpu": cpu_name(),
         "cpu_id": _cpu_id(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

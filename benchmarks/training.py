@@ -27,8 +27,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks import machine, workloads
-from gtn_fast.learn.gtn import GTN, mse
-from gtn_fast.learn.hhat import HHat
+from gtn_fast.learn.gtn import GTN
+from gtn_fast.learn.hhat import HHat, mse
 from gtn_fast.learn.pairs import LabeledPairs
 from gtn_fast.learn.presets import PRESETS
 from gtn_fast.learn.scaling import Scaling

@@ -27,6 +27,7 @@ def label(
     *,
     seed: int = 0,
     method: str = "auto",
+    metric: str = "cosine",
     groups: Any = None,
     partial: bool = False,
     min_cosine: float | None = None,
@@ -41,22 +42,26 @@ def label(
     list_length: int = 0,
     device: Any = None,
     flatten: bool = False,
+    column: str | None = None,
+    ids: str | None = None,
     **options: Unpack[BackendOptions],
 ) -> Labels:
     """Match every row of Y with a row of X of its own: Algorithm 1 of the GTN paper, exactly.
 
     The rows of Y choose in order of their norm, each the free row of X of highest cosine
-    similarity; equal cosines go to the smaller norm, then to the smaller row number. All
-    decisions are float64 (csrc/include/gtn_fast/direction.h), so the answer is a function of
-    the values alone, the same for every method, thread count, machine and container, whatever
-    rounding mode or flush-to-zero the caller has set.
+    similarity, or of smallest Euclidean distance; equal ones go to the smaller norm, then to the
+    smaller row number. All decisions are float64 (csrc/include/gtn_fast/direction.h), so the
+    answer is a function of the values alone, the same for every method, thread count, machine and
+    container, whatever rounding mode or flush-to-zero the caller has set.
 
     Parameters
     ----------
     X : (n_x, d) array or tensor, path, or paths
-        The data. A file (.npy, .npz, .pt, .safetensors; "file.npz:key"), or several as one
-        matrix: a list of paths, or a pattern ("part-*.npy", "data/**/*.npy") in natural
-        order (part-2 before part-10); .npy is read where it is. They may differ in dtype and
+        The data. A file (.npy, .npz, .pt, .safetensors, Parquet, Arrow, HDF5, Zarr, WebDataset's
+        .tar, .fvecs, .fbin; "file.npz:key"; "-" is a .npy file on standard input), or several as
+        one matrix: a list of paths, a pattern (``"part-*.npy"``, ``"data/**/*.npy"``) in natural
+        order (part-2 before part-10), the folder of a Hugging Face dataset, the index of
+        safetensors shards. What can be mapped is read where it is. They may differ in dtype and
         layout. NumPy (any float dtype, integers as float64, bfloat16 of ml_dtypes, any
         strides; float32 and float64 with contiguous rows are read in place, memory maps
         included) or torch (any float dtype, any device).
@@ -72,6 +77,10 @@ def label(
         is another labeling, that of section 2.1: sorted y with sorted x (with n_y < n_x, the
         x of the same quantile). "faiss" is approximate: every y is matched and no x twice,
         ``report["quality"]`` says how good the choices are.
+    metric : str
+        "cosine" (the paper), or "euclidean": each y takes the free x of smallest Euclidean
+        distance, by "auto", "tree" (d from 1 to 16), "screen" or "reference" on the CPU. For
+        values up to 2**200, about 1e60; ``Labels.distance`` has the distances.
     groups : (gx, gy), optional
         Labels of the rows of X and of Y (integers, strings or booleans; lists, arrays,
         tensors, pandas columns, categoricals): matching happens inside each group only
@@ -81,7 +90,8 @@ def label(
         stays unmatched (``x_index`` -1): those who choose last. Not for method "rank".
     min_cosine : float, optional
         From -1 to 1. A y whose best free x has a smaller cosine (in float64) takes none, and
-        that x stays free for those who choose later. Not for method "rank".
+        that x stays free for those who choose later. Not for method "rank", nor for metric
+        "euclidean".
     threads : int, optional
         1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
         container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
@@ -114,6 +124,11 @@ def label(
     flatten : bool
         Take X and Y of shape (n, c, h, w), or of any other with more than two dimensions, as
         (n, c * h * w).
+    column : str, optional
+        Which column, array, data set or field of X's files: as "file:column" for each of them.
+    ids : str, optional
+        What names the rows of X, in X's files: another column, array or data set of theirs, of
+        numbers or texts ("__key__" in a .tar). It becomes ``labels.x_ids``.
     {options}
 
     Returns
@@ -154,6 +169,21 @@ def label(
     In a background thread a call may be under way when the interpreter ends: it is stopped, its
     checkpoint saved, and its thread does not go on. In a forked child whose parent had FAISS
     loaded, method "faiss" takes one thread, since OpenMP does not survive a fork.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 1000, 5)
+    >>> labels = gtn_fast.label(X)
+    >>> bool(labels.cosine.mean() > 0.8)
+    True
+    >>> few = gtn_fast.label(X, gtn_fast.normal(2, 0, 10, 5))  # a Y of ours
+    >>> few.x_index.shape, few.seed is None
+    ((10,), True)
+    >>> classes = [i % 2 for i in range(1000)]
+    >>> by_class = gtn_fast.label(X, groups=(classes, classes))
+    >>> bool((by_class.x_index % 2 == [i % 2 for i in range(1000)]).all())
+    True
     """
     with DefaultEnvironment() as environment, long_call(), naming_limits("label"):
         given = Arguments(
@@ -161,6 +191,7 @@ def label(
             Y,
             seed=seed,
             method=method,
+            metric=metric,
             groups=groups,
             partial=partial,
             min_cosine=min_cosine,
@@ -175,6 +206,8 @@ def label(
             list_length=list_length,
             device=device,
             flatten=flatten,
+            column=column,
+            ids=ids,
             options=options,
         )
         if given.sharded:

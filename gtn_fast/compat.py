@@ -51,6 +51,17 @@ def create_labels(
     normal sources, uniform targets in a centred cube, torch 2.13 on CPU, mean of five
     seeds: 97.3 % of the pairs agree at d = 2 (96.9 to 97.7), 100 % at d = 5, 99.96 % at
     d = 32. The mean cosine differs by less than 1e-4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gtn_fast import create_labels
+    >>> s, t = torch.randn(100, 5), torch.rand(200, 5) - 0.5
+    >>> y, labels = create_labels(s, t)
+    >>> y.shape, labels.shape
+    (torch.Size([100, 5]), torch.Size([100, 5]))
+    >>> bool((y.norm(dim=1).diff() >= 0).all())
+    True
     """
     if not isinstance(type, str) or type not in _TYPES:
         raise ValueError(f"unknown type {type!r}; valid: {', '.join(_TYPES)}")

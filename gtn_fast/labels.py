@@ -23,7 +23,8 @@ from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
-from gtn_fast.packages import load_package
+from gtn_fast.outputs.tables import frame_of, table_of, write_parquet
+from gtn_fast.pages.report import Report
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
 
@@ -31,16 +32,18 @@ _FORMAT = "gtn_fast.labels"
 _FORMAT_VERSION = 1
 _MEMBERS = (
     *("format", "format_version", "x_index", "cosine", "order", "x_shape", "report", "y", "seed"),
-    *("x_ids", "y_ids"),
+    *("x_ids", "y_ids", "distance"),
     "digest",
 )
 _ROW_BYTES = 20  # x_index, order, cosine
+_DISTANCE_BYTES = 8
 _OTHER_BYTES = 1 << 16  # report and headers, generously
 
 
-def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None) -> int:
+def saved_bytes(n_y: int, d: int, y_dtype: np.dtype[Any] | None, metric: str = "cosine") -> int:
     """Return about how many bytes ``Labels.save`` writes; ``y_dtype`` None: Y is a seed."""
-    return n_y * (_ROW_BYTES + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
+    row = _ROW_BYTES + (0 if metric == "cosine" else _DISTANCE_BYTES)
+    return n_y * (row + (0 if y_dtype is None else d * y_dtype.itemsize)) + _OTHER_BYTES
 
 
 @dataclass(eq=False)
@@ -54,7 +57,8 @@ class Labels:
     x_index : int64 (n_y,)
         The row of X for every row of Y, in Y's row order; -1 for none.
     cosine : float32 (n_y,)
-        The cosine of each pair, rounded once from float64; NaN for none.
+        The cosine of each pair, rounded once from float64; NaN for none. It is what was chosen
+        by, but by metric "euclidean".
     order : int64 (n_y,)
         Y's rows in the order in which they chose: by norm (with groups: the groups
         by label ascending, by norm inside each; method "rank": by value).
@@ -62,14 +66,34 @@ class Labels:
         Rows of X.
     report : dict
         What ran: strategy, why, threads, simd, sizes, seconds by phase, the engine's
-        counters, memory, predictions, version. Plain numbers and strings.
+        counters, memory, predictions, version. Plain numbers and strings; it prints as a
+        short table.
     given_y : array or None
         Y as the engine read it (float32 or float64), or None if it was drawn. A tensor on
         a GPU, labeled there, stays there until ``y`` is asked for.
     seed : int or None
         The seed that Y was drawn from, or None if it was given.
     x_ids, y_ids : array or None
-        The index of X and of Y, where that was a DataFrame with an index of its own.
+        The index of X and of Y, where that was a DataFrame with an index of its own; the ``ids``
+        of X's files.
+    distance : float64 (n_y,) or None
+        By metric "euclidean": the distance of each pair; NaN for none.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 100, 3)
+    >>> labels = gtn_fast.label(X, seed=7)
+    >>> Y, T = labels.pairs(X)  # row by row what belongs together
+    >>> bool((T == X[labels.x_index]).all() and (Y == labels.y).all())
+    True
+    >>> bool((labels.y_index[labels.x_index] == range(100)).all())  # the inverse
+    True
+    >>> labels.save("labels.npz")
+    >>> gtn_fast.Labels.load("labels.npz").seed
+    7
+    >>> labels.to_arrow().column_names
+    ['y', 'x', 'cosine', 'turn']
     """
 
     x_index: NDArray[np.int64]
@@ -83,6 +107,10 @@ class Labels:
     _drawn_y: NDArray[np.float32] | None = field(default=None, repr=False)
     x_ids: NDArray[Any] | None = field(default=None, repr=False)
     y_ids: NDArray[Any] | None = field(default=None, repr=False)
+    distance: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.report)  # which prints as a table
 
     def __len__(self) -> int:
         return len(self.x_index)
@@ -93,6 +121,8 @@ class Labels:
             parts.append(f"unmatched={len(self.unmatched)}")
         if len(self.unmatched) < len(self):
             parts.append(f"mean cosine {float(np.nanmean(self.cosine, dtype=np.float64)):.4f}")
+            if self.distance is not None:
+                parts.append(f"mean distance {float(np.nanmean(self.distance)):.4g}")
         if "strategy" in self.report:
             parts.append(f"strategy {self.report['strategy']!r}")
         if self.report.get("exact") is False:
@@ -100,6 +130,11 @@ class Labels:
         if "seconds" in self.report:
             parts.append(f"{self.report['seconds']['total']:.3g} s")
         return f"Labels({', '.join(parts)})"
+
+    @property
+    def metric(self) -> str:
+        """What the y's chose by: "cosine" or "euclidean"."""
+        return "cosine" if self.distance is None else "euclidean"
 
     @property
     def unmatched(self) -> NDArray[np.int64]:
@@ -115,22 +150,30 @@ class Labels:
         return inverse
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame, one row per row of Y, with Y's index: x, cosine, turn.
+        """Return a pandas DataFrame, one row per row of Y, with Y's index: x, cosine, turn, ....
 
         ``x``: the index of the row of X, or its number where X has no index of its own (missing
-        for none); ``cosine``; ``turn``: when the y chose, from 0. ImportError without pandas.
+        for none); ``cosine``; ``turn``: when the y chose, from 0; ``distance``, if there is one.
+        ImportError without pandas.
         """
-        pandas = load_package("pandas", "pandas", "pip install pandas")
-        turn = np.empty(len(self), np.int64)
-        turn[self.order] = np.arange(len(self))
-        ids = np.arange(self.n_x) if self.x_ids is None else self.x_ids
-        x = pandas.Series(ids[self.x_index])  # of -1: anything, removed below
-        if len(self.unmatched):
-            x = x.astype("Int64" if ids.dtype.kind in "iu" else object)
-            x[self.unmatched] = pandas.NA if ids.dtype.kind in "iu" else None
-        index = pandas.RangeIndex(len(self)) if self.y_ids is None else pandas.Index(self.y_ids)
-        columns = {"x": x.array, "cosine": self.cosine, "turn": turn}
-        return pandas.DataFrame(columns, index=index)
+        return frame_of(self)
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow.Table, one row per row of Y: what a join with X's files needs.
+
+        ``y``, ``x``: row numbers (x missing for none); ``y_id``, ``x_id``: their ids, if there
+        are any; ``file``, ``file_row``: where the row of X lies, if X came from files; ``cosine``;
+        ``turn``: when the y chose, from 0. ImportError without pyarrow.
+        """
+        return table_of(self)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write ``to_arrow()`` to exactly ``path``, whole or not at all; Y is not in it.
+
+        A table of labels that is there is replaced, anything else only with ``force``: FileError
+        (a ValueError). ImportError without pyarrow.
+        """
+        write_parquet(self, a_path(path, "path"), force=force)
 
     @property
     def y(self) -> NDArray[Any]:
@@ -152,14 +195,15 @@ class Labels:
             return Drawn(self.seed, len(self.x_index), self.d)
         return self.y
 
-    def pairs(self, X: Any, *, flatten: bool = False) -> tuple[Any, Any]:
+    def pairs(self, X: Any, *, flatten: bool = False, column: str | None = None) -> tuple[Any, Any]:
         """Return (Y, X[x_index]), both (n_y, d), row by row what belongs together.
 
-        Rows of Y without an x are left out. X and flatten as for ``label``. The labels have X's
-        type and dtype (several files: the one that they were read as); Y is a tensor on X's device
-        if X is a tensor. ValueError if X has not the shape of the X that was labeled.
+        Rows of Y without an x are left out. X, flatten and column as for ``label``. The labels
+        have X's type and dtype (several files, or what a library unpacks: the dtype that they
+        were read as); Y is a tensor on X's device if X is a tensor. ValueError if X has not the
+        shape of the X that was labeled.
         """
-        described = describe(X, "X", flatten=flatten)
+        described = describe(X, "X", flatten=flatten, key=column)
         if (described.rows, described.cols) != (self.n_x, self.d):
             raise ValueError(
                 f"the labels are for X of shape {(self.n_x, self.d)},"
@@ -210,6 +254,8 @@ class Labels:
             "x_shape": np.array([self.n_x, self.d], dtype=np.int64),
             "report": np.array(json.dumps(self.report)),
         }
+        if self.distance is not None:
+            arrays["distance"] = self.distance
         if self.given_y is not None:
             arrays["y"] = self.y
         elif self.seed is not None:
@@ -317,6 +363,9 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         raise ValueError("cosine holds NaN or infinity")
     if not np.isnan(a["cosine"][~matched]).all():
         raise ValueError("a row of Y without a row of X has a cosine")
+    distance = a.get("distance")
+    if distance is not None:
+        _check_distance(distance, matched)
     for name, rows in (("x_ids", n_x), ("y_ids", n_y)):
         if name in a and a[name].shape != (rows,):
             raise ValueError(f"{name} must have shape ({rows},), has {a[name].shape}")
@@ -333,6 +382,8 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
     report = json.loads(str(a["report"]))
     if not isinstance(report, dict):
         raise ValueError("its report is no dictionary")
+    if (report.get("metric") == "euclidean") != (distance is not None):
+        raise ValueError("its report and its distances do not agree")
     return Labels(
         x_index=a["x_index"],
         cosine=a["cosine"],
@@ -344,4 +395,15 @@ def _from_arrays(a: dict[str, NDArray[Any]]) -> Labels:
         seed=None if given_y is not None else int(a["seed"]),
         x_ids=a.get("x_ids"),
         y_ids=a.get("y_ids"),
+        distance=distance,
     )
+
+
+def _check_distance(distance: NDArray[Any], matched: NDArray[np.bool_]) -> None:
+    if distance.dtype != np.float64 or distance.shape != matched.shape:
+        raise ValueError(f"distance must be float64 {matched.shape}, is {distance.dtype}")
+    own = distance[matched]
+    if not (np.isfinite(own) & (own >= 0)).all():
+        raise ValueError("distance holds what is no distance")
+    if not np.isnan(distance[~matched]).all():
+        raise ValueError("a row of Y without a row of X has a distance")

@@ -26,6 +26,7 @@ EXTRAS = {
     "matplotlib": "plots",
     "mlxtend": "demo",
     "tensorboard": "tensorboard",
+    "gudhi": "topology",
     **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn", "scipy"), "train"),
 }
 
@@ -182,6 +183,13 @@ PACKAGES = (
         ("scikit-learn",),
         "k-means and nearest copies without faiss",
         "'gtn-fast[train]'",
+    ),
+    Package(
+        "gudhi",
+        "gudhi",
+        ("gudhi",),
+        "gtn-fast topology; Betti numbers of samples",
+        "'gtn-fast[topology]'",
     ),
     Package(
         "tensorboard",

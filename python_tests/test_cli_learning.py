@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 pytest.importorskip("safetensors")
 
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.vision.autoencoder import Autoencoder
 from gtn_fast.vision.codecs import decode_latents
@@ -111,6 +112,87 @@ def test_autoencode(at, capsys, vae):
     assert "90 x 2" in out
 
 
+# ------------------------------------------------------------------ classes, residuals, the verdict
+
+
+def halves(n: int = N) -> tuple[np.ndarray, np.ndarray]:
+    """Two squares, 9 apart, and where each point lies."""
+    rng = np.random.default_rng(4)
+    where = rng.integers(0, 2, n)
+    return rng.random((n, 2)) + 9 * where[:, None], np.where(where, "high", "low")
+
+
+def test_train_and_sample_by_class(at, capsys):
+    x, names_ = halves()
+    np.save("points.npy", x)
+    np.savez("labels.npz", kind=names_, other=np.zeros((2, 2)))
+    options = ("--val", 0.2, "--epochs", 3, "--layers", 2, "--width", 8)
+    assert run("train", "points.npy", "--out", "o", "--classes", "labels.npz:kind", *options) == 0
+    assert read("o/metrics.json")["classes"] == ["high", "low"]
+    assert "plain normals (deviations)" in capsys.readouterr().out
+    gtn = "o/gtn.safetensors"
+    assert run("sample", gtn, "--n", 50, "--class", "high", "--out", "h.npy", "--quiet") == 0
+    assert (np.load("h.npy") > 4).all()
+    assert run("sample", gtn, "--n", 50, "--residual", "--out", "r.npy", "--quiet") == 0
+    assert np.array_equal(np.load("r.npy"), GTN.load(gtn).sample(50, residual=True))
+    assert run("interpolate", gtn, "--class", "low", "--out", "low", "--quiet") == 0
+    assert (np.load("low/interpolations.npy") < 4).all()
+    assert run("interpolate", gtn, "--count", 6, "--out", "any", "--quiet") == 0
+    low = np.load("any/interpolations.npy") < 4
+    assert (low.all(axis=(1, 2)) | ~low.any(axis=(1, 2))).all()
+    assert run("sample", gtn, "--class", "middle", "--out", "m.npy") == 2
+    assert "unknown class 'middle'; there are 'high', 'low'" in capsys.readouterr().err
+    assert run("sample", at / "points/gtn.safetensors", "--class", "high", "--out", "m.npy") == 2
+    assert "was trained without classes" in capsys.readouterr().err
+
+
+def test_validation_files_bring_classes_of_their_own(at):
+    x, of = halves()
+    for name, part in (("x", x[:200]), ("v", x[200:]), ("cx", of[:200]), ("cv", of[200:])):
+        np.save(f"{name}.npy", part)
+    assert run("train", "x.npy", "--val", "v.npy", "--classes", "cx.npy", "--val-classes", "cv.npy",
+               "--out", "o", "--epochs", 1, "--layers", 1, "--quiet") == 0  # fmt: skip
+    assert read("o/metrics.json")["verdict"]["rows"] == 100
+
+
+def test_images_bring_classes_and_are_judged_too(at, capsys):
+    assert run("train", at / "images.npz", "--images", "--classes", "own", "--val", "test",
+               "--autoencoder", at / "images/autoencoder.safetensors", "--out", "o",
+               "--epochs", 2, "--layers", 2, "--width", 8) == 0  # fmt: skip
+    out = capsys.readouterr().out
+    for words in ("pixels, to held-out images", "full normals", "error of reconstructions"):
+        assert words in out
+    record = read("o/metrics.json")
+    assert record["classes"] == [0, 1]
+    assert record["image_verdict"]["rows"] == 40
+    assert set(record["image_verdict"]["energy"]) == {
+        "training images", "reconstructed", "samples", "plain normals", "full normals"
+    }  # fmt: skip
+    assert record["image_verdict"]["FID"] is None
+    gtn = GTN.load("o/gtn.safetensors")
+    bright = decode_latents(
+        Autoencoder.load(at / "images/autoencoder.safetensors"), gtn.sample(50, classes=1)
+    )
+    assert bright[:, :, :4].mean() > bright[:, :, 4:].mean() + 30  # class 1 is bright above
+
+
+def test_images_of_a_flow_are_judged_too(at):
+    assert run("train", at / "images.npz", "--images", "--flow", "--val", 0.2,
+               "--autoencoder", at / "images/autoencoder.safetensors", "--out", "o",
+               "--epochs", 1, "--layers", 1, "--width", 8, "--quiet") == 0  # fmt: skip
+    assert read("o/metrics.json")["image_verdict"]["rows"] == 60
+
+
+def test_a_small_set_is_trained_on_for_more_epochs(at, capsys):
+    shape = ("--layers", 1, "--width", 4, "--batch-size", 30, "--lr", 0.1, "--val", 0.1)
+    assert run("train", at / "x.npy", "--out", "o", *shape) == 0
+    record = read("o/metrics.json")["training"]
+    assert record["note"] == (
+        "up to 223 epochs, not 100: 270 rows are 9 batches per epoch, 2,000 are wanted"
+    )
+    assert record["note"] in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------ sample, interpolate
 
 
@@ -206,3 +288,59 @@ def test_experiment_passes_its_options_on(at, capsys, monkeypatch):
     assert (name, out) == ("uniform", Path("e"))
     assert (options["quick"], options["seed"], options["epochs"]) == (True, 2, 4)
     assert "d" not in options
+
+
+# ------------------------------------------------------------------ flows
+
+
+def test_train_flow_and_sample_in_steps(at, capsys):
+    small = ("--layers", 1, "--width", 16, "--batch-size", 64)
+    assert (
+        run("train", at / "x.npy", "--flow", "--out", "f", "--epochs", 2, "--val", 0.1, *small) == 0
+    )
+    assert names("f") == {"flow.safetensors", "loss.png", "samples.png", "log.csv",
+                          "metrics.json", "held_out.npy"}  # fmt: skip
+    assert read("f/metrics.json")["flow"] is True
+    assert "energy distance to held-out data" in capsys.readouterr().out
+    flow = Flow.load("f/flow.safetensors")
+    how = ("--steps", 3, "--solver", "heun")
+    assert run("sample", "f/flow.safetensors", "--n", 7, "--out", "s.npy", *how) == 0
+    np.testing.assert_array_equal(np.load("s.npy"), flow.sample(7, steps=3, solver="heun"))
+    assert run("interpolate", "f/flow.safetensors", "--out", "i", "--count", 2, "--steps", 5) == 0
+    paths = np.load("i/interpolations.npy")
+    assert paths.shape == (2, 5, 2)
+    np.testing.assert_array_equal(paths[0], flow.interpolate(*flow.source_sample(4)[:2], 5))
+    held = np.zeros(N, dtype=bool)
+    held[np.load("f/held_out.npy")] = True
+    again, x = Flow(2, layers=1, width=16, batch_size=64), np.load(at / "x.npy")
+    again.fit(x[~held], x[held], epochs=2)
+    np.testing.assert_array_equal(again.sample(5), flow.sample(5))
+
+
+def test_train_flow_on_images(at):
+    small = ("--layers", 1, "--width", 8, "--epochs", 1, "--ae-epochs", 1, "--d", D)
+    assert run("train", at / "images.npz", "--images", "--flow", "--out", "f", *small,
+               "--quiet") == 0  # fmt: skip
+    assert Flow.load("f/flow.safetensors").d == D
+    assert "image_verdict" in read("f/metrics.json")
+    assert run("sample", "f/flow.safetensors", "--n", 4, "--out", "s.npy", "--autoencoder",
+               "f/autoencoder.safetensors", "--quiet") == 0  # fmt: skip
+    assert np.load("s.npz")["images"].shape == (4, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train {at}/x.npy --flow --out f --rays 10", "--rays is about ĥ: it goes without --flow"),
+        ("train {at}/x.npy --flow --out f --components 2", "--components is about ĥ"),
+        ("train {at}/x.npy --flow --out f --classes {at}/x.npy", "--classes is about ĥ"),
+        ("train {at}/x.npy --flow --out f --width 99999999", "width must be from 1"),
+        ("sample {at}/points/gtn.safetensors --out s.npy --steps 3",
+         "is a GTN, which maps in one step: leave out --steps"),
+        ("sample {at}/points/log.csv --out s.npy", "not a readable .safetensors file"),
+    ],
+)  # fmt: skip
+def test_what_a_flow_does_not_take_is_named(at, capsys, command, message):
+    assert run(*command.format(at=at).split()) == 2
+    assert message in capsys.readouterr().err
+    assert names(".") == set()

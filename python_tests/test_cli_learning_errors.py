@@ -69,6 +69,23 @@ def at(made, tmp_path, monkeypatch):
         ("train {images} --images --out o --side 12 --autoencoder {ae}", ["1x8x8", "1x12x12"]),
         ("train {images} --images --out o --d 2 --autoencoder {ae}", ["--d", "--autoencoder"]),
         ("train {images} --images --out o --side 10", ["divisible by 4", "10"]),
+        ("train {x} --out o --classes own", ["--classes own", "--images"]),
+        ("train {x} --out o --classes few.npy", ["classes", "(300,)", "(20,)"]),
+        ("train {x} --out o --classes {x}", ["wanted a 1-D array", "300x2"]),
+        ("train {x} --out o --classes missing.npy", ["missing.npy", "no such file"]),
+        ("train {x} --out o --classes of.npy --components 2", ["--components"]),
+        ("train {x} --out o --val-classes of.npy", ["--val-classes", "--classes"]),
+        ("train {x} --out o --classes of.npy --val-classes of.npy", ["--val-classes", "none"]),
+        ("train {x} --out o --classes of.npy --val {x}", ["--val-classes", "label for each"]),
+        ("train {x} --out o --classes each.npy", ["class 0 has 1 row"]),
+        ("train {x} --out o --classifier {ae}", ["--classifier", "--images"]),
+        (
+            "train {images} --images --out o --classifier {ae}",
+            ["is an autoencoder, wanted a classifier"],
+        ),
+        ("train bare.npy --images --out o --classes own", ["bare.npy", "come with no labels"]),
+        ("sample {gtn} --out s.npy --class 1", ["--class", "trained without classes"]),
+        ("interpolate {gtn} --out o --rows 0 3 --class 1", ["--rows", "--class"]),
         ("autoencode {x} --out o", ["x.npy", "uint8", "float64"]),
         ("autoencode missing --out o", ["missing", "no such"]),
         ("autoencode {images} --out o --kind folder", ["images.npz", "folder"]),
@@ -104,6 +121,10 @@ def test_nonsense_is_refused_and_leaves_nothing(at, capsys, arguments, words):
     np.save("x.npy", x)
     np.save("wide.npy", np.ones((20, 3)))
     np.save("constant.npy", np.ones((20, 2)))
+    np.save("few.npy", np.ones(20, int))
+    np.save("of.npy", np.arange(300) % 2)
+    np.save("each.npy", np.arange(300))
+    np.save("bare.npy", np.zeros((20, 1, 8, 8), np.uint8))
     x[7, 1] = np.nan
     np.save("nan.npy", x)
     before = names(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import pickle
 import sys
 import warnings
 from pathlib import Path
@@ -24,7 +25,7 @@ from tools.fuzz.targets import TARGETS, made
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_is_wrong_with_a_few_inputs(native, tmp_path, name):
-    for package in ("torch", "safetensors", "PIL"):
+    for package in ("torch", "safetensors", "PIL", "pyarrow", "h5py"):
         pytest.importorskip(package)
     target = made(name, tmp_path)
     seeds = target.seeds()
@@ -126,3 +127,48 @@ def test_what_an_unpickler_says_is_one_line(tmp_path):
     with pytest.raises(FileError, match="data_batch_1: not a readable CIFAR batch") as caught:
         load_images(tmp_path)
     check_message(str(caught.value))
+
+
+def test_names_that_a_file_holds_are_quoted_in_one_line(tmp_path):
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({b"a\n\rb": 1, "c" * 300: 2}))
+    with pytest.raises(FileError, match="data_batch_1: wanted data and labels") as caught:
+        load_images(tmp_path)
+    check_message(str(caught.value), r"a\n\rb", "ccc...")
+
+
+def test_text_that_is_none_is_refused(native, tmp_path):
+    """NumPy holds any 32 bits as a character, and fails when it has to show them."""
+    path = tmp_path / "labels.npz"
+    gtn_fast.label(np.eye(9, 3), seed=1).save(path)
+    with np.load(path) as stored:
+        parts = dict(stored)
+    for wrong in (np.array([2**31], np.uint32).view("U1"), np.zeros(2, [("a", "U1")])):
+        np.savez(path, **(parts | {"format": wrong}))
+        with pytest.raises(ValueError, match=r"labels\.npz") as caught:
+            gtn_fast.Labels.load(path)
+        check_message(str(caught.value), "labels.npz")
+
+
+@pytest.mark.parametrize("version", [0, 9, 255])
+def test_an_array_of_another_format_version_is_refused(native, tmp_path, version):
+    path = tmp_path / "x.npy"
+    np.save(path, np.eye(3))
+    damaged = bytearray(path.read_bytes())
+    header = damaged[10 : 10 + int.from_bytes(damaged[8:10], "little")]
+    path.write_bytes(
+        damaged[:6]
+        + bytes([version, 0])
+        + len(header).to_bytes(4, "little")
+        + header
+        + damaged[-72:]
+    )
+    with pytest.raises(ValueError, match=r"x\.npy: not a readable .npy file: .*version"):
+        gtn_fast.label(path)
+
+
+def test_a_slope_may_be_an_integer_of_any_length():
+    torch = pytest.importorskip("torch")
+    from gtn_fast.learn.hhat import HHat
+
+    slope = HHat(2, layers=1, width=3, negative_slope=10**29)
+    assert torch.isfinite(slope(torch.ones(2, 2))).all()

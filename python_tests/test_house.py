@@ -17,11 +17,33 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "gtn_fast"
 
 # Importing these says who is there to be asked; every other room's __init__ is a map alone.
-SURFACES = ("", "cli", "experiments", "images", "learn", "metrics", "plots", "reference")
+SURFACES = (
+    "",
+    "cli",
+    "experiments",
+    "images",
+    "learn",
+    "manifolds",
+    "metrics",
+    "plots",
+    "reference",
+)
 # Not needed to label, or slow to import: a function that needs one may import it by itself.
 OPTIONAL = {
-    *("PIL", "cuvs", "faiss", "matplotlib", "mlxtend", "pandas", "safetensors", "scipy", "sklearn"),
-    *("tensorboard", "threadpoolctl", "torch", "torchmetrics", "tqdm", "triton"),
+    *(
+        "PIL",
+        "cuvs",
+        "faiss",
+        "gudhi",
+        "h5py",
+        "matplotlib",
+        "mlxtend",
+        "networkx",
+        "pandas",
+        "pyarrow",
+    ),
+    *("safetensors", "scipy", "sklearn", "tensorboard", "threadpoolctl", "torch", "torchmetrics"),
+    *("tqdm", "triton", "zarr"),
     "resource",  # of Python, but on Unix alone
 }
 # room: the rooms and modules that nothing in it may import

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 
 import numpy as np
@@ -11,8 +12,8 @@ from sklearn.covariance import empirical_covariance
 
 from gtn_fast.learn.calibration import Calibration, covariance
 from gtn_fast.learn.gtn import GTN
-from gtn_fast.learn.presets import width_for
-from gtn_fast.learn.verdict import Verdict, judge
+from gtn_fast.learn.presets import for_rows, preset, width_for
+from gtn_fast.learn.verdict import Verdict, judge, normals_like
 
 SMALL = {"layers": 2, "width": 16, "batch_size": 64, "epochs": 2}
 
@@ -170,10 +171,13 @@ def test_a_metric_sees_what_samples_will_be(data):
 
 def test_a_gtn_worse_than_plain_normals_is_said_to_be(data):
     gtn = GTN(6, "mnist", **SMALL)
-    with pytest.warns(UserWarning, match=r"farther from the training data .* plain normals"):
+    said = (
+        r"farther from the training data \(.*\) than normals of the data's covariance \(.*\): take"
+    )
+    with pytest.warns(UserWarning, match=said):
         gtn.fit(data, calibrate=False, progress=False)
     text = gtn.summary()
-    for words in ("2 layers of 16, d = 6, not calibrated", "2 epochs", "normals, the data's cov"):
+    for words in ("2 layers of 16, d = 6, not calibrated", "2 epochs", "normals with full cov"):
         assert words in text
 
 
@@ -188,6 +192,76 @@ def test_what_is_good_is_not_warned_of():
     few = dataclasses.replace(found, samples=9.0, rows=50)
     assert few.warning is None
     assert dataclasses.replace(few, rows=500).warning is not None
+
+
+@pytest.mark.parametrize(
+    ("samples", "normals", "full", "data", "words"),
+    [
+        (0.3, 0.2, 0.4, 0.1, r"0\.3\) than plain normals \(0\.2\): take fewer dimensions"),
+        (0.3, 0.4, 0.2, 0.1, r"0\.3\) than normals of the data's covariance \(0\.2\)"),
+        (0.21, 0.2, 0.4, 0.1, None),
+        (0.3, 0.2, 0.2, 0.3, None),  # as near as the data: nothing is wrong
+    ],
+)
+def test_one_that_is_worse_than_either_kind_of_normals_is_warned_of(
+    samples, normals, full, data, words
+):
+    found = Verdict("held-out data", 0.5, samples, normals, full, data, 500).warning
+    assert (found is None) == (words is None)
+    if words is not None:
+        assert re.search(words, found)
+
+
+def test_normals_of_each_component_have_its_moments():
+    x = np.concatenate([correlated(3000, 3), correlated(1000, 3, seed=4) * 3 + 50])
+    of = np.repeat([0, 1], [3000, 1000])
+    plain, full = normals_like(x, of, 0, 8000)
+    for made, wanted in ((plain, lambda c: np.diag(np.diag(c))), (full, lambda c: c)):
+        first = made[:, 0] < 25
+        assert abs(first.mean() - 0.75) < 0.02
+        for part, own in ((made[first], x[:3000]), (made[~first], x[3000:])):
+            np.testing.assert_allclose(part.mean(axis=0), own.mean(axis=0), atol=0.2)
+            cov = wanted(np.cov(own.T))
+            np.testing.assert_allclose(np.cov(part.T), cov, atol=0.1 * cov.max())
+
+
+# ------------------------------------------------------------------ how long a small set is trained
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "epochs", "patience"),
+    [
+        (60_000, {}, 100, 3),
+        (2_433, {}, 100, 3),
+        (2_432, {}, 106, 3),
+        (1_280, {}, 200, 6),
+        (1_281, {}, 182, 5),
+        (128, {}, 2000, 60),
+        (128, {"min_steps": 300}, 300, 9),
+        (128, {"epochs": 100}, 100, 3),
+        (128, {"epochs": 30, "min_steps": 60}, 60, 6),
+        (128, {"patience": 10}, 2000, 10),
+        (128, {"patience": None}, 2000, None),
+    ],
+)
+def test_small_sets_get_epochs_by_steps(rows, options, epochs, patience):
+    found = for_rows(preset("mnist", **options), rows, patient=False)
+    assert (found.epochs, found.patience) == (epochs, patience)
+    assert for_rows(preset("mnist", **options), rows, patient=True).patience == (
+        preset("mnist", **options).patience
+    )
+
+
+def test_a_fit_says_so_and_keeps_to_epochs_that_are_given():
+    x = correlated(40, 2)
+    options = {"layers": 1, "width": 4, "batch_size": 40, "min_steps": 130}
+    gtn = GTN(2, **options)
+    history = gtn.fit(x, progress=False)
+    assert len(history.epochs) == 130
+    assert history.note.startswith("up to 130 epochs, not 100: 40 rows are 1 batch per epoch")
+    assert history.note in gtn.summary()
+    assert len(gtn.fit(x, epochs=3, progress=False).epochs) == 3
+    assert gtn.history.note is None
 
 
 def test_the_default_network_is_as_wide_as_the_data_need():

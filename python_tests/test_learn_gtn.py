@@ -130,8 +130,8 @@ def test_samples_are_of_the_source_and_never_of_the_training(gtn, mixed):
 def test_transform_does_not_depend_on_its_pieces(gtn, monkeypatch):
     y = gtn.source_sample(100)
     whole = gtn.transform(torch.from_numpy(y).double())
-    monkeypatch.setattr("gtn_fast.learn.gtn._ROWS", 1)
-    monkeypatch.setattr("gtn_fast.learn.gtn._ACTIVATIONS", 70)
+    monkeypatch.setattr("gtn_fast.learn.hhat._ROWS", 1)
+    monkeypatch.setattr("gtn_fast.learn.hhat._ACTIVATIONS", 70)
     np.testing.assert_allclose(gtn.transform(y), whole, rtol=1e-4, atol=1e-5)
     assert whole.dtype == np.float32
 

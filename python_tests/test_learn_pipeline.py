@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from gtn_fast.learn.gtn import GTN
+from gtn_fast.metrics import energy_distance
 from gtn_fast.vision.autoencoder import Autoencoder
+from gtn_fast.vision.classifier import train_classifier
 from gtn_fast.vision.codecs import callables_codec, decode_latents, encode_images
 from gtn_fast.vision.pipeline import fit_images, generate
 
@@ -136,6 +141,52 @@ def test_the_metric_sees_new_images_and_chooses_the_epoch(images):
     fitted = fit_images(images, 2, metric=second_is_best, metric_samples=7, **QUICK)
     assert [shown.shape for shown in seen] == [(7, 1, 8, 8)] * 3
     assert fitted.histories["gtn"].best_epoch == 2
+
+
+def test_the_images_are_judged_beside_normals_and_reconstructions(images):
+    fitted = fit_images(images[:60], 2, val=images[60:], seed=1, **QUICK)
+    found = fitted.verdict
+    assert (found.compared_with, found.rows) == ("held-out images", 20)
+    back = decode_latents(fitted.codec, encode_images(fitted.codec, images[60:]))
+    wanted = np.sqrt(np.square(back.astype(float) - images[60:]).mean()) / 255
+    assert found.reconstruction_rmse == pytest.approx(wanted, rel=1e-5)
+    far = energy_distance(back.reshape(20, -1), images[60:].reshape(20, -1)) / 255
+    assert found.energy["reconstructed"] == pytest.approx(far)
+    assert found.FID is None
+    assert f"  reconstructed                       {far:.3f}\n" in found.table()
+    without = fit_images(images, 2, seed=1, **QUICK).verdict
+    assert (without.compared_with, without.rows) == ("the training images", 40)
+
+
+@pytest.mark.filterwarnings("ignore:FID from")
+def test_a_network_adds_its_scores(images):
+    network, _ = train_classifier(images, np.arange(80) % 2, epochs=1, progress=False)
+    found = fit_images(images[:60], 2, val=images[60:], network=network, **QUICK).verdict
+    assert found.FID.keys() == found.IS.keys() == found.energy.keys()
+    assert all(1 <= score <= 2 for score in found.IS.values())
+    assert "   energy      FID       IS" in found.table()
+
+
+def test_images_worse_than_normals_are_warned_of_once(images, monkeypatch):
+    monkeypatch.setattr("gtn_fast.learn.verdict._FEWEST", 10)
+    held = np.concatenate([images, images])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fitted = fit_images(images, 2, val=held, calibrate=False, **QUICK)
+    assert fitted.gtn.verdict.warning is not None
+    assert len([each for each in said if "farther" in str(each.message)]) == 1
+    energy = {**fitted.verdict.energy, "samples": 9.0}
+    worse = dataclasses.replace(fitted.verdict, energy=energy)
+    assert worse.warning.startswith("new images are farther from held-out images")
+
+
+def test_classes_of_images(images):
+    bright = images.mean(axis=(1, 2, 3)) > 128
+    fitted = fit_images(images, 2, classes=bright, **{**QUICK, "ae_epochs": 30})
+    light = generate(fitted, 50, classes=True).mean()
+    assert light > generate(fitted, 50, classes=False).mean() + 30
+    with pytest.raises(ValueError, match=r"classes must have shape \(80,\)"):
+        fit_images(images, 2, classes=bright[1:], **QUICK)
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,30 @@ def test_pictures_of_labels_leave_out_who_has_no_x(rng):
     assert len(source.images) == len(data.images) == 1
     with pytest.raises(TypeError, match="needs order, or Labels"):
         plots.numbered_pairs(x, y, labels.x_index)
+
+
+def test_rows_with_words_below_each_image(rng):
+    images = rng.integers(0, 255, size=(4, 1, 5, 5), dtype=np.uint8)
+    rows = [("a line", images, None), ("a geodesic", images[:3], ["0", "0/1", "1"])]
+    figure = plots.captioned_rows(rows, "Between two")
+    above, below = drawn(figure)
+    assert above.get_title(loc="left") == "a line"
+    assert [text.get_text() for text in above.get_xticklabels()] == []
+    assert [text.get_text() for text in below.get_xticklabels()] == ["0", "0/1", "1"]
+    # Each word in the middle of its image, which is 5 pixels wide beside a gap of 2.
+    assert np.allclose(below.get_xticks(), 7 * np.arange(3) + 2)
+    assert above.get_xlim() == below.get_xlim()
+
+
+def test_histograms_share_their_bins():
+    first, second = np.array([0.0, 1, 1]), np.array([2.0, 3, 3, 3])
+    panels = [("MNIST", [("one chart", first), ("8 charts", second)]), ("alone", [("x", first)])]
+    figure = plots.histograms(panels, "length")
+    two, one = drawn(figure)
+    assert (two.get_title(), two.get_xlabel()) == ("MNIST", "length")
+    heights = [bar.get_height() for bar in two.patches]
+    assert sum(heights[:30]) == 3
+    assert sum(heights[30:]) == 4
+    assert heights[0] == 1
+    assert heights[-1] == 3
+    assert one.get_legend() is None

@@ -92,6 +92,12 @@ Strategy strategy_of(const std::string& name) {
   throw py::value_error("strategy '" + name + "': expected ray, circle, tree or screen");
 }
 
+Metric metric_of(const std::string& name) {
+  if (name == "cosine") return Metric::kCosine;
+  if (name == "euclidean") return Metric::kEuclidean;
+  throw py::value_error("metric '" + name + "': expected cosine or euclidean");
+}
+
 int64_t row_of(uint32_t x_row) { return x_row == kNoRow ? -1 : int64_t{x_row}; }
 
 // Hands the pairs that became final to Python while the match goes on, those that it was
@@ -149,7 +155,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
                    int threads, int64_t block, int64_t list_length, const py::object& progress,
                    const std::optional<RowNumbers>& x_rows, const std::optional<RowNumbers>& y_rows,
                    const py::object& settled, double settled_every, bool out_of_core,
-                   const std::string& scratch, double min_cosine) {
+                   const std::string& scratch, double min_cosine, const std::string& metric) {
   const MatrixView xv = any_matrix(x, "x");
   const MatrixView yv = any_matrix(y, "y");
   const Rows x_part = rows_of(x_rows, "x_rows"), y_part = rows_of(y_rows, "y_rows");
@@ -161,6 +167,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
   options.out_of_core = out_of_core;
   options.scratch = scratch;
   options.min_cosine = min_cosine;
+  options.metric = metric_of(metric);
   simd_active();  // a bad GTN_FAST_SIMD is reported before any work
   const int64_t n_y = y_part.all() ? yv.rows : y_part.n;
   Report report;
@@ -235,7 +242,7 @@ PYBIND11_MODULE(_native, m) {
         py::arg("progress") = py::none(), py::arg("x_rows") = py::none(),
         py::arg("y_rows") = py::none(), py::arg("settled") = py::none(),
         py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "",
-        py::arg("min_cosine") = kAnyCosine);
+        py::arg("min_cosine") = kAnyCosine, py::arg("metric") = "cosine");
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   add_device(m);

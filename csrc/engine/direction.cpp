@@ -54,6 +54,15 @@ void row_direction(const MatrixView& a, int64_t row, const RowScale& scale, doub
   }
 }
 
+void row_values(const MatrixView& a, int64_t row, double* out) {
+  if (a.drawn)
+    std::copy_n(drawn_row(a, row), a.cols, out);
+  else if (a.dtype == DType::kFloat32)
+    std::copy_n(a.row_f32(row), a.cols, out);
+  else
+    std::copy_n(a.row_f64(row), a.cols, out);
+}
+
 double ordered_dot(const double* a, const double* b, int64_t d) {
   return kernels().ordered_dot(a, b, d);
 }

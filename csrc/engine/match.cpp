@@ -57,6 +57,16 @@ void check(const Options& options, int64_t d) {
   if (options.strategy == Strategy::kRay && d != 1) throw std::invalid_argument("ray needs d = 1");
   if (options.strategy == Strategy::kCircle && d != 2)
     throw std::invalid_argument("circle needs d = 2");
+  if (options.metric == Metric::kCosine) return;
+  if (options.strategy == Strategy::kRay || options.strategy == Strategy::kCircle)
+    throw std::invalid_argument("distances need tree or screen");
+  if (options.min_cosine != kAnyCosine) throw std::invalid_argument("distances take no min_cosine");
+}
+
+void check_range(const std::vector<RowScale>& scales, const char* name) {
+  for (const RowScale& scale : scales)
+    if (scale.max_abs > kLargestValue)
+      throw std::invalid_argument(std::string(name) + " is too large for distances");
 }
 
 void run(const Problem& problem, const Options& options, Team& team, Report& report,
@@ -109,8 +119,13 @@ Problem make_problem(const MatrixView& x, const MatrixView& y, const Rows& x_row
   problem.x = x;
   problem.y = y;
   problem.min_cosine = options.min_cosine;
+  problem.metric = options.metric;
   problem.x_scale = row_scales(x, x_rows, team);
   problem.y_scale = row_scales(y, y_rows, team);
+  if (problem.by_distance()) {
+    check_range(problem.x_scale, "X");
+    check_range(problem.y_scale, "Y");
+  }
   problem.x_by_norm = norm_order(problem.x_scale, x_rows, team);
   problem.y_by_norm = norm_order(problem.y_scale, y_rows, team);
   out.y_row = problem.y_by_norm;

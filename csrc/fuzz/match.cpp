@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ double number(Bytes& bytes, Numbers kind) {
 }
 
 // Rows repeat, in full or times a number, where the bytes say so: ties are what goes wrong.
-Matrix matrix(Bytes& bytes, int64_t n, int64_t d) {
+Matrix matrix(Bytes& bytes, int64_t n, int64_t d, double largest) {
   const bool as_float = bytes.coin();
   const auto kind = static_cast<Numbers>(bytes.up_to(static_cast<int64_t>(Numbers::kCount) - 1));
   Matrix made(n, d, as_float);
@@ -77,9 +78,9 @@ Matrix matrix(Bytes& bytes, int64_t n, int64_t d) {
         value = made(other, c) * (how == 0 ? 1.0 : how == 1 ? 2.0 : -1.0);
       else
         value = number(bytes, kind);
-      // Finite in the type in which it is kept: what is not, is refused above the engine.
+      // In range, in the type in which it is kept: what is not, is refused above the engine.
       if (as_float) value = static_cast<float>(value);
-      made(r, c) = std::isfinite(value) ? value : 1.0;
+      made(r, c) = std::fabs(value) <= largest ? value : 1.0;
     }
   }
   return made;
@@ -131,7 +132,10 @@ void fuzz_match(const uint8_t* data, size_t size) {
   const char* level =
       levels[static_cast<size_t>(bytes.up_to(static_cast<int64_t>(levels.size()) - 1))]->name;
   simd_force(level);
-  Matrix x = matrix(bytes, n_x, d), y = matrix(bytes, n_y, d);
+  if (bytes.up_to(2) == 0) options.metric = Metric::kEuclidean;
+  const bool by_distance = options.metric == Metric::kEuclidean;
+  const double largest = by_distance ? kLargestValue : std::numeric_limits<double>::max();
+  Matrix x = matrix(bytes, n_x, d, largest), y = matrix(bytes, n_y, d, largest);
 
   // Some rows alone: those of X at least as many as those of Y.
   std::vector<uint32_t> x_rows, y_rows;
@@ -142,16 +146,17 @@ void fuzz_match(const uint8_t* data, size_t size) {
   }
   Team alone(1);
   Matrix x_part = subset ? chosen(x, x_rows) : x, y_part = subset ? chosen(y, y_rows) : y;
-  const Problem problem = make_problem(x_part, y_part, alone);
+  Problem problem = make_problem(x_part, y_part, alone);
+  problem.metric = options.metric;
   const Assignment want = brute_force(problem);
 
   MatrixView x_view = x.view(), y_view = y.view();
   cut(bytes, x_view);
   cut(bytes, y_view);
   std::vector<Strategy> strategies = {Strategy::kScreen};
-  if (d <= 16 && d >= 2) strategies.push_back(Strategy::kTree);
-  if (d == 1) strategies.push_back(Strategy::kRay);
-  if (d == 2) strategies.push_back(Strategy::kCircle);
+  if (d <= 16 && (d >= 2 || by_distance)) strategies.push_back(Strategy::kTree);
+  if (d == 1 && !by_distance) strategies.push_back(Strategy::kRay);
+  if (d == 2 && !by_distance) strategies.push_back(Strategy::kCircle);
   for (const Strategy strategy : strategies) {
     options.strategy = strategy;
     Control control;

@@ -63,6 +63,10 @@ struct Kernels {
   double (*cosine_f32)(const double* y, const float* row, double max_abs, double inner, int64_t d);
   double (*cosine_f64)(const double* y, const double* row, double max_abs, double inner, int64_t d);
 
+  // Minus the squared distance of direction.h, from y to a stored row.
+  double (*nearness_f32)(const double* y, const float* row, int64_t d);
+  double (*nearness_f64)(const double* y, const double* row, int64_t d);
+
   // Sum of y[i] * row[i] in kFloatLanes running sums of floats: within float_dot_error(d) of
   // the real one, in units of sum |y_i row_i|, if that is below 2^120 and no product that
   // matters underflows. The same bits on every instruction set.
@@ -84,6 +88,10 @@ struct Kernels {
 
   // The unnormalised Walsh-Hadamard transform of n = 2^k values, in place.
   void (*hadamard)(double* v, int64_t n);
+
+  // As ordered_dot_group() below, of nearness_f64(y[j], x_i).
+  unsigned (*nearness_group)(const double* const* y, int n_y, const double* x, int64_t d,
+                             const double* threshold, double* out, unsigned* mask);
 
   // out[j * kGroup + i] = ordered_dot(y[j], x_i) for kGroup directions kept as
   // x[k * kGroup + i]; bit i of mask[j] is set where that is >= threshold[j] (a NaN is

@@ -114,10 +114,10 @@ bool cpu_has(std::string_view name) {
 // --- The levels ------------------------------------------------------------------
 
 extern const Kernels kKernelsScalar;
-extern const TreeSearch kTreeSearchScalar[];
+extern const TreeSearches kTreeSearchesScalar;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2, kKernelsAvxVnni, kKernelsAvx512, kKernelsAvx512Vnni, kKernelsAmx;
-extern const TreeSearch kTreeSearchAvx2[], kTreeSearchAvx512[];
+extern const TreeSearches kTreeSearchesAvx2, kTreeSearchesAvx512;
 #endif
 
 namespace {
@@ -138,15 +138,15 @@ constexpr SimdLevel kLevels[] = {
      .fallback = "avx2",
      .cpu_flags = "avx512f avx512bw avx512vl avx512dq",
      .kernels = &kKernelsAvx512,
-     .search = kTreeSearchAvx512},
+     .search = &kTreeSearchesAvx512},
     {.name = "avxvnni", .fallback = "avx2", .cpu_flags = "avx_vnni", .kernels = &kKernelsAvxVnni},
     {.name = "avx2",
      .fallback = "scalar",
      .cpu_flags = "avx2 fma bmi2",
      .kernels = &kKernelsAvx2,
-     .search = kTreeSearchAvx2},
+     .search = &kTreeSearchesAvx2},
 #endif
-    {.name = "scalar", .kernels = &kKernelsScalar, .search = kTreeSearchScalar},
+    {.name = "scalar", .kernels = &kKernelsScalar, .search = &kTreeSearchesScalar},
 };
 
 const SimdLevel& named(const std::vector<SimdLevel>& levels, std::string_view name) {

@@ -19,9 +19,9 @@ struct SimdLevel {
   // What the CPU needs for this level's own functions, in the words of the system's list
   // (/proc/cpuinfo on Linux), separated by spaces.
   const char* cpu_flags = "";
-  bool (*granted)() = nullptr;         // what the system has to allow besides; null: nothing
-  const Kernels* kernels = nullptr;    // null in the table: the fallback's
-  const TreeSearch* search = nullptr;  // by dimension; null in the table: the fallback's
+  bool (*granted)() = nullptr;           // what the system has to allow besides; null: nothing
+  const Kernels* kernels = nullptr;      // null in the table: the fallback's
+  const TreeSearches* search = nullptr;  // null in the table: the fallback's
 };
 
 // Of this build, best first, the scalar level last; no pointer to functions is null.

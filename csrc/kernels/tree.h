@@ -35,8 +35,13 @@ struct TreeView {
 constexpr double kTreeSlack = 16.0 * 0x1p-53;
 constexpr double kTreeStretch = 2.0 * (1.0 + 1e-14);
 
+// By distance: the same of a computed squared distance to the box and of what was found so far,
+// times this. No difference to a box is rounded to more than the one to a point in it, nor is
+// its square; the sums, of the same d <= 16 terms at most, differ by their rounding, 32 u.
+constexpr double kTreeNearStretch = 1.0 + 1e-14;
+
 struct TreeHit {
-  double cosine;
+  double cosine;  // or minus the squared distance
   uint32_t rank;
   uint32_t slot;
 };
@@ -46,9 +51,15 @@ struct TreeStats {
   uint64_t leaves = 0;
 };
 
-// Finds the k slots of highest (ordered_dot with y, then smaller rank), best
-// first; returns how many there are. 1 <= k <= kTreeMaxList.
+// Finds the k slots of highest (ordered_dot with y, then smaller rank), or of smallest squared
+// distance, best first; returns how many there are. 1 <= k <= kTreeMaxList.
 using TreeSearch = int (*)(const TreeView& tree, const double* y, int k, TreeHit* best,
                            TreeStats* stats);
+
+// By dimension; null where there is none.
+struct TreeSearches {
+  TreeSearch by_cosine[kTreeMaxDim + 1];
+  TreeSearch by_distance[kTreeMaxDim + 1];
+};
 
 }  // namespace gtn

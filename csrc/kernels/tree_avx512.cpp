@@ -1,6 +1,9 @@
 // The same search, widened to this file's instruction set.
 #include <immintrin.h>
 
+#include <limits>
+#include <utility>
+
 #include "kernels/tree.h"
 
 namespace gtn {
@@ -10,6 +13,6 @@ namespace {
 
 }  // namespace
 
-extern const TreeSearch kTreeSearchAvx512[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
+extern const TreeSearches kTreeSearchesAvx512 = tree_searches();
 
 }  // namespace gtn

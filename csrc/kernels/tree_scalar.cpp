@@ -1,4 +1,7 @@
 // The contract: vectors that every compiler can lower to what the CPU has.
+#include <limits>
+#include <utility>
+
 #include "kernels/tree.h"
 
 namespace gtn {
@@ -8,6 +11,6 @@ namespace {
 
 }  // namespace
 
-extern const TreeSearch kTreeSearchScalar[kTreeMaxDim + 1] = GTN_TREE_SEARCHES;
+extern const TreeSearches kTreeSearchesScalar = tree_searches();
 
 }  // namespace gtn

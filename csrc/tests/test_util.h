@@ -69,23 +69,29 @@ inline Problem make_problem(Matrix& x, Matrix& y, Team& team) {
   return p;
 }
 
+inline double value(const Problem& p, const double* x, const double* y) {
+  if (!p.by_distance()) return ordered_dot(y, x, p.x.cols);
+  static thread_local std::vector<double> gap;
+  gap.resize(static_cast<size_t>(p.x.cols));
+  for (size_t k = 0; k < gap.size(); ++k) gap[k] = x[k] - y[k];
+  return -ordered_dot(gap.data(), gap.data(), p.x.cols);
+}
+
 // The definition: every y in turn looks at every x.
 inline Assignment brute_force(const Problem& p) {
   const int64_t d = p.x.cols;
   std::vector<double> x(static_cast<size_t>(p.x.rows * d)), y(static_cast<size_t>(d));
-  for (int64_t rank = 0; rank < p.x.rows; ++rank) {
-    const uint32_t row = p.x_by_norm[static_cast<size_t>(rank)];
-    row_direction(p.x, row, p.x_scale[row], &x[static_cast<size_t>(rank * d)]);
-  }
+  for (int64_t rank = 0; rank < p.x.rows; ++rank)
+    p.x_point(p.x_by_norm[static_cast<size_t>(rank)], &x[static_cast<size_t>(rank * d)]);
   std::vector<bool> taken(static_cast<size_t>(p.x.rows), false);
   Assignment out;
   for (const uint32_t y_row : p.y_by_norm) {
-    row_direction(p.y, y_row, p.y_scale[y_row], y.data());
+    p.y_point(y_row, y.data());
     int64_t best = -1;
     double best_cosine = 0.0;
     for (int64_t rank = 0; rank < p.x.rows; ++rank) {
       if (taken[static_cast<size_t>(rank)]) continue;
-      const double cosine = ordered_dot(y.data(), &x[static_cast<size_t>(rank * d)], d);
+      const double cosine = value(p, &x[static_cast<size_t>(rank * d)], y.data());
       if (best < 0 || cosine > best_cosine) {
         best = rank;
         best_cosine = cosine;
@@ -98,7 +104,7 @@ inline Assignment brute_force(const Problem& p) {
     }
     taken[static_cast<size_t>(best)] = true;
     out.x_row.push_back(p.x_by_norm[static_cast<size_t>(best)]);
-    out.cosine.push_back(best_cosine);
+    out.cosine.push_back(p.handed_out(best_cosine));
   }
   return out;
 }

@@ -51,6 +51,7 @@ What ``match`` gets beside the arguments above depends on the entry:
     the entry says           ``match`` gets
     ----------------------   ----------------------------------------------------------------
     options                  those of its options that were given
+    euclidean                metric, where it is not "cosine"
     devices beside "cpu"     device: a ``Device``, "cuda:1" say
     takes_row_subsets        x_rows, y_rows: the rows that take part (int64, ascending)
     streams_pairs            settled: is to be called with pairs as they become final;

@@ -29,6 +29,7 @@ class Matched(NamedTuple):
 
     ``x_index`` (n_y,) int64 and ``cosine`` (n_y,) float64 are in Y's row order;
     ``order`` (n_y,) int64 holds the rows of Y as they chose. A y that takes none has x_index -1.
+    By metric "euclidean" ``cosine`` holds distances, here and in pairs that are handed over.
     """
 
     x_index: NDArray[np.int64]

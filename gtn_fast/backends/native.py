@@ -43,6 +43,19 @@ def instructions() -> str:
     return str(module().simd_active())
 
 
+def pair_cosines(
+    x: NDArray[Any], y: NDArray[Any], x_index: NDArray[np.int64], threads: int
+) -> NDArray[np.float64]:
+    """Return the cosine of every row of y with its row of x (NaN for -1), float64 (n_y,)."""
+    cosine = np.full(len(x_index), np.nan)
+    rows = np.flatnonzero(x_index >= 0)
+    if len(rows):
+        lists = x_index[rows, None]
+        found = module().evaluate_lists(for_engine(x), for_engine(y), rows, lists, threads)
+        cosine[rows] = found[:, 0]
+    return cosine
+
+
 def match(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -59,6 +72,7 @@ def match(
     out_of_core: bool | None = None,
     scratch: str | None = None,
     min_cosine: float = -np.inf,
+    metric: str = "cosine",
 ) -> Matched:
     """Run ``strategy`` in the engine. Ctrl-C raises KeyboardInterrupt.
 
@@ -80,5 +94,6 @@ def match(
         out_of_core=bool(out_of_core),
         scratch=scratch or "",
         min_cosine=min_cosine,
+        metric=metric,
     )
     return Matched(*result)

@@ -33,12 +33,14 @@ def match(
     list_length: int = 0,
     progress: Progress | None = None,
     min_cosine: float = -np.inf,
+    metric: str = "cosine",
 ) -> Matched:
     """Run the loop or the rank labeling; threads, block and list_length change nothing."""
     del threads, block, list_length
     if strategy == "rank":
         return Matched(*reference.rank(x, y), {})
-    found = reference.match(x, y, _every_now_and_then(progress), min_cosine=min_cosine)
+    call = _every_now_and_then(progress)
+    found = reference.match(x, y, call, min_cosine=min_cosine, metric=metric)
     return Matched(*found, {})
 
 

@@ -34,6 +34,7 @@ class Backend:
     strategies            what it runs, each a method of ``label``
     needs                 what must be there beside NumPy
     options               a TypedDict: the arguments of ``label`` that go to it alone
+    euclidean             those of its strategies that match by Euclidean distance, too
     takes_row_subsets     it matches given rows of X and Y, without copies of them
     streams_pairs         it hands over pairs as they become final
     takes_device_tensors  X and Y may be tensors on a device (``inputs.matrices.Held``)
@@ -47,6 +48,7 @@ class Backend:
     needs: tuple[str, ...]
     description: str
     options: type = NoOptions
+    euclidean: tuple[str, ...] = ()
     takes_row_subsets: bool = False
     streams_pairs: bool = False
     takes_device_tensors: bool = False
@@ -70,6 +72,7 @@ BACKENDS = (
         strategies=("ray", "circle", "tree", "screen"),
         needs=("gtn_fast._native",),
         description="the C++ engine",
+        euclidean=("tree", "screen"),
         takes_row_subsets=True,
         streams_pairs=True,
     ),
@@ -81,6 +84,7 @@ BACKENDS = (
         strategies=("reference", "rank"),
         needs=(),
         description="the definition, in NumPy; slow",
+        euclidean=("reference",),
     ),
     Backend(
         name="faiss",
@@ -128,6 +132,9 @@ BACKENDS = (
 # What label(method=...) takes. A strategy that two backends run, each on a device of
 # its own, is one method.
 METHODS = ("auto", *dict.fromkeys(name for each in BACKENDS for name in each.strategies))
+
+
+METRICS = ("cosine", "euclidean")
 
 
 def get(name: str) -> Backend:

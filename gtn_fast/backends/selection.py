@@ -7,6 +7,7 @@ from typing import Any
 
 from gtn_fast.backends import registry
 from gtn_fast.backends.interface import Match
+from gtn_fast.backends.methods import check_metric_on
 from gtn_fast.inputs.device import CPU, Device, check_device
 
 # Where CUDA tensors go by default. Below 10^10 products (n = 10,000 at d = 100) the CPU takes
@@ -43,17 +44,25 @@ def check_options(
 
 
 def pick_device(
-    asked: Device | None, value: Any, method: str, n_x: int, n_y: int, d: int
+    asked: Device | None,
+    value: Any,
+    method: str,
+    n_x: int,
+    n_y: int,
+    d: int,
+    metric: str = "cosine",
 ) -> Device:
     """Return where to compute: as asked, or else where X (``value``) is, if that can be.
 
     A CUDA tensor is labeled on its device by "auto" and "screen", if the GPU backend runs
     here and the job is not small, from d = 3 on: below, the CPU's methods are linear in n.
+    ValueError for a device that the metric does not run on.
     """
     if asked is not None:
+        check_metric_on(metric, asked)
         return asked
     where = str(getattr(value, "device", "cpu"))
-    suits = method in ("auto", "screen") and d >= GPU_FROM_DIMENSION
+    suits = method in ("auto", "screen") and metric == "cosine" and d >= GPU_FROM_DIMENSION
     suits = suits and n_x * n_y * d >= GPU_FROM_PRODUCTS
     if where.startswith("cuda") and suits and registry.why_not("triton") is None:
         return check_device(where) or CPU

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.check.turns import free_scores, pair_values, row_norms
 from gtn_fast.environment import in_default_environment
 from gtn_fast.reference import directions_and_norms, ordered_dot
 
@@ -89,7 +89,8 @@ def compare_choices(
     own_norm[none] = np.inf
     best = own.copy()
     before = np.zeros(len(turn), np.int64)
-    for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
+    found = free_scores(x, y_direction, x_rows, turns, turn, x_index)
+    for rows, direction, norm, scores, _ in found:
         # In a good matching few x's are better than the chosen one: only those are looked at.
         i, s = np.nonzero(scores >= own - tolerance)
         score = scores[i, s]
@@ -99,7 +100,7 @@ def compare_choices(
         close = ~clear & (rows[i] != own_row[s])
         if close.any():  # too close for a plain product: the definition decides
             i, s = i[close], s[close]
-            exact = pair_cosines(direction, y_direction, i, s)
+            exact = pair_values(direction, y_direction, i, s)
             smaller = (norm[i] < own_norm[s]) | ((norm[i] == own_norm[s]) & (rows[i] < own_row[s]))
             better = (exact > own[s]) | ((exact == own[s]) & smaller)
             before += np.bincount(s[better], minlength=len(turn))

@@ -1,4 +1,4 @@
-"""The x's that were free at a y's turn, and their cosines with it, by brute force.
+"""The x's that were free at a y's turn, and their values with it, by brute force.
 
 What verification.py and quality.py have in common. Nothing of the strategies is used here.
 """
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.reference import directions_and_norms, ordered_dot
+from gtn_fast.check.measure import COSINE, Measure
+from gtn_fast.reference import directions_and_norms
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -22,17 +23,18 @@ _PAIR_VALUES = 1_000_000
 
 def free_scores(
     x: NDArray[Any],
-    y_direction: Float64,
+    y_points: Float64,
     x_rows: Int64,
     turns: Int64,
     turn: Int64,
     x_index: Int64,
-) -> Iterator[tuple[Int64, Float64, Float64, Float64]]:
-    """Yield (rows, directions, norms, scores) of a chunk of ``x_rows`` at a time.
+    measure: Measure = COSINE,
+) -> Iterator[tuple[Int64, Float64, Float64, Float64, Float64]]:
+    """Yield (rows, points, norms, scores, errors) of a chunk of ``x_rows`` at a time.
 
-    ``y_direction`` (s, d): those of the y's whose turns are ``turn`` (s,); ``turns``: the
-    rows of Y as they chose, ``x_index`` what they took (-1: none). Scores (rows, s) are plain
-    float64 dot products, -inf where the x was taken before that turn.
+    ``y_points`` (s, d): those of the y's whose turns are ``turn`` (s,); ``turns``: the
+    rows of Y as they chose, ``x_index`` what they took (-1: none). Scores (rows, s) are the
+    measure's estimates, off by the errors at most; -inf where the x was taken before that turn.
     """
     # Position within x_rows -> the turn that took it; those never taken stay free.
     taken_at = np.full(len(x_rows), len(turns), dtype=np.int64)
@@ -41,17 +43,17 @@ def free_scores(
     step = max(1, min(_BLOCK_VALUES // max(x.shape[1], len(turn)), len(x_rows)))
     for start in range(0, len(x_rows), step):
         rows = x_rows[start : start + step]
-        direction, norm = directions_and_norms(x[rows])
-        scores = direction @ y_direction.T
+        points, norm = measure.points(x[rows]), directions_and_norms(x[rows])[1]
+        scores, errors = measure.estimates(points, y_points)
         scores[taken_at[start : start + step, None] < turn] = -np.inf
-        yield rows, direction, norm, scores
+        yield rows, points, norm, scores, errors
 
 
-def pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
-    """Return ordered_dot(a[i], b[s]), equal directions of ``a`` computed once.
+def pair_values(a: Float64, b: Float64, i: Int64, s: Int64, measure: Measure = COSINE) -> Float64:
+    """Return the exact values of a[i] and b[s], equal points of ``a`` computed once.
 
     In data of many equal points every x is a contender of every y, but there are few distinct
-    directions.
+    ones.
     """
     if len(i) > 4 * len(a):
         keys = np.ascontiguousarray(a + 0.0).view(
@@ -61,17 +63,17 @@ def pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
         pair, back = np.unique(inverse.ravel()[i] * len(b) + s, return_inverse=True)
         if len(pair) < len(i):
             at, column = np.divmod(pair, len(b))
-            distinct = _plain_pair_cosines(a[first], b, at, column)
+            distinct = _plain_pair_values(a[first], b, at, column, measure)
             return np.asarray(distinct[back.ravel()])
-    return _plain_pair_cosines(a, b, i, s)
+    return _plain_pair_values(a, b, i, s, measure)
 
 
-def _plain_pair_cosines(a: Float64, b: Float64, i: Int64, s: Int64) -> Float64:
+def _plain_pair_values(a: Float64, b: Float64, i: Int64, s: Int64, measure: Measure) -> Float64:
     out = np.empty(len(i))
     step = max(1, _PAIR_VALUES // a.shape[1])
     for start in range(0, len(i), step):
         part = slice(start, start + step)
-        out[part] = ordered_dot(a[i[part]], b[s[part]])
+        out[part] = measure.values(a[i[part]], b[s[part]])
     return out
 
 

@@ -2,8 +2,8 @@
 
 It shares no code with the strategies nor with the reference's loop. A y is checked
 against exactly those x's that were free at its turn (turns.py): one matrix product in
-float64 finds every x within 1e-12 of the chosen one's cosine, and among those the rule of
-the definition decides (cosine in the fixed order of summation, then norm, then row).
+float64 finds every x within rounding of the chosen one's cosine or distance, and among those
+the rule of the definition decides (in the fixed order of summation, then norm, then row).
 
 Labels of an approximate method are held to less: one to one, in range, order and cosines
 as they say. How good their choices are is measured (quality.py) and reported.
@@ -16,21 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast.backends.methods import check_metric
 from gtn_fast.check.findings import VerifyReport as VerifyReport
 from gtn_fast.check.findings import WrongMatching as WrongMatching
+from gtn_fast.check.findings import better_free, check_injective
+from gtn_fast.check.measure import COSINE, Measure, measure_of
 from gtn_fast.check.quality import Choices, compare_choices, quality_summary
-from gtn_fast.check.turns import free_scores, pair_cosines, row_norms
+from gtn_fast.check.turns import free_scores, pair_values, row_norms
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_flag, check_integer, check_min_cosine, check_seed
-from gtn_fast.inputs.arrays import check_pair, convert, describe, unchanged
+from gtn_fast.inputs.arrays import check_pair, check_scale, convert, describe, unchanged
 from gtn_fast.inputs.groups import Groups, integers
+from gtn_fast.inputs.room import Room
 from gtn_fast.labels import Labels
-from gtn_fast.reference import directions_and_norms, ordered_dot
+from gtn_fast.reference import directions_and_norms
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-_ANY_COSINE = -2.0  # below every cosine
 
 
 @in_default_environment
@@ -44,17 +46,19 @@ def verify(
     groups: Any = None,
     partial: bool | None = None,
     min_cosine: float | None = None,
+    metric: str | None = None,
     flatten: bool = False,
+    column: str | None = None,
 ) -> VerifyReport:
     """Check a matching against the definition; O(sample * n_x * d) time, under 200 MB.
 
     Checked of the whole matching: rows are in range, no row of X comes twice, pairs stay inside
     their groups. Checked of ``sample`` y's: each chose the best x that was free at its turn. With
-    ``Labels``, ``order`` and the sampled cosines are checked, too. A y without an x (-1), where
-    ``partial`` or ``min_cosine`` allow that, is right if no free x would do at its turn. Labels of
-    method "rank" are checked against the rule of that method, all of them. With Labels of an
-    approximate method (``report["exact"]`` is False) a choice that is not the best is no error: the
-    report's ``quality`` says how good the sampled choices are.
+    ``Labels``, ``order`` and the sampled cosines and distances are checked, too. A y without an x
+    (-1), where ``partial`` or ``min_cosine`` allow that, is right if no free x would do at its
+    turn. Labels of method "rank" are checked against the rule of that method, all of them. With
+    Labels of an approximate method (``report["exact"]`` is False) a choice that is not the best is
+    no error: the report's ``quality`` says how good the sampled choices are.
 
     Parameters
     ----------
@@ -64,10 +68,12 @@ def verify(
         The matching, or its ``x_index`` alone.
     sample : int
         How many y's, drawn with ``seed`` without replacement; all if at least n_y.
-    groups, flatten
+    groups, flatten, column
         As given to ``label``; groups are needed for labels made with groups.
     partial, min_cosine
         As given to ``label``; by default as the Labels say.
+    metric
+        As given to ``label``; by default that of the Labels, "cosine" for an index.
 
     Raises
     ------
@@ -76,6 +82,17 @@ def verify(
         and the best one it should have preferred.
     TypeError, ValueError
         Arguments that do not fit together; a file that changes while it is read.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 500, 3)
+    >>> labels = gtn_fast.label(X)
+    >>> gtn_fast.verify(X, labels.y, labels, sample=100).checked
+    100
+    >>> gtn_fast.verify(X, labels.y, labels.x_index[::-1])  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    gtn_fast.WrongMatching: row ...
     """
     if Y is None:
         if not isinstance(labels, Labels):
@@ -83,7 +100,8 @@ def verify(
         Y = labels.y_source
     result = labels if isinstance(labels, Labels) else None
     partial, min_cosine = _allowed(result, partial, min_cosine)
-    x_in, y_in = describe(X, "X", flatten=flatten), describe(Y, "Y", flatten=flatten)
+    measure = _measure(result, metric, min_cosine)
+    x_in, y_in = describe(X, "X", flatten=flatten, key=column), describe(Y, "Y", flatten=flatten)
     if isinstance(labels, Labels) and (labels.n_x, labels.d) != (x_in.rows, x_in.cols):
         raise ValueError(
             f"the labels are for X of shape {(labels.n_x, labels.d)}, got {(x_in.rows, x_in.cols)}"
@@ -92,8 +110,10 @@ def verify(
     sample = check_integer(sample, "sample", 1, 2**62)
     seed = check_seed(seed)
     with unchanged(x_in, y_in):
-        x, y = convert(x_in), convert(y_in)
-        return _verified(x, y, labels, sample, seed, groups, partial, min_cosine)
+        x, y = convert(x_in, Room.left()), convert(y_in)
+        if measure is not COSINE:
+            check_scale(x, y)
+        return _verified(x, y, labels, sample, seed, groups, partial, min_cosine, measure)
 
 
 def _verified(
@@ -105,11 +125,12 @@ def _verified(
     groups: Any,
     partial: bool,
     min_cosine: float | None,
+    measure: Measure,
 ) -> VerifyReport:
     """Check what ``verify`` was given, read and checked."""
     result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
-    _check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
+    check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
     if result is not None and result.report.get("groups") is not None and groups is None:
         raise ValueError("these labels were made with groups: verify needs groups=(gx, gy)")
     parts = [(0, np.arange(len(x), dtype=np.int64), np.arange(len(y), dtype=np.int64))]
@@ -121,7 +142,7 @@ def _verified(
     if result is not None and result.report.get("method") == "rank":
         for _, x_rows, y_rows in parts:
             _check_rank(x, y, x_rows, y_rows, x_index)
-        return _report(x, x_index, 0, [], complete=True, checked=len(y))
+        return _report(x, x_index, 0, [], [], complete=True, checked=len(y))
 
     sampled = np.arange(len(y))
     if sample < len(y):
@@ -132,6 +153,7 @@ def _verified(
     approximate = result is not None and result.report.get("exact") is False
     y_norm = row_norms(y)
     cosines: list[Float64] = []
+    distances: list[Float64] = []
     choices: list[Choices] = []
     contenders = 0
     at = 0
@@ -146,13 +168,23 @@ def _verified(
                 choices.append(compare_choices(x, y, x_rows, turns, some, x_index, min_cosine))
                 cosine = choices[-1].own
             else:
-                cosine, close = _check_choices(x, y, x_rows, turns, some, x_index, min_cosine)
+                value, close = _check_choices(
+                    x, y, x_rows, turns, some, x_index, min_cosine, measure
+                )
                 contenders += close
+                cosine = value
+                if measure is not COSINE:
+                    cosine = _cosines(x, y, turns[some], x_index)
+                    distances.append(measure.shown(value))
             cosines.append(cosine)
             if result is not None:
                 _check_cosine(result.cosine, turns[some], cosine, x_index)
+                if result.distance is not None:
+                    _check_distance(result.distance, turns[some], distances[-1], x_index)
     quality = quality_summary(choices) if approximate else None
-    return _report(x, x_index, contenders, cosines, complete=sample >= len(y), quality=quality)
+    return _report(
+        x, x_index, contenders, cosines, distances, complete=sample >= len(y), quality=quality
+    )
 
 
 def _allowed(
@@ -167,6 +199,26 @@ def _allowed(
     return check_flag(partial, "partial"), check_min_cosine(min_cosine)
 
 
+def _measure(labels: Labels | None, metric: str | None, min_cosine: float | None) -> Measure:
+    """Return what the y's chose by: as given, which is to be as the labels were made."""
+    if metric is None:
+        metric = "cosine" if labels is None else labels.metric
+    elif check_metric(metric) and labels is not None and metric != labels.metric:
+        raise ValueError(f"the labels are by metric {labels.metric!r}, not {metric!r}")
+    if metric != "cosine" and min_cosine is not None:
+        raise ValueError(f"min_cosine does not go with metric {metric!r}")
+    return measure_of(metric)
+
+
+def _cosines(x: NDArray[Any], y: NDArray[Any], y_rows: Int64, x_index: Int64) -> Float64:
+    """Return the cosines of these rows of Y with what they have; NaN for none."""
+    cosine = np.full(len(y_rows), np.nan)
+    own = np.flatnonzero(x_index[y_rows] >= 0)
+    a, b = COSINE.points(x[x_index[y_rows[own]]]), COSINE.points(y[y_rows[own]])
+    cosine[own] = COSINE.values(a, b)
+    return cosine
+
+
 def _check_choices(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -175,36 +227,35 @@ def _check_choices(
     turn: Int64,
     x_index: Int64,
     min_cosine: float | None,
+    measure: Measure,
 ) -> tuple[Float64, int]:
-    """Check the y's whose turns are ``turn`` (ascending); return cosines and contenders.
+    """Check the y's whose turns are ``turn`` (ascending); return their values and contenders.
 
-    A y that takes none is as one with an x at the bound that loses every tie; its cosine is NaN.
+    A y that takes none is as one with an x at the bound that loses every tie; its value is NaN.
     """
-    d = x.shape[1]
-    tolerance = max(1e-12, 8.0 * d * np.finfo(np.float64).eps)
-    y_direction = directions_and_norms(y[turns[turn]])[0]
+    y_points = measure.points(y[turns[turn]])
     own_row = x_index[turns[turn]]
     none = own_row < 0
-    own_direction, own_norm = directions_and_norms(x[np.where(none, 0, own_row)])
-    own_cosine = ordered_dot(own_direction, y_direction)
-    bound = _ANY_COSINE if min_cosine is None else min_cosine
-    _check_bound(own_cosine, ~none, turns[turn], own_row, bound)
-    own_cosine[none], own_norm[none], own_row[none] = bound, np.inf, len(x)
+    own_x = x[np.where(none, 0, own_row)]
+    own, own_norm = measure.values(measure.points(own_x), y_points), directions_and_norms(own_x)[1]
+    bound = measure.least if min_cosine is None else min_cosine
+    _check_bound(own, ~none, turns[turn], own_row, bound)
+    own[none], own_norm[none], own_row[none] = bound, np.inf, len(x)
 
-    best = [
-        (-float(c), float(n), int(r)) for c, n, r in zip(own_cosine, own_norm, own_row, strict=True)
-    ]
-    bar = own_cosine
+    best = [(-float(v), float(n), int(r)) for v, n, r in zip(own, own_norm, own_row, strict=True)]
+    bar = own
     contenders = 0
-    for rows, direction, norm, scores in free_scores(x, y_direction, x_rows, turns, turn, x_index):
-        bar = np.maximum(bar, scores.max(axis=0))  # the best x is hardly below any free x
-        i, s = np.nonzero((scores >= bar - tolerance) & (rows[:, None] != own_row))
+    for rows, points, norm, scores, errors in free_scores(
+        x, y_points, x_rows, turns, turn, x_index, measure
+    ):
+        bar = np.maximum(bar, (scores - errors).max(axis=0))  # the best x is not below that
+        i, s = np.nonzero((scores + errors >= bar) & (rows[:, None] != own_row))
         if not len(i):
             continue
         contenders += len(i)
-        exact = pair_cosines(direction, y_direction, i, s)
-        better = exact > own_cosine[s]
-        ties = exact == own_cosine[s]
+        exact = pair_values(points, y_points, i, s, measure)
+        better = exact > own[s]
+        ties = exact == own[s]
         better |= ties & (norm[i] < own_norm[s])
         better |= ties & (norm[i] == own_norm[s]) & (rows[i] < own_row[s])
         # Only the best x of each y: in a wrong matching millions may be better than the choice.
@@ -214,29 +265,12 @@ def _check_choices(
         for k in found[first]:
             candidate = (-float(exact[k]), float(norm[i[k]]), int(rows[i[k]]))
             best[s[k]] = min(best[s[k]], candidate)
-    for number, (minus_cosine, _, row) in enumerate(best):
-        x_row = int(own_row[number])
-        if row != x_row:
-            y_row, cosine = int(turns[turn[number]]), float(own_cosine[number])
-            if none[number]:
-                raise WrongMatching(
-                    f"row {y_row} of Y has no row of X, but row {row} of X (cosine"
-                    f" {-minus_cosine!r}) was free at its turn",
-                    y_row=y_row,
-                    better_x_row=row,
-                    better_cosine=-minus_cosine,
-                )
-            raise WrongMatching(
-                f"row {y_row} of Y has row {x_row} of X (cosine {cosine!r}), but row {row}"
-                f" of X (cosine {-minus_cosine!r}) was free at its turn and comes first",
-                y_row=y_row,
-                x_row=x_row,
-                better_x_row=row,
-                cosine=cosine,
-                better_cosine=-minus_cosine,
-            )
-    own_cosine[none] = np.nan
-    return own_cosine, contenders
+    for number, (minus_value, _, row) in enumerate(best):
+        if row != own_row[number]:
+            has = None if none[number] else (int(own_row[number]), float(own[number]))
+            raise better_free(measure, int(turns[turn[number]]), has, row, -minus_value)
+    own[none] = np.nan
+    return own, contenders
 
 
 def _check_bound(
@@ -262,30 +296,6 @@ def _index(value: Any, n_y: int) -> Int64:
             f"x_index must have shape ({n_y},), one per row of Y, got {index.shape}"
         )
     return index
-
-
-def _check_injective(x_index: Int64, n_x: int, *, unmatched: bool) -> None:
-    outside = np.flatnonzero((x_index < (-1 if unmatched else 0)) | (x_index >= n_x))
-    if len(outside):
-        y_row = int(outside[0])
-        x_row = int(x_index[y_row])
-        raise WrongMatching(
-            f"row {y_row} of Y has row {x_row} of X, but X has rows 0 to {n_x - 1}",
-            y_row=y_row,
-            x_row=x_row,
-        )
-    owner = np.full(n_x, -1, dtype=np.int64)
-    y_rows = np.flatnonzero(x_index >= 0)
-    owner[x_index[y_rows[::-1]]] = y_rows[::-1]  # the first owner stays
-    twice = y_rows[owner[x_index[y_rows]] != y_rows]
-    if len(twice):
-        y_row = int(twice[0])
-        x_row = int(x_index[y_row])
-        raise WrongMatching(
-            f"row {x_row} of X is given twice: to rows {int(owner[x_row])} and {y_row} of Y",
-            y_row=y_row,
-            x_row=x_row,
-        )
 
 
 def _check_inside(groups: Groups, x_index: Int64) -> None:
@@ -330,6 +340,19 @@ def _check_cosine(
         )
 
 
+def _check_distance(claimed: Float64, y_rows: Int64, distance: Float64, x_index: Int64) -> None:
+    wrong = np.flatnonzero((claimed[y_rows] != distance) & (x_index[y_rows] >= 0))
+    if len(wrong):
+        k = int(wrong[0])
+        y_row, right = int(y_rows[k]), float(distance[k])
+        raise WrongMatching(
+            f"row {y_row} of Y: distance is given as {float(claimed[y_row])!r}, it is {right!r}",
+            y_row=y_row,
+            x_row=int(x_index[y_row]),
+            distance=right,
+        )
+
+
 def _check_rank(
     x: NDArray[Any], y: NDArray[Any], x_rows: Int64, y_rows: Int64, x_index: Int64
 ) -> None:
@@ -355,6 +378,7 @@ def _report(
     x_index: Int64,
     contenders: int,
     cosines: list[Float64],
+    distances: list[Float64],
     *,
     complete: bool,
     checked: int | None = None,
@@ -362,6 +386,7 @@ def _report(
 ) -> VerifyReport:
     found = np.concatenate(cosines) if cosines else np.empty(0)
     values = found[~np.isnan(found)]
+    far = np.concatenate(distances) if distances else np.empty(0)
     return VerifyReport(
         n_x=len(x),
         n_y=len(x_index),
@@ -373,4 +398,5 @@ def _report(
         min_cosine=float(values.min()) if len(values) else float("nan"),
         complete=complete,
         quality=quality,
+        mean_distance=float(np.nanmean(far)) if len(far) and not np.isnan(far).all() else None,
     )

@@ -4,11 +4,15 @@
     encoding.py   autoencode
     training.py   train
     sampling.py   sample, interpolate
+    flows.py      what both do with a flow
+    geodesics.py  interpolate --geodesic
     judging.py    evaluate, experiment
+    shapes.py     topology, manifold
     runs.py       bench, demo
     doctor.py     doctor
     stages.py     what autoencode and train share
     models.py     trained models that commands read
+    helps.py      what --help of each command opens with
     common.py     exit codes, the parser, output files, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 a matching is wrong (one line with the
@@ -20,12 +24,23 @@ traceback); 3 ``doctor`` found no engine that runs; 70 an error that nobody expe
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import gtn_fast
-from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, training
+from gtn_fast.cli import (
+    doctor,
+    encoding,
+    helps,
+    judging,
+    labeling,
+    runs,
+    sampling,
+    shapes,
+    training,
+)
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
@@ -44,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
+        arguments.argv = list(sys.argv[1:] if argv is None else argv)
         code: int = arguments.run(arguments)
         return code
     except KeyboardInterrupt as stop:
@@ -86,6 +102,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, sampling, judging, runs, doctor):
+    for module in (labeling, encoding, training, sampling, judging, shapes, runs, doctor):
         module.add(commands)
+    helps.apply(commands.choices)
     return parser

@@ -12,8 +12,9 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+import gtn_fast
 from gtn_fast.inputs.arrays import Described, describe
-from gtn_fast.outputs.files import write_file, write_text
+from gtn_fast.outputs.files import deliver, write_file, write_text
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
 Array = NDArray[Any]
@@ -21,11 +22,13 @@ Array = NDArray[Any]
 OK, WRONG, BAD_INPUT, NO_ENGINE = 0, 1, 2, 3
 UNEXPECTED, INTERRUPTED = 70, 130
 MATRIX = (
-    "matrix, one row per data point: .npy, .npz, .pt or .safetensors; 'part-*.npy' or"
-    " 'data/**/*.npy' takes several as one; FILE:KEY picks an array of a file that holds several"
+    "matrix, one row per data point: .npy, .npz, .pt, .safetensors, Parquet, Arrow, HDF5, Zarr,"
+    " .tar (WebDataset), .fvecs, .fbin, or - for a .npy file on standard input; 'part-*.npy' or"
+    " 'data/**/*.npy' takes several as one, and so do the folder of a Hugging Face dataset and the"
+    " index of safetensors shards; FILE:KEY picks a column or array of a file that holds several"
 )
 
-THREADS = "-1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
+THREADS = "threads; -1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +66,8 @@ def natural(text: str) -> int:
 
 def open_x(arguments: argparse.Namespace) -> Described:
     """Open X: one file, or all that a pattern matches, one below the other."""
-    return describe(arguments.x, "X", flatten=arguments.flatten, key=arguments.key)
+    ids = getattr(arguments, "ids", None)
+    return describe(arguments.x, "X", flatten=arguments.flatten, key=arguments.key, ids=ids)
 
 
 def open_y(arguments: argparse.Namespace) -> Described | None:
@@ -110,6 +114,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def save_labels(labels: gtn_fast.Labels, out: Path, *, force: bool) -> None:
+    """Save labels as the suffix says; where that fails, under another name, which is told."""
+    save = labels.to_parquet if out.suffix.lower() == ".parquet" else labels.save
+    deliver(out, lambda path: save(path, force=force))
 
 
 def count(number: int, noun: str) -> str:

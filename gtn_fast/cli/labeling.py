@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import gtn_fast
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
-from gtn_fast.backends.registry import METHODS
+from gtn_fast.backends.registry import METHODS, METRICS
 from gtn_fast.check.quality import quality_text
 from gtn_fast.cli import sharded
 from gtn_fast.cli.common import (
@@ -26,13 +27,17 @@ from gtn_fast.cli.common import (
     open_y,
     positive,
     print_table,
+    save_labels,
 )
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.reading import load_vector
 from gtn_fast.labels import saved_bytes
-from gtn_fast.outputs.files import deliver, remove
+from gtn_fast.outputs.files import remove
 from gtn_fast.outputs.kinds import is_labels
+from gtn_fast.outputs.tables import is_table, table_bytes
+from gtn_fast.outputs.tables import require as require_tables
 from gtn_fast.outputs.targets import Sources, Target, check_targets
+from gtn_fast.pages.page import is_page, page_bytes, write_page
 from gtn_fast.run.checkpoint import CHECKPOINT_EVERY_S, saved_checkpoint_bytes
 
 
@@ -41,42 +46,28 @@ def add(commands: Commands) -> None:
     label = commands.add_parser("label", help="match every y with an x of its own")
     label.set_defaults(run=_label)
     label.add_argument("x", metavar="X", help=MATRIX)
-    label.add_argument("--out", required=True, metavar="LABELS.npz", help="where the labels go")
+    _add_files(label)
     source = label.add_mutually_exclusive_group()
     source.add_argument("--y", metavar="Y", help="the source sample (default: drawn, N(0, I))")
     source.add_argument("--seed", type=int, default=0, help="draw Y from this seed (default 0)")
-    label.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
+    label.add_argument("--method", choices=METHODS, default="auto",
+                       help="the strategy; auto (default) picks an exact one")  # fmt: skip
     label.add_argument("--verify", type=natural, default=0, metavar="N",
-                       help="then check N choices by brute force")  # fmt: skip
+                       help="afterwards, check N choices by brute force")  # fmt: skip
     label.add_argument("--scratch", metavar="DIR",
-                       help="where what has no room in --memory goes")  # fmt: skip
+                       help="folder for files that take what has no room in --memory")  # fmt: skip
     label.add_argument("--checkpoint", metavar="FILE",
-                       help="save what is settled; removed when the run is done")  # fmt: skip
+                       help="save settled pairs there; removed at the end")  # fmt: skip
     label.add_argument("--checkpoint-every", type=positive, default=CHECKPOINT_EVERY_S, metavar="S",
                        help=f"seconds between saves (default {CHECKPOINT_EVERY_S:g})")  # fmt: skip
     label.add_argument("--resume", action="store_true",
-                       help="go on from the checkpoint, if it is there")  # fmt: skip
+                       help="go on from --checkpoint FILE, if it is there")  # fmt: skip
     label.add_argument("--force", action="store_true",
                        help="replace a file that is there and holds no labels")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
     _add_approximate(label)
 
-    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
-    verify.set_defaults(run=_verify)
-    verify.add_argument("x", metavar="X", help=MATRIX)
-    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
-    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
-    verify.add_argument("--sample", type=natural, default=1000, help="y's checked (default 1000)")
-    verify.add_argument("--seed", type=int, default=0, help="which y's are drawn (default 0)")
-
-    plan = commands.add_parser("plan", help="predict strategy, time and memory")
-    plan.set_defaults(run=_plan)
-    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
-    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
-    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
-    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
-    plan.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
-
+    verify, plan = _add_verify(commands), _add_plan(commands)
     label.add_argument("--partial", action="store_true",
                        help="more y's than x's (as a whole or in a group) are no error:"
                        " who finds no x left stays unmatched")  # fmt: skip
@@ -89,14 +80,52 @@ def add(commands: Commands) -> None:
         command.add_argument("--groups-y", metavar="GY",
                              help="labels of Y's rows (default for a drawn Y: GX)")  # fmt: skip
     for command in (label, verify, plan):
-        command.add_argument("--key", help="the array of X's file, if it holds several")
+        command.add_argument("--key", metavar="KEY",
+                             help="the column or array to take from X's files")  # fmt: skip
         command.add_argument("--flatten", action="store_true",
-                             help="take (n, c, h, w) as n rows")  # fmt: skip
+                             help="take an array (n, c, h, w) as n rows")  # fmt: skip
     for command in (label, plan):
+        command.add_argument("--metric", choices=METRICS, default="cosine",
+                             help="what y's choose by (default: cosine)")  # fmt: skip
         command.add_argument("--memory", metavar="8GB",
-                             help="the most to take beyond X and Y")  # fmt: skip
+                             help="the most memory to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
+
+
+def _add_files(label: argparse.ArgumentParser) -> None:
+    """Add what is written, and what names the rows that are read."""
+    label.add_argument("--out", required=True, metavar="LABELS.npz",
+                       help="where the labels go; .parquet: as a table for joins")  # fmt: skip
+    label.add_argument("--report", metavar="RUN.html",
+                       help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
+    label.add_argument("--ids", metavar="KEY",
+                       help="what names the rows of X in X's files: a column or array")  # fmt: skip
+
+
+def _add_verify(commands: Commands) -> argparse.ArgumentParser:
+    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("x", metavar="X", help=MATRIX)
+    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
+    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
+    verify.add_argument(
+        "--sample", type=natural, default=1000, help="how many y's are checked (default 1000)"
+    )
+    verify.add_argument("--seed", type=int, default=0, help="seed that picks those y's (default 0)")
+    return verify
+
+
+def _add_plan(commands: Commands) -> argparse.ArgumentParser:
+    plan = commands.add_parser("plan", help="predict strategy, time and memory")
+    plan.set_defaults(run=_plan)
+    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
+    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
+    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
+    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
+    plan.add_argument("--method", choices=METHODS, default="auto",
+                      help="plan for this strategy (default: the one auto picks)")  # fmt: skip
+    return plan
 
 
 def _add_approximate(label: argparse.ArgumentParser) -> None:
@@ -109,8 +138,10 @@ def _add_approximate(label: argparse.ArgumentParser) -> None:
 
 def _label(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
-    if out.suffix.lower() != ".npz":
-        raise FileError(f"{out}: labels are written as .npz")
+    if out.suffix.lower() not in (".npz", ".parquet"):
+        raise FileError(f"{out}: labels are written as .npz or .parquet")
+    if out.suffix.lower() == ".parquet":
+        require_tables()
     if sharded.under_torchrun():
         with sharded.world() as group:
             return _label_sharded(arguments, out, group)
@@ -124,6 +155,7 @@ def _label(arguments: argparse.Namespace) -> int:
         y,
         seed=arguments.seed,
         method=arguments.method,
+        metric=arguments.metric,
         groups=groups,
         partial=arguments.partial,
         min_cosine=arguments.min_cosine,
@@ -139,26 +171,47 @@ def _label(arguments: argparse.Namespace) -> int:
     )
     seconds = time.perf_counter() - start
     # Before the check: it reads X again, and the work shall not be lost if that fails.
-    deliver(out, lambda path: labels.save(path, force=arguments.force))
+    save_labels(labels, out, force=arguments.force)
     if arguments.checkpoint is not None:
         remove(Path(arguments.checkpoint))
-    summary = _summary(labels, x, seconds, out)
+    verified = None
     if arguments.verify:
         checked = gtn_fast.verify(x, y, labels, sample=arguments.verify, groups=groups)
-        summary.append(("verified", _verified(checked)))
+        verified = _verified(checked)
+    _finish(arguments, labels, _summary(labels, x, seconds, out), verified)
+    return OK
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    labels: gtn_fast.Labels,
+    summary: list[tuple[str, str]],
+    verified: str | None,
+) -> None:
+    """Write the page about the run, if one is wanted, and print the summary."""
+    if verified is not None:
+        summary.append(("verified", verified))
+    if arguments.report is not None:
+        command = shlex.join(["gtn-fast", *arguments.argv])
+        write_page(arguments.report, labels, verified=verified, command=command)
+        summary.append(("report", arguments.report))
     if not arguments.quiet:
         print_table(summary)
-    return OK
 
 
 def _check_outputs(arguments: argparse.Namespace, out: Path, x: Any = None, y: Any = None) -> None:
     """Raise FileError for outputs that would destroy something, or have no room (X being known)."""
-    labels_bytes = checkpoint_bytes = 0
+    labels_bytes = checkpoint_bytes = report_bytes = 0
+    as_table = out.suffix.lower() == ".parquet"
     if x is not None:
         n_y, d = len(x if y is None else y), x.shape[1]
-        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype)
+        labels_bytes = saved_bytes(n_y, d, None if y is None else y.dtype, arguments.metric)
+        labels_bytes = table_bytes(n_y) if as_table else labels_bytes
         checkpoint_bytes = saved_checkpoint_bytes(n_y)
-    targets = [Target(out, labels_bytes, is_labels)]
+        report_bytes = page_bytes(len(x.files))
+    targets = [Target(out, labels_bytes, is_table if as_table else is_labels)]
+    if arguments.report is not None:
+        targets.append(Target(Path(arguments.report), report_bytes, is_page))
     if arguments.checkpoint is not None:
         # Whether the run may go on from what is there is seen when it begins.
         targets.append(Target(Path(arguments.checkpoint), checkpoint_bytes, lambda _: True))
@@ -174,12 +227,10 @@ def _label_sharded(arguments: argparse.Namespace, out: Path, group: Any) -> int:
     seconds = time.perf_counter() - start
     if labels.report["rank"] > 0:
         return OK
-    summary = _summary(labels, x, seconds, out)
+    verified = None
     if arguments.verify:
-        checked = gtn_fast.verify(x, y, labels, sample=arguments.verify)
-        summary.append(("verified", _verified(checked)))
-    if not arguments.quiet:
-        print_table(summary)
+        verified = _verified(gtn_fast.verify(x, y, labels, sample=arguments.verify))
+    _finish(arguments, labels, _summary(labels, x, seconds, out), verified)
     return OK
 
 
@@ -219,12 +270,16 @@ def _summary(labels: Any, x: Any, seconds: float, out: Path) -> list[tuple[str, 
         ]
     unmatched = len(labels.unmatched)
     mean = "none" if unmatched == n_y else f"{float(np.nanmean(labels.cosine)):.6f}"
+    distance = []
+    if labels.distance is not None and unmatched < n_y:
+        distance = [("mean distance", f"{float(np.nanmean(labels.distance)):.6g}")]
     return [
         ("labeled", f"{n_y:,} y's with {n_x:,} x's, d = {d}"),
         *([("unmatched", f"{unmatched:,} of the y's")] if unmatched else []),
         ("strategy", strategy),
         ("time", f"{seconds:.2f} s, {n_y / seconds:,.0f} y's/s, {pairs / seconds:.3g} pairs/s"),
         ("mean cosine", mean),
+        *distance,
         *files,
         *quality,
         ("saved", f"{out} ({out.stat().st_size / 1e6:.1f} MB)"),
@@ -260,7 +315,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     sizes = (arguments.n, arguments.d)
-    how = {name: getattr(arguments, name) for name in ("method", "threads", "memory", "device")}
+    names = ("method", "metric", "threads", "memory", "device")
+    how = {name: getattr(arguments, name) for name in names}
     if arguments.x is not None:
         if sizes != (None, None):
             raise ValueError("plan takes a file or --n and --d, not both")

@@ -1,14 +1,26 @@
-"""Trained models that commands read, and what fits them."""
+"""Trained models and data that commands read, and what fits them."""
 
 from __future__ import annotations
 
+import argparse
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gtn_fast.cli import stages
 from gtn_fast.cli.common import Array
 from gtn_fast.inputs.arrays import convert, describe, unchanged
-from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.files import FileError, check_regular
+from gtn_fast.inputs.formats.registry import EXTENSIONS
+from gtn_fast.inputs.patterns import matching_files, split_key
+from gtn_fast.inputs.reading import load_vector
+from gtn_fast.learn.classes import Classes
+from gtn_fast.learn.presets import Preset
+from gtn_fast.outputs.kinds import tensors_kind
+
+_IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
 
 
 def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> Array:
@@ -18,11 +30,24 @@ def load_points(name: str, key: str | None = None, *, flatten: bool = False) -> 
         return np.asarray(convert(described))
 
 
-def load_gtn(path: str, device: Any = None) -> Any:
-    """Load a GTN; FileError for anything else."""
-    from gtn_fast.learn.gtn import GTN
-
-    return GTN.load(path, device=device)
+def holds_images(name: str) -> bool:
+    """Tell whether it holds images: a folder, an image format, an array of 3 dimensions or more."""
+    path, _ = split_key(matching_files(name)[0])
+    if not path.exists():
+        raise FileError(f"{path}: no such file or folder")
+    check_regular(path)
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix not in EXTENSIONS:
+        return True
+    try:
+        if suffix == ".npy":
+            return bool(np.load(path, mmap_mode="r", allow_pickle=False).ndim > 2)
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return any(name in archive.files for name in _IMAGE_KEYS)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        pass  # whoever reads it says what is wrong
+    return False
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:
@@ -37,6 +62,20 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
             return VAE.load(path, device)
         except ValueError:
             raise error from None
+
+
+def is_atlas(path: str) -> bool:
+    """Tell whether the file is an atlas, with or without GTNs on its charts."""
+    from gtn_fast.atlas.files import KINDS
+
+    return tensors_kind(Path(path)) in KINDS
+
+
+def load_atlas(path: str, device: Any = None) -> Any:
+    """Load an atlas of either kind; FileError for anything else."""
+    from gtn_fast.atlas.files import load_atlas
+
+    return load_atlas(path, device)
 
 
 def decode(autoencoder: Any, latents: Array) -> Array:
@@ -59,3 +98,41 @@ def check_images(autoencoder: Any, images: Array, name: str) -> None:
     if images.shape[1:] != wanted:
         shape, fits = ("x".join(map(str, each)) for each in (images.shape[1:], wanted))
         raise FileError(f"{name}: is for images of {fits}, these are {shape}")
+
+
+def load_classes(
+    arguments: argparse.Namespace, n: int, m: int, own: tuple[Any, Any] | None = None
+) -> tuple[Any, Any]:
+    """Load the labels of --classes (n,) and --val-classes (m,), or check those of the images.
+
+    ``m`` counts the rows of a file that --val names. None each where there are none to load.
+    """
+    if arguments.classes is None:
+        return None, None
+    if arguments.components > 1:
+        raise ValueError("--classes are the components: leave out --components")
+    if arguments.val_classes and (own is not None or not m):
+        raise ValueError("--val-classes is about the rows of --val FILE: there are none to label")
+    labels, of_val = own or (load_vector(arguments.classes), None)
+    known, _ = Classes.of(labels, n)
+    if m and own is None:
+        if not arguments.val_classes:
+            raise ValueError("--classes with --val FILE needs --val-classes, a label for each row")
+        of_val = load_vector(arguments.val_classes)
+    if m:
+        known.numbers(of_val, m, "--val-classes")
+    return labels, of_val
+
+
+def gtn_bytes(chosen: Preset, n: int, d: int, parts: int) -> tuple[int, int]:
+    """Return the sizes of a GTN's file and of the checkpoint of its training.
+
+    ``parts``: components or classes, each with a calibration.
+    """
+    from gtn_fast.learn.residuals import most_pairs
+
+    wide = chosen.width
+    weights = (2 * d + parts) * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
+    model, checkpoint = stages.model_bytes(weights)
+    rows = 16 * n + 8 * d * min(n, most_pairs(d))  # the row and part of every y, and residuals
+    return model + 16 * parts * d * (d + 2) + rows, checkpoint

@@ -1,4 +1,4 @@
-"""``gtn-fast sample | interpolate``: new points, and images, from a trained GTN."""
+"""``gtn-fast sample | interpolate``: new points, and images, from a trained GTN or flow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import flows, geodesics, models, stages
 from gtn_fast.cli.common import (
     OK,
     Array,
@@ -34,22 +34,39 @@ def add(commands: Commands) -> None:
     """Put the commands of this file into the parser."""
     sample = commands.add_parser("sample", help="draw new samples from a trained GTN")
     sample.set_defaults(run=_sample)
-    sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
+    sample.add_argument("--n", type=natural, default=1000, help="how many samples (default 1000)")
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
+    sample.add_argument("--residual", action="store_true",
+                        help="add what ĥ left over of data points nearby")  # fmt: skip
+    flows.add_to_sample(sample)
 
     between = commands.add_parser("interpolate", help="walk between samples, or between data")
     between.set_defaults(run=_interpolate)
-    between.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    between.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     between.add_argument("--rows", type=int, nargs=2, action="append", metavar=("A", "B"),
-                         help="rows of the training data; may be repeated")  # fmt: skip
-    between.add_argument("--count", type=natural, help="pairs that are drawn (default 4)")
-    between.add_argument("--steps", type=natural, default=20, help="default 20")
+                         help="walk from row A to row B of the data; may be repeated")  # fmt: skip
+    between.add_argument(
+        "--count",
+        type=natural,
+        help="without --rows: walk between so many random pairs (default 4)",
+    )
+    between.add_argument(
+        "--steps", type=natural, default=20, help="points of each walk (default 20)"
+    )
 
+    geodesics.add_options(between)
     for command in (sample, between):
-        command.add_argument("gtn", metavar="GTN.safetensors", help="written by gtn-fast train")
-        command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
-        command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
+        command.add_argument(
+            "gtn", metavar="GTN.safetensors", help="written by gtn-fast train; or flow.safetensors"
+        )
+        command.add_argument(
+            "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
+        )
+        command.add_argument("--class", dest="label", metavar="LABEL",
+                             help="for a GTN with classes: this one (default: drawn)")  # fmt: skip
+        command.add_argument("--autoencoder", metavar="A.safetensors",
+                             help="decode the points to images with this autoencoder")  # fmt: skip
         add_force(command)
         command.add_argument("--quiet", action="store_true", help="no summary")
 
@@ -66,7 +83,8 @@ def _sample(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments, out, arguments.n * row, arguments.n * pixels)
     row += pixels
     check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
-    samples = gtn.sample(arguments.n, seed=seed)
+    how = _how(gtn, arguments)
+    samples = gtn.sample(arguments.n, seed=seed, **how)
     deliver(out, lambda path: write_array(path, samples))
     saved = [out]
     if autoencoder is not None:
@@ -81,6 +99,18 @@ def _sample(arguments: argparse.Namespace) -> int:
             ]
         )
     return OK
+
+
+def _how(gtn: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``sample`` takes beside n and seed, for a flow and for a GTN."""
+    how, label = flows.how_to_follow(gtn, arguments), _class(gtn, arguments)
+    if not flows.is_flow(gtn):
+        return {"classes": label, "residual": arguments.residual}
+    if arguments.residual:
+        raise FileError(
+            f"{arguments.gtn}: is a flow, which leaves no residuals: leave out --residual"
+        )
+    return how
 
 
 def _check_outputs(
@@ -115,21 +145,25 @@ def _write_images(images: Array, out: Path) -> list[Path]:
 
 
 def _interpolate(arguments: argparse.Namespace) -> int:
-    if arguments.rows and (arguments.count or arguments.seed is not None):
-        raise ValueError("--rows says between which; it goes without --count and --seed")
+    drawn = (arguments.count, arguments.seed, arguments.label)
+    if arguments.rows and any(each is not None for each in drawn):
+        raise ValueError("--rows says between which; it goes without --count, --seed and --class")
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
+    if arguments.geodesic:
+        return geodesics.interpolate(arguments)
+    geodesics.refuse_options(arguments)
     seed = check_seed(arguments.seed or 0)
     out = folder_for(arguments, "interpolations.npy", "interpolation.png",
                      sources=_sources(arguments))  # fmt: skip
     gtn, autoencoder = _load(arguments)
+    if arguments.rows and flows.is_flow(gtn):
+        raise FileError(f"{arguments.gtn}: is a flow, which keeps no rows: leave out --rows")
     if arguments.rows:
         paths = [gtn.interpolate_between(a, b, steps=arguments.steps) for a, b in arguments.rows]
         names = [f"row {a} to row {b}" for a, b in arguments.rows]
     else:
-        y = gtn.source_sample(2 * (arguments.count or 4), seed)
-        paths = [gtn.interpolate(*ends, steps=arguments.steps) for ends in y.reshape(-1, 2, gtn.d)]
-        names = []
+        paths, names = _drawn_paths(gtn, arguments, seed)
     if autoencoder is not None:
         rows = [models.decode(autoencoder, path) for path in paths]
         figure = plots.interpolation_rows(rows, captions=names or None)
@@ -148,11 +182,41 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _drawn_paths(
+    gtn: Any, arguments: argparse.Namespace, seed: int
+) -> tuple[list[Array], list[str]]:
+    """Return paths between pairs of y's, and what they are called: their classes, if any."""
+    count, chosen = arguments.count or 4, _class(gtn, arguments)
+    if not _has_classes(gtn):
+        ends = gtn.source_sample(2 * count, seed)
+        return [gtn.interpolate(*pair, arguments.steps) for pair in ends.reshape(-1, 2, gtn.d)], []
+    drawn = gtn.sample_classes(count, seed).tolist() if chosen is None else [chosen] * count
+    ends = gtn.source_sample(2 * count, seed, classes=np.repeat(drawn, 2))
+    paths = [
+        gtn.interpolate(*pair, steps=arguments.steps, classes=name)
+        for pair, name in zip(ends.reshape(-1, 2, gtn.d), drawn, strict=True)
+    ]
+    return paths, [f"class {name}" for name in drawn]
+
+
+def _has_classes(generator: Any) -> bool:
+    return not flows.is_flow(generator) and generator.classes is not None
+
+
+def _class(gtn: Any, arguments: argparse.Namespace) -> Any:
+    """Return the label that --class names; ValueError if the GTN has none of that name."""
+    if arguments.label is None:
+        return None
+    if not _has_classes(gtn):
+        raise ValueError(f"--class: {arguments.gtn} was trained without classes")
+    return gtn.classes.parsed(arguments.label)
+
+
 def _load(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Load the GTN and, if asked for, the autoencoder that decodes its samples."""
     if arguments.autoencoder or arguments.run is _interpolate:
         import matplotlib  # noqa: F401  (missing: say so before the work)
-    gtn = models.load_gtn(arguments.gtn)
+    gtn = flows.load(arguments.gtn)
     if not arguments.autoencoder:
         return gtn, None
     autoencoder = models.load_autoencoder(arguments.autoencoder)

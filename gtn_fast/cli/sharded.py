@@ -17,16 +17,17 @@ import gtn_fast
 from gtn_fast.backends.distributed.ranks import joined, torch_distributed
 from gtn_fast.backends.faiss.options import FaissOptions
 from gtn_fast.backends.options import declared
-from gtn_fast.cli.common import open_x, open_y
+from gtn_fast.cli.common import open_x, open_y, save_labels
 from gtn_fast.inputs.arrays import Described
 from gtn_fast.inputs.sources import listed
-from gtn_fast.outputs.files import deliver, remove
+from gtn_fast.outputs.files import remove
 
 Check = Callable[[argparse.Namespace, Path, Described, Described | None], None]
 
 _START_S = 300.0  # ranks may be started this much later than the first
 _PASSED_ON = (
-    *("checkpoint", "resume", "checkpoint_every", "memory", "device", "partial", "min_cosine"),
+    *("checkpoint", "resume", "checkpoint_every", "memory", "device"),
+    *("partial", "min_cosine", "metric"),
     *declared(FaissOptions),
 )
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -112,10 +113,10 @@ def label(arguments: argparse.Namespace, out: Path, group: Any, check: Check) ->
         **{name: getattr(arguments, name) for name in _PASSED_ON},
     )
 
-    labels.report["x_files"] = listed(x.files)
+    labels.report["x_files"], labels.x_ids = listed(x.files), x.ids
 
     def save() -> None:
-        deliver(out, lambda path: labels.save(path, force=arguments.force))
+        save_labels(labels, out, force=arguments.force)
         if arguments.checkpoint is not None:
             remove(Path(arguments.checkpoint))
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import flows, models, stages
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
     Array,
     Commands,
     natural,
-    positive,
     print_table,
     write_array,
     write_json,
 )
+from gtn_fast.inputs.files import FileError
 from gtn_fast.learn.presets import PRESETS, for_dimension
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.streams import warn
@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     train = commands.add_parser("train", help="train a GTN on latents, or on images (--images)")
     train.set_defaults(run=_train)
     train.add_argument("data", metavar="DATA", help=f"{MATRIX}; with --images: {stages.IMAGES}")
+    flows.add_to_train(train)
     train.add_argument("--preset", choices=PRESETS,
                        help="row of the paper's table 2"
                             " (default: mnist's, as wide as the data need)")  # fmt: skip
@@ -50,13 +51,15 @@ def add(commands: Commands) -> None:
     train.add_argument("--flatten", action="store_true", help="take (n, c, h, w) as n rows")
     train.add_argument("--components", type=natural, default=1, metavar="K",
                        help="clusters with a source of their own (default 1)")  # fmt: skip
-    for name in ("epochs", "patience", "batch-size", "layers", "width"):
-        train.add_argument(f"--{name}", type=natural, metavar="N", help="default: the preset's")
-    train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
+    train.add_argument("--classes", metavar="FILE|own",
+                       help="class of every row, 1-D .npy or FILE:KEY; own: the labels that"
+                            " --images come with")  # fmt: skip
+    train.add_argument("--val-classes", metavar="FILE", help="classes of the rows of --val FILE")
+    stages.add_network_options(train)
     train.add_argument("--rays", type=natural, metavar="N",
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
-    train.add_argument("--relabel-every", type=natural, default=0, metavar="K",
-                       help="label with a fresh Y every K epochs (default: never)")  # fmt: skip
+    train.add_argument("--relabel-every", type=natural, metavar="K",
+                       help="label a fresh Y every K epochs (default: never; flow: 1)")  # fmt: skip
     train.add_argument("--no-calibrate", action="store_true",
                        help="leave mean and covariance of the samples as ĥ has them, as the"
                             " paper does")  # fmt: skip
@@ -66,17 +69,19 @@ def add(commands: Commands) -> None:
     whole = train.add_argument_group("from images, in one command")
     whole.add_argument("--images", action="store_true",
                        help="DATA are images: autoencoder and latents come first")  # fmt: skip
+    whole.add_argument("--classifier", metavar="C.safetensors",
+                       help="FID and Inception Score on its features, beside pixels")  # fmt: skip
     stages.add_image_options(whole)
     stages.add_autoencoder_options(whole, "ae-")
 
 
 def _train(arguments: argparse.Namespace) -> int:
     overrides = stages.given(arguments, "layers", "width", "lr", "batch_size", "rays")
-    for_dimension(1, arguments.preset, **overrides)  # says what is wrong before anything is read
+    _settings(1, arguments, overrides)  # says what is wrong before anything is read
     _check_options(arguments)
     out = stages.begin(arguments, (_CHECKPOINT, _AE_CHECKPOINT), _results(arguments))
     data = _read(arguments)
-    chosen = for_dimension(_dimensions(data, arguments), arguments.preset, **overrides)
+    chosen = _settings(_dimensions(data, arguments), arguments, overrides)
     _check_space(data, chosen, arguments, out)
     with stages.making(out):
         if stages.starts_anew(arguments):
@@ -87,6 +92,12 @@ def _train(arguments: argparse.Namespace) -> int:
         gtn, history = _fit(data, chosen, arguments, out)
         _finish(data, gtn, history, arguments, out)
     return OK
+
+
+def _settings(d: int, arguments: argparse.Namespace, overrides: dict[str, Any]) -> Any:
+    if arguments.flow:
+        return flows.settings(d, arguments)
+    return for_dimension(d, arguments.preset, **overrides)
 
 
 def _dimensions(data: _Data, arguments: argparse.Namespace) -> int:
@@ -106,6 +117,9 @@ class _Data:
     held_out: Array | None = None  # the others
     images: Array | None = None
     val_images: Array | None = None
+    classes: Any = None  # (n,)
+    val_classes: Any = None  # (m,)
+    classifier: Any = None
     autoencoder: Any = None
     table: list[tuple[str, str]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
@@ -121,6 +135,12 @@ def _check_options(arguments: argparse.Namespace) -> None:
         meant["skip_damaged"] = True
     if meant and not arguments.images:
         raise ValueError(f"--{next(iter(meant)).replace('_', '-')} is about images: add --images")
+    if arguments.classifier and not arguments.images:
+        raise ValueError("--classifier is about images: add --images")
+    if arguments.classes == stages.OWN and not arguments.images:
+        raise ValueError("--classes own takes the labels of images: add --images, or give a file")
+    if arguments.val_classes and not arguments.classes:
+        raise ValueError("--val-classes goes with --classes: the rows of DATA have none")
     own = [name for name in meant if name.startswith("ae_") or name == "d"]
     if own and arguments.autoencoder:
         raise ValueError(f"--{own[0].replace('_', '-')} is already settled by --autoencoder")
@@ -134,14 +154,7 @@ def _read(arguments: argparse.Namespace) -> _Data:
         data.autoencoder = models.load_autoencoder(name, arguments.device)
     file = arguments.val if data.val is None else None
     if arguments.images:
-        data.images = stages.read_images(arguments)
-        if file == "test":
-            data.val_images = stages.read_images(arguments, split="test")
-        elif file:
-            data.val_images = stages.read_images(arguments, path=file)
-        for images in (data.images, data.val_images):
-            if images is not None and data.autoencoder is not None:
-                models.check_images(data.autoencoder, images, name)
+        _read_images(data, file, arguments)
         return data
     data.x = models.load_points(arguments.data, arguments.key, flatten=arguments.flatten)
     if data.autoencoder is not None:
@@ -152,20 +165,55 @@ def _read(arguments: argparse.Namespace) -> _Data:
             raise ValueError(
                 f"{file} has d = {data.val.shape[1]}, {arguments.data} has d = {data.x.shape[1]}"
             )
+    m = len(data.val) if file else 0
+    data.classes, data.val_classes = models.load_classes(arguments, len(data.x), m)
     return data
+
+
+def _read_images(data: _Data, file: str | None, arguments: argparse.Namespace) -> None:
+    """Read the images, those of the file of --val, and their classes."""
+    train = stages.read_image_set(arguments)
+    data.images, val = train.images, None
+    if file == "test":
+        val = stages.read_image_set(arguments, split="test")
+    elif file:
+        val = stages.read_image_set(arguments, path=file)
+    data.val_images = None if val is None else val.images
+    if arguments.classifier:
+        from gtn_fast.vision.classifier import Classifier
+
+        data.classifier = Classifier.load(arguments.classifier, arguments.device)
+    for name, model in (
+        (arguments.autoencoder, data.autoencoder),
+        (arguments.classifier, data.classifier),
+    ):
+        for images in (data.images, data.val_images):
+            if images is not None and model is not None:
+                models.check_images(model, images, name)
+    own = None
+    if arguments.classes == stages.OWN:
+        own = train.labels, None if val is None else val.labels
+        if own[0] is None or (val is not None and own[1] is None):
+            where = arguments.data if own[0] is None else arguments.val
+            raise FileError(f"{where}: the images come with no labels; give --classes FILE")
+    m = 0 if val is None else len(val)
+    data.classes, data.val_classes = models.load_classes(arguments, len(train), m, own)
+
+
+def _own_results(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return (flows.FILE, *_RESULTS[1:]) if arguments.flow else _RESULTS
 
 
 def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names of all files that will be written."""
-    results: tuple[str, ...] = _RESULTS
+    results = _own_results(arguments)
     if _share(arguments.val) is not None:
         results += (_HELD_OUT,)
     if not arguments.images:
         return results
     latents = ("latents.npy", "reconstructions.png")
-    if arguments.autoencoder:
-        return (*results, *latents)
-    return (*results, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    own = (stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    return (*results, *latents, *(() if arguments.autoencoder else own))
 
 
 def _logs(arguments: argparse.Namespace) -> list[str]:
@@ -184,13 +232,12 @@ def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: P
             sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
         else:
             d = data.autoencoder.d
-    wide = chosen.width
-    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
-    model, checkpoint = stages.model_bytes(weights)
+    parts = arguments.components if data.classes is None else len(np.unique(data.classes))
+    model, checkpoint = models.gtn_bytes(chosen, n, d, parts)
     if isinstance(data.val, float):
         sizes.append(8 * n)  # the rows held out
         model += 8 * n  # and the others
-    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+    stages.check_space(out, *sizes, model, checkpoint)
 
 
 def _share(text: str | None) -> float | None:
@@ -234,6 +281,8 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(arguments.seed).permutation(n)[:held]] = True
     data.x, data.val = data.x[~chosen], data.x[chosen]
+    if data.classes is not None:
+        data.classes, data.val_classes = data.classes[~chosen], data.classes[chosen]
     data.rows, data.held_out = np.flatnonzero(~chosen), np.flatnonzero(chosen)
     data.record["held_out"] = {"rows": held, "file": _HELD_OUT}
 
@@ -241,6 +290,8 @@ def _hold_out(data: _Data, arguments: argparse.Namespace) -> None:
 def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.learn.gtn import GTN
 
+    if arguments.flow:
+        return flows.fit(data.x, data.val, arguments, out, _CHECKPOINT)
     d = data.x.shape[1]
     if arguments.rays and d != 2:
         warn(f"--rays has no effect at d = {d}: its lines are in the plane")
@@ -249,10 +300,12 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
         history = gtn.fit(
             data.x,
             data.val,
+            classes=data.classes,
+            val_classes=data.val_classes,
             seed=arguments.seed,
             epochs=arguments.epochs,
             patience=arguments.patience,
-            relabel_every=arguments.relabel_every,
+            relabel_every=arguments.relabel_every or 0,
             calibrate=not arguments.no_calibrate,
             checkpoint=out / _CHECKPOINT,
             log=out / "log.csv",
@@ -269,15 +322,20 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
     if data.held_out is not None:
         write_array(out / _HELD_OUT, data.held_out)
-    plots.save(plots.loss_curves(history.epochs, "ĥ", history.best_epoch), out / "loss.png")
+    title = "Flow" if arguments.flow else "ĥ"
+    plots.save(plots.loss_curves(history.epochs, title, history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
+    verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]
     record = {
         "preset": arguments.preset,
         "width": gtn.preset.width,
-        "calibrated": gtn.calibration is not None,
+        "flow": arguments.flow,
+        "calibrated": getattr(gtn, "calibration", None) is not None,
         "verdict": asdict(gtn.verdict),
+        **({"image_verdict": asdict(verdicts[1])} if data.images is not None else {}),
         "components": arguments.components,
+        "classes": None if data.classes is None else list(gtn.classes.names),
         "seed": arguments.seed,
         "rows": len(data.x),
         "d": data.x.shape[1],
@@ -291,11 +349,11 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         shape = f"{gtn.preset.layers} layers of {gtn.preset.width}"
         latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
         trained = [("latents", latents), ("training", stages.history_text(history))]
-        names = _RESULTS + (_IMAGE_RESULTS if arguments.images else ())
+        names = _own_results(arguments) + (_IMAGE_RESULTS if arguments.images else ())
         names += (_HELD_OUT,) if data.held_out is not None else ()
         saved = ("saved", f"{out}: {', '.join(names)}")
         print_table([*data.table, *trained, *_quality(judged), saved])
-        print(f"\n{gtn.verdict.table()}")
+        print("\n" + "\n".join([gtn.summary(), *(each.table() for each in verdicts[1:])]))
 
 
 def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
@@ -315,8 +373,24 @@ def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
         made = models.decode(data.autoencoder, gtn.sample(stages.SHOWN, seed))
         plots.save(plots.image_grid(made, title="New samples"), path)
         return
-    y = gtn.source_sample(_JUDGED, seed)
-    plots.save(plots.scatter_by_norm(y, gtn.transform(y), data=data.x), path)
+    y, made = gtn.source_sample(_JUDGED, seed), gtn.sample(_JUDGED, seed)
+    plots.save(plots.scatter_by_norm(y, made, data=data.x), path)
+
+
+def _judge_images(data: _Data, gtn: Any, seed: int) -> list[Any]:
+    """Compare decoded samples with images; warn if normals are nearer and nothing was said yet."""
+    if data.images is None:
+        return []
+    from gtn_fast.vision.verdict import judge_images
+
+    held_out = data.val_images if data.held_out is None else data.images[data.held_out]
+    found = judge_images(
+        data.autoencoder, gtn, data.x, data.images, held_out,
+        rows=data.rows, network=data.classifier, seed=seed,
+    )  # fmt: skip
+    if gtn.verdict.warning is None and found.warning is not None:
+        warn(found.warning)
+    return [found]
 
 
 def _judge(data: _Data, gtn: Any, seed: int) -> dict[str, Any]:

@@ -57,8 +57,7 @@ def train_pairs(
     """Train ĥ of the preset ``uniform`` on labeled pairs; return it and the history."""
     import torch
 
-    from gtn_fast.learn.gtn import mse
-    from gtn_fast.learn.hhat import HHat
+    from gtn_fast.learn.hhat import HHat, mse
     from gtn_fast.learn.training.loop import train
 
     table_2 = preset("uniform")

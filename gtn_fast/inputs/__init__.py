@@ -10,6 +10,7 @@ refusals.py    what is no matrix, and the way out
 wording.py     lists, paths and what a file holds in messages
 arguments.py   numbers
 device.py      devices
+room.py        where a copy goes: memory, or a scratch file
 groups.py      labels of groups, and the rows of each group
 matrices.py    matrices that are not one array: several files, a tensor on a GPU
 files.py       the error of every file, and what is no regular file

@@ -15,18 +15,22 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs import sources
+from gtn_fast.inputs.formats.packed import Packed
 from gtn_fast.inputs.matrices import (
+    Allocate,
     Held,
     RowMatrix,
     Stacked,
     conforms,
     decoded,
+    engine_dtype,
     is_bare_bfloat16,
 )
 from gtn_fast.inputs.opening import open_files, paths_in
@@ -35,6 +39,7 @@ from gtn_fast.inputs.sources import Reading, Source
 from gtn_fast.system.openmp import torch_in_a_fork
 
 MAX_ROWS = 2**32 - 2**24 - 1  # rows are counted in 32 bits inside the engine
+_LARGEST_VALUE = 2.0**200  # of distances; csrc/include/gtn_fast/match.h has the same
 _FINITE_CHUNK = 1 << 18  # elements tested at once: the temporary array stays below 1 MiB
 # What ml_dtypes adds to NumPy: types that NumPy itself calls void ("V").
 _NAMED_VOID = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
@@ -83,7 +88,14 @@ def row_ids(value: Any) -> NDArray[Any] | None:
     return np.asarray(index.to_numpy())
 
 
-def describe(value: Any, name: str, *, flatten: bool = False, key: str | None = None) -> Described:
+def describe(
+    value: Any,
+    name: str,
+    *,
+    flatten: bool = False,
+    key: str | None = None,
+    ids: str | None = None,
+) -> Described:
     """Check kind, dtype, rank and emptiness of a (rows, d) matrix.
 
     Whatever takes X or Y opens it here. Raises TypeError for a dtype or container that is no
@@ -91,22 +103,36 @@ def describe(value: Any, name: str, *, flatten: bool = False, key: str | None = 
     key, a pattern, or a list of both, as one matrix; the engine reads the files where they
     are. float16, bfloat16 and float8 become float32 (exactly), integers and longdouble become
     float64 (integers beyond 2**53 are rounded). ``flatten``: whatever has more dimensions is
-    one row for each first index. ``key``: of all files.
+    one row for each first index. ``key``: of all files. ``ids``: what names the rows in each of
+    the files, a column or another array.
     """
     if not isinstance(flatten, bool):
         raise TypeError(f"flatten must be True or False, got {type(flatten).__name__}")
     if isinstance(value, Described):  # opened before
         return replace(value, name=name)
-    paths = paths_in(value, name)
+    for option, given in (("column", key), ("ids", ids)):
+        if given is not None and not isinstance(given, str):
+            raise TypeError(f"{option} must be a text, got {type(given).__name__}")
+    paths = paths_in(value, name, key)
     if paths is None:
+        for option, given in (("column", key), ("ids", ids)):
+            if given is not None:
+                raise ValueError(f"{option} names a part of files, but {name} is no file")
         return replace(_described(value, name, flatten), ids=row_ids(value))
-    parts = open_files(paths, key)
+    parts = open_files(paths, key, ids)
     if len(parts) == 1:
         found = _described(parts[0].array, f"{name}, {parts[0].spec}", flatten)
         found = replace(found, name=name)
     else:
         found = _stacked([(f"{name}, {p.spec}", p.array) for p in parts], name, flatten)
-    return replace(found, files=tuple(part.file for part in parts))
+    files = [part.file for part in parts if part.file is not None]
+    return replace(
+        found,
+        files=tuple(files) if len(files) == len(parts) else (),
+        ids=None
+        if ids is None
+        else np.concatenate([part.ids for part in parts if part.ids is not None]),
+    )
 
 
 @contextlib.contextmanager
@@ -127,21 +153,26 @@ def _arrays_of(value: Any) -> list[Any]:
     return value.parts if isinstance(value, Stacked) else [value]
 
 
-def convert(described: Described) -> NDArray[Any]:
-    """Return the matrix as the engine reads it; ValueError at the first NaN or infinity."""
+def convert(described: Described, allocate: Allocate | None = None) -> NDArray[Any]:
+    """Return the matrix as the engine reads it; ValueError at the first NaN or infinity.
+
+    ``allocate`` makes the array that a copy goes to (``inputs.room``).
+    """
     value = described.value
+    if not is_tensor(value) and not isinstance(value, RowMatrix) and allocate is not None:
+        value = Stacked([value], described.dtype)  # copied little by little
     if isinstance(value, Stacked):
-        value = value.converted()
+        value = value.converted(allocate or np.empty)
     if isinstance(value, RowMatrix):
         if isinstance(value, Stacked):
-            check_finite(value, described.name)
+            check_finite(value, described.name, described.files)
         return cast("NDArray[Any]", value)  # gives rows when it is asked for them, as an array does
     if is_tensor(value):
         value = _tensor_to_numpy(value, described.dtype)
     if not conforms(value):
         with np.errstate(over="ignore"):  # longdouble beyond float64: reported as infinity below
             value = np.array(decoded(value), dtype=described.dtype, order="C")
-    check_finite(value, described.name)
+    check_finite(value, described.name, described.files)
     return np.asarray(value)
 
 
@@ -151,14 +182,16 @@ def uncopied(described: Described, where: str = "cuda") -> Described:
     return replace(described, copy_bytes=0) if holds else described
 
 
-def hold_or_convert(described: Described, where: str = "cuda") -> Any:
+def hold_or_convert(
+    described: Described, where: str = "cuda", allocate: Allocate | None = None
+) -> Any:
     """Leave a tensor on a device of type ``where`` there (``Held``); ``convert`` anything else.
 
     ValueError at the first NaN or infinity.
     """
     value = described.value
     if not is_tensor(value) or value.device.type != where:
-        return convert(described)
+        return convert(described, allocate)
     torch = sys.modules["torch"]
     held = Held(value, described.dtype)
     if value.dtype.is_floating_point:
@@ -167,12 +200,12 @@ def hold_or_convert(described: Described, where: str = "cuda") -> Any:
         for i in range(0, described.rows, step):
             finite &= torch.isfinite(held.rows(slice(i, i + step))).all()
         if not finite:
-            check_finite(held, described.name)
+            check_finite(held, described.name, described.files)
     return held
 
 
-def check_finite(a: NDArray[Any] | RowMatrix, name: str) -> None:
-    """Raise ValueError naming the first row of ``a`` that holds NaN or infinity."""
+def check_finite(a: NDArray[Any] | RowMatrix, name: str, files: tuple[Source, ...] = ()) -> None:
+    """Raise ValueError naming the first row of ``a`` that holds NaN or infinity, and its file."""
     step = max(1, _FINITE_CHUNK // a.shape[1])
     for start in range(0, a.shape[0], step):
         finite = np.isfinite(a[start : start + step])
@@ -181,12 +214,52 @@ def check_finite(a: NDArray[Any] | RowMatrix, name: str) -> None:
             bad = a[start + row : start + row + 1][0, col]
             raise ValueError(
                 f"{name} must be finite: row {start + row}, column {col} is {bad}"
-                f" (as {a.dtype.name})"
+                f" (as {a.dtype.name}){_place(files, start + row)}"
             )
+
+
+def _place(files: tuple[Source, ...], row: int) -> str:
+    """Say which row of which file it is; nothing for what came from no file."""
+    for each in files:
+        if each.rows is None:
+            break
+        if row < each.rows:
+            return f", which is row {row} of {Path(each.path).name}"
+        row -= each.rows
+    return ""
+
+
+def check_scale(x: NDArray[Any] | RowMatrix, y: NDArray[Any] | RowMatrix) -> None:
+    """Raise ValueError unless squares of distances, and their squares, are float64 numbers.
+
+    The largest value of X and Y must be from 2**-200 to 2**200, or 0.
+    """
+    largest = 0.0
+    for a, name in ((x, "X"), (y, "Y")):
+        step = max(1, _FINITE_CHUNK // a.shape[1])
+        for start in range(0, a.shape[0], step):
+            values = np.abs(np.asarray(a[start : start + step]))
+            found = float(values.max())
+            if found > _LARGEST_VALUE:
+                row, col = (int(i) for i in np.argwhere(values == found)[0])
+                raise ValueError(
+                    f"metric 'euclidean' takes values up to 2**200 (about 1.6e60): {name}, row"
+                    f" {start + row}, column {col} has {found!r}; scale X and Y by one number"
+                )
+            largest = max(largest, found)
+    if 0.0 < largest < 1 / _LARGEST_VALUE:
+        raise ValueError(
+            "metric 'euclidean' takes no X and Y without a value above 2**-200 (about 6e-61):"
+            f" the largest is {largest!r}; scale X and Y by one number"
+        )
 
 
 def _described(value: Any, name: str, flatten: bool) -> Described:
     """Describe one matrix in memory; see ``describe``."""
+    if isinstance(value, Packed):
+        if len(value.raw_shape) != 2 and not (flatten and len(value.raw_shape) > 2):
+            refuse_shape(value.raw_shape, name)
+        value = Stacked([value], _array_dtype(np.empty(0, value.dtype), name))
     if isinstance(value, RowMatrix):
         dtype, fits = value.dtype, not isinstance(value, Stacked) or value.fits
     elif is_tensor(value):
@@ -282,16 +355,14 @@ def numpy_array(value: Any, name: str) -> NDArray[Any]:
 
 def _array_dtype(array: NDArray[Any], name: str) -> np.dtype[Any]:
     """Return float32 or float64: what an array is read as."""
-    kind, size = array.dtype.kind, array.dtype.itemsize
+    kind = array.dtype.kind
     if is_bare_bfloat16(array.dtype):
         return np.dtype(np.float32)
     if kind == "V" and array.dtype.name.startswith(_NAMED_VOID):
         return np.dtype(np.float64 if "int" in array.dtype.name else np.float32)
-    if kind == "f":
-        return np.dtype(np.float32 if size <= 4 else np.float64)
-    if kind not in "iu":
+    if kind not in "fiu":
         refuse_dtype(array, name)
-    return np.dtype(np.float64)
+    return engine_dtype(array.dtype)
 
 
 def _tensor_dtype(tensor: Any, name: str) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-EXTENSIONS = (".npy", ".npz", ".pt", ".pth", ".safetensors")
+from gtn_fast.inputs.wording import first_line
 
 
 class FileError(ValueError):
@@ -50,9 +50,4 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror or _first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+        raise FileError(f"{path}: {error.strerror or first_line(error)}") from None

@@ -67,8 +67,8 @@ def _coded(
         raise TypeError(
             "groups must be a pair (gx, gy): the group of every row of X and of every row of Y"
         )
-    x, of_x = _plain_labels(groups[0], "groups[0]", n_x)
-    y, of_y = _plain_labels(groups[1], "groups[1]", n_y)
+    x, of_x = plain_labels(groups[0], "groups[0]", n_x)
+    y, of_y = plain_labels(groups[1], "groups[1]", n_y)
     if of_x != of_y:
         raise TypeError(
             f"both sides of groups must hold the same: groups[0] has {of_x}, groups[1] {of_y}"
@@ -80,7 +80,7 @@ def _coded(
     return gx, gy, [repr(label) for label in number]
 
 
-def _plain_labels(value: Any, name: str, rows: int) -> tuple[Any, str]:
+def plain_labels(value: Any, name: str, rows: int) -> tuple[Any, str]:
     """Return labels, one per row, and what they are: "integers", "strings" or "booleans"."""
     if is_tensor(value):
         value = value.detach().cpu().numpy()

@@ -8,11 +8,17 @@ as it needs them. The GPU backend computes on a tensor (``Held``) where it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Makes an array of a shape and type, in memory or in a file.
+Allocate: TypeAlias = Callable[[tuple[int, int], np.dtype[Any]], NDArray[Any]]
+
+
+_AT_ONCE = 1 << 20  # numbers copied at once
 
 
 class RowMatrix:
@@ -61,6 +67,14 @@ class RowMatrix:
         """Return what the engine takes in place of an array of these rows."""
         return np.asarray(self)
 
+    def pieces(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the rows from ``start`` to ``stop`` in order, in as many pieces as is best."""
+        yield self._range(start, stop)
+
+    def spread(self, count: int) -> NDArray[Any]:
+        """Return at most so many rows, evenly spaced, or near to that where that is costly."""
+        return self[:: max(1, math.ceil(len(self) / count))]
+
     def _range(self, start: int, stop: int) -> NDArray[Any]:
         return self._rows(np.arange(start, stop, dtype=np.int64))
 
@@ -75,7 +89,7 @@ class Stacked(RowMatrix):
     dimensions in one row. ``fits``: the engine can read all parts where they lie.
     """
 
-    def __init__(self, parts: Sequence[NDArray[Any]], dtype: np.dtype[Any] | None = None) -> None:
+    def __init__(self, parts: Sequence[Any], dtype: np.dtype[Any] | None = None) -> None:
         self.parts = list(parts)
         self._first = np.concatenate(([0], np.cumsum([len(part) for part in parts])))
         self.dtype = parts[0].dtype if dtype is None else dtype
@@ -92,19 +106,42 @@ class Stacked(RowMatrix):
         odd = sum(len(part) for part in self.parts if not self._conforms(part))
         return odd * self.shape[1] * self.dtype.itemsize
 
-    def converted(self) -> Stacked | NDArray[Any]:
+    def converted(self, allocate: Allocate = np.empty) -> Stacked | NDArray[Any]:
         """Return the same rows as the engine reads them: parts that fit are not copied."""
         if self.fits:
             return self if len(self.parts) > 1 else self.parts[0]
         if not any(self._conforms(part) for part in self.parts):
-            return np.asarray(self)
-        return Stacked([p if self._conforms(p) else self._as_rows(p) for p in self.parts])
+            whole = allocate(self.shape, self.dtype)
+            self._copy(0, len(self), whole)
+            return whole
+        parts = []
+        for part in self.parts:
+            if not self._conforms(part):
+                rows = allocate((len(part), self.shape[1]), self.dtype)
+                self._copy_part(part, 0, len(part), rows)
+                part = rows
+            parts.append(part)
+        return Stacked(parts)
+
+    def spread(self, count: int) -> NDArray[Any]:
+        """Return at most so many rows, each part giving its share."""
+        if not any(isinstance(part, RowMatrix) for part in self.parts):
+            return super().spread(count)
+        found = []
+        for part in self.parts:
+            share = math.ceil(count * len(part) / max(1, len(self)))
+            step = max(1, math.ceil(len(part) / max(1, share)))
+            some = part.spread(share) if isinstance(part, RowMatrix) else part[::step]
+            found.append(self._as_rows(some))
+        return np.concatenate(found)[:count]
 
     def for_engine(self) -> list[NDArray[Any]]:
         """Return the parts: the engine reads each where it lies."""
         return self.parts
 
-    def _conforms(self, part: NDArray[Any]) -> bool:
+    def _conforms(self, part: Any) -> bool:
+        if isinstance(part, RowMatrix):
+            return False
         return part.ndim == 2 and part.dtype == self.dtype and conforms(part)
 
     def _as_rows(self, some: NDArray[Any]) -> NDArray[Any]:
@@ -115,16 +152,32 @@ class Stacked(RowMatrix):
 
     def _range(self, start: int, stop: int) -> NDArray[Any]:
         out = np.empty((stop - start, self.shape[1]), self.dtype)
+        self._copy(start, stop, out)
+        return out
+
+    def _copy(self, start: int, stop: int, out: NDArray[Any]) -> None:
         first = int(np.searchsorted(self._first, start, side="right")) - 1
         for p in range(first, len(self.parts)):
             begin = int(self._first[p])
             if begin >= stop:
                 break
             low, high = max(start, begin), min(stop, int(self._first[p + 1]))
-            out[low - start : high - start] = self._as_rows(
-                self.parts[p][low - begin : high - begin]
-            )
-        return out
+            rows = out[low - start : high - start]
+            self._copy_part(self.parts[p], low - begin, high - begin, rows)
+
+    def _copy_part(self, part: Any, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Copy rows of a part, little by little: what it takes to read them is soon let go."""
+        step = max(1, _AT_ONCE // max(1, self.shape[1]))
+        packed = isinstance(part, RowMatrix)
+        pieces = (
+            part.pieces(start, stop)
+            if packed
+            else (part[i : min(i + step, stop)] for i in range(start, stop, step))
+        )
+        at = 0
+        for piece in pieces:
+            out[at : at + len(piece)] = self._as_rows(piece)
+            at += len(piece)
 
     def _rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty((len(numbers), self.shape[1]), self.dtype)
@@ -177,6 +230,12 @@ def conforms(a: NDArray[Any]) -> bool:
     columns_ok = cols == 1 or col_stride == size
     rows_ok = rows == 1 or (row_stride >= cols * size and row_stride % size == 0)
     return bool(columns_ok and rows_ok and a.flags.aligned)
+
+
+def engine_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return float32 or float64: what numbers of a type are read as."""
+    narrow = dtype.kind == "f" and dtype.itemsize <= 4
+    return np.dtype(np.float32 if narrow else np.float64)
 
 
 def is_bare_bfloat16(dtype: np.dtype[Any]) -> bool:

@@ -18,11 +18,13 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import FileError
-from gtn_fast.inputs.wording import listing
+from gtn_fast.inputs.wording import listing, shape_text
 from gtn_fast.planning.memory import check_room
 
 _SUFFIX = ".npy"
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
 _MOST_DIMENSIONS = 32
+_LAST_CHARACTER = 0x10FFFF  # of Unicode
 _DEFLATE_GAIN = 1032  # no byte of deflated data gives more
 
 
@@ -49,6 +51,8 @@ def read_header(stream: IO[bytes], name: str) -> Header:
             if version == (1, 0)
             else npy_format.read_array_header_2_0
         )
+        if version not in _VERSIONS:
+            raise ValueError(f"format version {version[0]}.{version[1]} is not known")
         shape, fortran, dtype = read(stream)
     except Exception as error:  # a damaged header makes NumPy raise nearly anything
         text = str(error)
@@ -126,6 +130,7 @@ class Archive:
         check_room(header.promised, f"reading {self._name}:{key}")
         with self._opened(key) as (stream, _):
             array: NDArray[Any] = npy_format.read_array(stream, allow_pickle=False)
+            _check_text(array)
             return array
 
     def __contains__(self, key: object) -> bool:
@@ -164,9 +169,14 @@ def opened_archive(stream: IO[bytes], name: str, suffix: str = ".npz") -> Iterat
         yield Archive(archive, name, size)
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Write a shape: ``300x5``."""
-    return "x".join(map(str, shape)) if shape else "scalar"
+def _check_text(array: NDArray[Any]) -> None:
+    """Raise ValueError for characters that there are not, and for records, which may hold them."""
+    if array.dtype.names is not None:
+        raise ValueError("it holds records, not numbers or text")
+    if array.dtype.kind == "U" and array.size:
+        plain = np.array(array, array.dtype.newbyteorder("="), order="C")
+        if plain.reshape(-1).view(np.uint32).max(initial=0) > _LAST_CHARACTER:
+            raise ValueError("it holds characters that are not in Unicode")
 
 
 def _line(error: BaseException) -> str:

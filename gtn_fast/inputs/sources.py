@@ -95,7 +95,7 @@ class Reading:
 
     def __init__(self, files: Sequence[Source], arrays: Sequence[Any]) -> None:
         self._files = list(dict.fromkeys(files))
-        self._guards = [guard for array in arrays for guard in _guard(array)]
+        self._guards = list(_guards(arrays))
         self._next_look = 0.0
 
     def check(self, error: BaseException | None = None) -> None:
@@ -171,17 +171,23 @@ class _Guard(NamedTuple):
 _BROKEN: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
-def _guard(array: Any) -> Iterator[_Guard]:
-    owner = _memmap_of(array)
-    if owner is None or not array.size:
-        return
-    if owner._mmap in _BROKEN:
-        raise FileError(
-            f"{owner.filename}: was truncated while it was mapped; open it again to read it"
-        )
-    if native.available():
+def _guards(arrays: Sequence[Any]) -> Iterator[_Guard]:
+    """Guard each map once, however many of the arrays lie in it."""
+    found: dict[int, tuple[Any, int, int]] = {}
+    for array in arrays:
+        owner = _memmap_of(array)
+        if owner is None or not array.size:
+            continue
+        if owner._mmap in _BROKEN:
+            raise FileError(
+                f"{owner.filename}: was truncated while it was mapped; open it again to read it"
+            )
         low, high = _bounds(array)
-        yield _Guard(native.module().guard_map(low, high - low), owner)
+        _, least, most = found.get(id(owner._mmap), (owner, low, high))
+        found[id(owner._mmap)] = owner, min(least, low), max(most, high)
+    if found and native.available():
+        for owner, low, high in found.values():
+            yield _Guard(native.module().guard_map(low, high - low), owner)
 
 
 def _memmap_of(array: Any) -> Any:

@@ -19,6 +19,11 @@ def listing(items: Iterable[object], shown: int = SHOWN) -> str:
     return few if more <= 0 else f"{few}, ... and {more:,} more"
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Write a shape: ``300x5``; ``300x?`` where a size (-1) is not known yet."""
+    return "x".join("?" if n < 0 else str(n) for n in shape) if shape else "scalar"
+
+
 def a_path(value: object, name: str) -> str:
     """Return a path as text; TypeError that says what came instead."""
     if not isinstance(value, (str, os.PathLike)):
@@ -42,5 +47,12 @@ def in_short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def first_line(error: BaseException) -> str:
+    """Write what another library raised in one line."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
 def _cut(text: str) -> str:
+    text = text if text.isprintable() else repr(text)[1:-1]  # a damaged file may hold line breaks
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -8,23 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
+from gtn_fast.inputs.arrays import convert, is_tensor, unchanged
 from gtn_fast.labels import Labels
-from gtn_fast.learn import gtn_file, verdict
+from gtn_fast.learn import finishing, gtn_file, verdict
 from gtn_fast.learn import presets as _presets
 from gtn_fast.learn.calibration import Calibration
+from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.devices import check_torch_device
-from gtn_fast.learn.hhat import HHat
-from gtn_fast.learn.labeling import Labeled, label_points, nearest
+from gtn_fast.learn.hhat import HHat, answers, mse
+from gtn_fast.learn.labeling import Labeled, label_points
 from gtn_fast.learn.mixture import Mixture
+from gtn_fast.learn.prepared import Prepared, described, prepare
 from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.residuals import Residuals
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.sizes import rebuilt
-from gtn_fast.learn.training.guards import threads_for
+from gtn_fast.learn.source import Source
 from gtn_fast.learn.training.logs import check_files
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
@@ -33,16 +35,6 @@ from gtn_fast.learn.verdict import Verdict
 from gtn_fast.outputs.streams import warn
 from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
-from gtn_fast.system.ending import long_call, stop_here
-
-_ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
-_ROWS = 1024  # but at least so many rows
-_LEAST_MEASURED, _MOST_MEASURED = 10_000, 50_000  # y's that a calibration measures ĥ on
-
-
-def mse(model: nn.Module, y: Tensor, x: Tensor) -> Tensor:
-    """Return the mean of (ĥ(y) - x)² over rows and coordinates, (b, d) each (section 2.1)."""
-    return nn.functional.mse_loss(model(y), x)
 
 
 class GTN:
@@ -76,7 +68,11 @@ class GTN:
         On standardised coordinates.
     scaling : Scaling or None
     mixture : Mixture or None
-        Of the standardised data.
+        Of the standardised data, where there are components or classes (whose y's are of N(0, I)).
+    classes : Classes or None
+        The labels that the last fit was given.
+    residuals : Residuals or None
+        What ``sample(residual=True)`` draws from (residuals.py).
     labels : Labels or None
         Of the last labeling, unless there are components; not kept in files.
     label_seconds : float
@@ -112,16 +108,20 @@ class GTN:
         self.history: History | None = None
         self.calibration: Calibration | None = None
         self.verdict: Verdict | None = None
+        self.classes: Classes | None = None
+        self.residuals: Residuals | None = None
         self.label_seed = 0
         self.x_index: NDArray[np.int64] | None = None  # row of X for every y, as in Labels
         self.rows: NDArray[np.int64] | None = None  # of X, by the caller's count; None: all
-        self.component: NDArray[np.int64] | None = None  # of every row of X
+        self.component: NDArray[np.int64] | None = None  # or class, of every row of X
 
     def __repr__(self) -> str:
         preset = self.preset
         parts = [f"d={self.d}, preset={preset.name!r}"]
         if self.components > 1:
             parts.append(f"components={self.components}")
+        if self.classes is not None:
+            parts.append(f"{len(self.classes)} classes")
         parts.append(f"{preset.layers} layers of {preset.width}")
         if str(self.device) != "cpu":
             parts.append(f"on {self.device}")
@@ -136,6 +136,8 @@ class GTN:
         X: Any,
         val: Any = None,
         *,
+        classes: Any = None,
+        val_classes: Any = None,
         seed: int = 0,
         epochs: int | None = None,
         patience: int | None = None,
@@ -154,18 +156,21 @@ class GTN:
         ``flatten`` as for ``label``. ``val`` (m, d) gets labels of its own and stops the
         training when its error no longer falls (``patience`` epochs); so does ``metric``, which
         is called with this GTN after each epoch and whose highest value is the best. ``epochs``
-        and ``patience`` replace the preset's. ``relabel_every=k`` draws and labels a fresh Y
-        every k epochs. ``threads`` is for the labeling. At the end ĥ's points get the data's mean
-        and covariance (calibration.py); ``calibrate=False`` is the paper. A warning says so if
-        samples are farther from the data than plain normals; ``summary`` has the figures. The
-        rest is ``train``'s: see there. A fit starts from weights drawn from ``seed``, whatever
-        was learned before.
+        and ``patience`` replace the preset's; without ``epochs`` a small set is trained on for
+        the preset's ``min_steps`` at least. ``classes`` (n,), integers, strings or booleans: labels
+        stay inside a class, and ĥ and ``sample`` know the classes; ``val_classes`` (m,) are
+        val's. ``relabel_every=k`` draws and labels a fresh Y every k epochs. ``threads`` is for
+        the labeling. At the end ĥ's points get the data's mean and covariance (calibration.py);
+        ``calibrate=False`` is the paper. A warning says so if samples are farther from the data
+        than normals; ``summary`` has the figures. The rest is ``train``'s: see there. A fit starts
+        from weights drawn from ``seed``, whatever was learned before.
 
         Raises
         ------
         TypeError, ValueError
-            Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
-            run; files that cannot be written. Those about X and val leave the GTN as it was.
+            Bad arguments: X that is constant, NaN, of another width; a class of fewer than two
+            different rows, or missing; a checkpoint of another run; files that cannot be written.
+            Those about X, val and classes leave the GTN as it was.
         FloatingPointError
             The loss became NaN or infinite.
 
@@ -178,47 +183,42 @@ class GTN:
         seed = check_seed(seed)
         relabel_every = check_integer(relabel_every, "relabel_every", 0, 2**31 - 1)
         watched = val is not None or metric is not None
-        preset = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
-        _presets.warn_of_idle(relabel_every, preset.epochs)
+        base = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
         check_files(log, tensorboard, checkpoint)
-        scaling, x, val_x = self._standardised(X, val, flatten)
-        mixture, component = None, None
-        if self.components > 1:
-            mixture, component = Mixture.fit(x, self.components, derive(seed, "components"))
+        given = prepare(
+            self.d, X, val, classes, val_classes,
+            components=self.components, seed=seed, flatten=flatten,
+        )  # fmt: skip
+        preset = _presets.for_rows(base, len(given.x), patient=patience is not None)
+        _presets.warn_of_idle(relabel_every, preset.epochs)
+        self._begin(given, preset, derive(seed, "weights"))
 
-        self.scaling, self.mixture, self.component = scaling, mixture, component
-        self.calibration, self.verdict = None, None
-        self.rows = None
-        self.label_seconds = 0.0
-        self.model = HHat.of(self.d, preset, derive(seed, "weights")).to(self.device)
-
-        def label(
-            points: NDArray[np.float32], of: NDArray[np.int64] | None, label_seed: int
-        ) -> Labeled:
-            found = label_points(points, mixture, of, label_seed, preset, threads, progress)
+        def labeled(
+            x: NDArray[np.float32], of: NDArray[np.int64] | None, label_seed: int
+        ) -> tuple[Labeled, Sequence[Tensor]]:
+            mixture = given.mixture if given.classes is None else None
+            found = label_points(x, mixture, of, label_seed, preset, threads, progress)
             self.label_seconds += found.seconds
-            return found
+            return found, found.tensors(given.classes is not None)
 
         def pairs(round_: int) -> Sequence[Tensor]:
             self.label_seed = derive(seed, f"train {round_}" if round_ else "train")
-            found = label(x, component, self.label_seed)
+            found, tensors = labeled(given.learned, given.component, self.label_seed)
             self.x_index, self.labels = found.x_index, found.labels
-            return found.tensors(x)
+            return tensors
 
         def refresh(epoch: int) -> Sequence[Tensor] | None:
             fresh = epoch > 1 and (epoch - 1) % relabel_every == 0
             return pairs((epoch - 1) // relabel_every) if fresh else None
 
-        val_pairs = None
-        if val_x is not None:
-            near = None if mixture is None else nearest(mixture, val_x)
-            val_pairs = label(val_x, near, derive(seed, "val")).tensors(val_x)
-
         def finish() -> GTN:
             if calibrate:
-                self.calibration = self._calibrate(x, component, seed)
+                self.calibration = finishing.calibration(self.model, self._source, given, seed)
             return self
 
+        val_pairs = None
+        if given.val_learned is not None:
+            _, val_pairs = labeled(given.val_learned, given.val_component, derive(seed, "val"))
         self.history = train(
             self.model,
             mse,
@@ -238,101 +238,102 @@ class GTN:
             title="train ĥ",
             draws=False,
             identity=_presets.identity(
-                preset, components=self.components, relabel_every=relabel_every
+                preset, components=self.components, relabel_every=relabel_every,
+                **({} if given.classes is None else {"classes": list(given.classes.names)}),
             ),
+        )  # fmt: skip
+        self.history.note = _presets.more_epochs(base, preset, len(given.x))
+        finish()
+        self.residuals = finishing.residuals(
+            self.model, self._source, given, preset, seed, calibrate=calibrate, threads=threads
         )
-        self.verdict = finish()._judge(x, val_x, derive(seed, "verdict"))
+        self.verdict = finishing.judged(self.sample, given, derive(seed, "verdict"))
         return self.history
 
-    def _judge(
-        self, x: NDArray[np.float32], val_x: NDArray[np.float32] | None, seed: int
-    ) -> Verdict:
-        """Compare new samples with standardised data; warn if plain normals are nearer."""
-        made = self._fitted().apply(self.sample(verdict.ROWS, seed))
-        found = verdict.judge(made, x, val_x, seed)
-        if found.warning is not None:
-            warn(found.warning, stacklevel=3)
-        return found
+    def _begin(self, given: Prepared, preset: Preset, seed: int) -> None:
+        """Forget what was learned before; take over what is known of the data."""
+        self.scaling, self.classes = given.scaling, given.classes
+        self.mixture, self.component = given.mixture, given.component
+        self.calibration, self.verdict, self.residuals = None, None, None
+        self.rows = None
+        self.label_seconds = 0.0
+        self.model = HHat.of(self.d, preset, seed, len(given.classes or ())).to(self.device)
 
     def summary(self) -> str:
         """Return in words what the last fit came to; ValueError before one."""
         self._fitted()
-        network = f"{self.preset.layers} layers of {self.preset.width}, d = {self.d}"
-        after = "not calibrated" if self.calibration is None else "calibrated"
-        lines = [f"GTN: {network}, {after}"]
-        if self.history is not None:
-            lines.append(f"{len(self.history.epochs)} epochs, best {self.history.best_epoch}")
-        return "\n".join(lines if self.verdict is None else [*lines, self.verdict.table()])
+        calibrated = self.calibration is not None
+        return verdict.summary(self.d, self.preset, calibrated, self.history, self.verdict)
 
-    def _calibrate(
-        self, x: NDArray[np.float32], component: NDArray[np.int64] | None, seed: int
-    ) -> Calibration:
-        """Measure ĥ on fresh y's against standardised x."""
-        rows = min(_MOST_MEASURED, max(_LEAST_MEASURED, 20 * self.d * self.components))
-        y = self.source_sample(rows, derive(seed, "calibrate"))
-        of = None if self.mixture is None else nearest(self.mixture, y)
-        return Calibration.between(self._h_hat(y), x, of, component, self.components)
-
-    def _standardised(
-        self, X: Any, val: Any, flatten: bool
-    ) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return X's scaling, and X and val (or None) standardised by it."""
-        x_in = self._described(X, "X", flatten)
-        val_in = None if val is None else self._described(val, "val", flatten)
-        with unchanged(x_in, val_in):
-            x, val_x = convert(x_in), None if val_in is None else convert(val_in)
-            scaling = Scaling.of(x)
-            return scaling, scaling.apply(x), None if val_x is None else scaling.apply(val_x)
-
-    def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
+    def source_sample(self, n: int, seed: int = 0, *, classes: Any = None) -> NDArray[np.float32]:
         """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
 
-        Row i depends on (seed, i) only: a longer sample begins with the shorter one.
+        ``classes`` as for ``sample``. Row i depends on (seed, i), and its class, only: a longer
+        sample begins with the shorter one.
         """
-        seed = derive(check_seed(seed), "sample")
-        n = check_integer(n, "n", 0, 2**48)
-        if self.mixture is not None:
-            return self.mixture.draw(n, seed)[0]
-        return normal(seed, 0, n, self.d)
+        return self._source.draw(n, seed, classes)[0]
 
-    def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
-        """Generate new points (n, d), in the data's own scale (algorithm 2)."""
-        self._fitted()
+    def sample_classes(self, n: int, seed: int = 0) -> NDArray[Any]:
+        """Return the class of each row of ``sample(n, seed)``, (n,): drawn by the data's shares."""
+        classes = self._source.known_classes()
+        _, of = self._source.draw(n, seed)
+        assert of is not None
+        return classes.named(of)
+
+    @property
+    def _source(self) -> Source:
+        return Source(self.d, self.mixture, self.classes)
+
+    def sample(
+        self, n: int, seed: int = 0, *, classes: Any = None, residual: bool = False
+    ) -> NDArray[np.float32]:
+        """Generate new points (n, d), in the data's own scale (algorithm 2).
+
+        ``classes``: the class of every point, one label or n of them; without it they are drawn
+        by the data's shares (``sample_classes`` says which). ``residual=True`` adds to each point
+        what ĥ left over of a data point with a y nearby (residuals.py). ValueError for classes
+        that were not learned, and where there are no residuals.
+        """
+        scaling = self._fitted()
         n = check_integer(n, "n", 0, 2**48)
         check_room(16 * n * self.d, f"sampling {n:,} rows")
-        return self.transform(self.source_sample(n, seed))
+        if residual and self.residuals is None:
+            raise ValueError(
+                "this GTN has no residuals: it was saved before they were kept, fit it anew"
+            )
+        y, of = self._source.draw(n, seed, classes)
+        if residual and self.residuals is not None:
+            points = self.residuals.add(answers(self.model, y, of), y, of, seed)
+            return scaling.undo(self._source.placed(points, of))
+        return scaling.undo(self._calibrated(y, of))
 
-    def transform(self, y: Any) -> NDArray[np.float32]:
-        """Return ĥ of y (n, d), calibrated, in the data's own scale: float32 (n, d)."""
+    def transform(self, y: Any, *, classes: Any = None) -> NDArray[np.float32]:
+        """Return ĥ of y (n, d), calibrated, in the data's own scale: float32 (n, d).
+
+        A GTN with classes needs those of y, one label or n of them.
+        """
         scaling = self._fitted()
         if getattr(y, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
         given = self._points(y, "y").astype(np.float32, copy=False)
-        points = self._h_hat(given)
+        return scaling.undo(self._calibrated(given, self._source.of(given, classes)))
+
+    def _calibrated(
+        self, y: NDArray[np.float32], of: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        """Return ĥ of y (n, d), standardised."""
+        points = answers(self.model, y, of)
         if self.calibration is not None:
-            of = None if self.mixture is None else nearest(self.mixture, given)
             points = self.calibration.apply(points, of)
-        return scaling.undo(points)
+        return self._source.placed(points, of)
 
-    @torch.no_grad()
-    def _h_hat(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ĥ of y (n, d), standardised and as the network gives it."""
-        # A mapped file cannot be written, and torch warns of tensors that cannot.
-        given = torch.from_numpy(np.require(y, np.float32, "W"))
-        was_training = self.model.training  # a metric is called in the middle of a training
-        self.model.eval()
-        step = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
-        parts = []
-        with long_call(), threads_for(self.model, self.preset.batch_size):
-            for part in torch.split(given, step):
-                stop_here()
-                parts.append(self.model(part.to(self.device)).cpu())
-        self.model.train(was_training)
-        made: NDArray[np.float32] = torch.cat(parts).numpy()
-        return made
+    def interpolate(
+        self, y0: Any, y1: Any, steps: int = 20, *, classes: Any = None
+    ) -> NDArray[np.float32]:
+        """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included.
 
-    def interpolate(self, y0: Any, y1: Any, steps: int = 20) -> NDArray[np.float32]:
-        """Return ĥ along the straight line from y0 (d,) to y1 (d,): (steps, d), ends included."""
+        ``classes``: the one that the path stays in, where the GTN has classes.
+        """
         steps = check_integer(steps, "steps", 2, 2**31 - 1)
         check_room(20 * steps * self.d, f"a path of {steps:,} steps")
         ends = [
@@ -340,11 +341,24 @@ class GTN:
             for name, y in (("y0", y0), ("y1", y1))
         ]
         part = np.linspace(0, 1, steps)[:, None]
-        return self.transform((1 - part) * ends[0] + part * ends[1])
+        return self.transform((1 - part) * ends[0] + part * ends[1], classes=classes)
 
     def interpolate_between(self, row_a: int, row_b: int, steps: int = 20) -> NDArray[np.float32]:
-        """Interpolate from the y of one row of X to the y of another (figure 8)."""
-        return self.interpolate(self.y_of_row(row_a), self.y_of_row(row_b), steps)
+        """Interpolate from the y of one row of X to the y of another (figure 8).
+
+        ValueError for rows of two classes: a path stays within one.
+        """
+        ends = self.y_of_row(row_a), self.y_of_row(row_b)
+        if self.classes is None or self.component is None:
+            return self.interpolate(*ends, steps)
+        of = self.component[[self._trained_row(row) for row in (row_a, row_b)]]
+        first, last = (self.classes.names[c] for c in of)
+        if first != last:
+            raise ValueError(
+                f"row {row_a} is of class {first!r} and row {row_b} of class {last!r}: a path stays"
+                " within one class"
+            )
+        return self.interpolate(*ends, steps, classes=first)
 
     def y_of_row(self, row: int) -> NDArray[np.float32]:
         """Return the y (d,) that was labeled with that row of X, in the last labeling."""
@@ -352,7 +366,7 @@ class GTN:
         assert self.x_index is not None
         row = self._trained_row(row)
         i = int(np.flatnonzero(self.x_index == row)[0])
-        if self.mixture is not None:
+        if self.mixture is not None and self.classes is None:
             assert self.component is not None
             y = self.mixture.draw_like(self.component[: i + 1], self.label_seed)[i:]
         else:
@@ -385,14 +399,13 @@ class GTN:
         """Read what ``save`` wrote. FileError for a file that is no (whole) GTN."""
         saved = gtn_file.load(path)
         with whole(path, gtn_file.NOT_WHOLE):
-            model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0), saved.weights)
-            gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
-            gtn.model.load_state_dict(model.state_dict())
-        gtn.scaling, gtn.mixture, gtn.component = saved.scaling, saved.mixture, saved.component
-        gtn.x_index, gtn.label_seed = saved.x_index, saved.label_seed
-        gtn.label_seconds, gtn.history = saved.label_seconds, saved.history
-        gtn.calibration, gtn.verdict = saved.calibration, saved.verdict
-        gtn.rows = saved.rows
+            return GTN.from_saved(saved, device)
+
+    @staticmethod
+    def from_saved(saved: gtn_file.SavedGTN, device: torch.device | str | None = None) -> GTN:
+        """Return the GTN of what a file holds; ValueError where its parts do not agree."""
+        gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
+        saved.give(gtn)
         return gtn
 
     def _fitted(self) -> Scaling:
@@ -402,12 +415,5 @@ class GTN:
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
         """Return a checked matrix (n, self.d), float32 or float64."""
-        described = self._described(value, name)
-        with unchanged(described):
-            return np.asarray(convert(described))
-
-    def _described(self, value: Any, name: str, flatten: bool = False) -> Described:
-        described = describe(value, name, flatten=flatten)
-        if described.cols != self.d:
-            raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
-        return described
+        with unchanged(found := described(value, name, self.d)):
+            return np.asarray(convert(found))

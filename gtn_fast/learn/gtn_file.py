@@ -13,9 +13,13 @@ from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.learn.calibration import Calibration
+from gtn_fast.learn.classes import Classes
+from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset, preset
+from gtn_fast.learn.residuals import Residuals
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
 from gtn_fast.learn.verdict import Verdict
@@ -43,6 +47,8 @@ class SavedGTN:
     history: History | None
     calibration: Calibration | None
     verdict: Verdict | None
+    classes: Classes | None
+    residuals: Residuals | None
     rows: NDArray[np.int64] | None = None
 
     @classmethod
@@ -51,9 +57,23 @@ class SavedGTN:
         names = [field.name for field in fields(cls) if field.name != "weights"]
         return cls(**{name: getattr(gtn, name) for name in names}, weights=gtn.model.state_dict())
 
+    def give(self, gtn: Any) -> None:
+        """Give them to a new ``learn.gtn.GTN``; ValueError where the weights fit no network."""
+        count = len(self.classes or ())
+        model = rebuilt(lambda: HHat.of(self.d, self.preset, 0, count), self.weights)
+        gtn.model = model.to(gtn.device).eval()
+        for field in fields(self):
+            if field.name != "weights":
+                setattr(gtn, field.name, getattr(self, field.name))
+
 
 def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
     """Write weights, scaling, mixture and where the labels' y's come from; FileError if not."""
+    save_tensors(path, _KIND, *to_tensors(gtn), force=force)
+
+
+def to_tensors(gtn: SavedGTN) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what a file holds of it: tensors by name, and what is JSON-able."""
     arrays = {
         "scaling/mean": gtn.scaling.mean,
         "scaling/std": gtn.scaling.std,
@@ -63,7 +83,13 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
         arrays["mixture/component"] = gtn.component
     if gtn.calibration is not None:
-        arrays |= {f"calibration/{name}": getattr(gtn.calibration, name) for name in _CALIBRATION}
+        arrays |= _maps(gtn.calibration, "calibration")
+    if gtn.residuals is not None:
+        arrays |= {f"residuals/{name}": getattr(gtn.residuals, name) for name in ("y", "values")}
+        if gtn.residuals.component is not None:
+            arrays["residuals/component"] = gtn.residuals.component
+        if gtn.residuals.calibration is not None:
+            arrays |= _maps(gtn.residuals.calibration, "residuals")
     if gtn.rows is not None:
         arrays["labels/rows"] = gtn.rows
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
@@ -72,42 +98,40 @@ def save(gtn: SavedGTN, path: PathLike, *, force: bool = False) -> None:
         "d": gtn.d,
         "preset": asdict(gtn.preset),
         "components": gtn.components,
+        "classes": None if gtn.classes is None else list(gtn.classes.names),
         "label_seed": gtn.label_seed,
         "label_seconds": gtn.label_seconds,
         "history": None if gtn.history is None else asdict(gtn.history),
         "verdict": None if gtn.verdict is None else asdict(gtn.verdict),
     }
-    save_tensors(path, _KIND, tensors, meta, force=force)
+    return tensors, meta
 
 
 def load(path: PathLike) -> SavedGTN:
     """Read a GTN. FileError (a ValueError) for a foreign, damaged or inconsistent file."""
     tensors, meta = load_tensors(path, _KIND)
     with whole(path, NOT_WHOLE):
-        return _rebuilt(tensors, meta)
+        return from_tensors(tensors, meta)
 
 
-def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
-    d, k = meta["d"], meta["components"]
+def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> SavedGTN:
+    """Return the GTN that ``to_tensors`` took apart; an error of some kind for anything else."""
+    d, classes = meta["d"], _classes(meta.get("classes"))
+    k = meta["components"] if classes is None else len(classes)
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
     index = arrays["labels/x_index"]
     if index.dtype != np.int64 or not np.array_equal(np.sort(index), np.arange(len(index))):
         raise ValueError("labels/x_index is no permutation")
-    mixture, component = _mixture(arrays, k, d, len(index)) if k > 1 else (None, None)
+    mixture, component = None, None
+    if k > 1 or classes is not None:
+        mixture, component = _mixture(arrays, k, d, len(index))
     scaling = Scaling(_shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,)))
     if not (scaling.std > 0).all():
         raise ValueError("scaling/std must be above 0")
-    calibration = None
-    if "calibration/matrix" in arrays:  # files from before it have none
-        calibration = Calibration(
-            matrix=_shaped(arrays["calibration/matrix"], (k, d, d)),
-            source=_shaped(arrays["calibration/source"], (k, d)),
-            target=_shaped(arrays["calibration/target"], (k, d)),
-        )
     return SavedGTN(
         d=d,
         preset=preset(Preset(**meta["preset"])),
-        components=k,
+        components=meta["components"],
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
         scaling=scaling,
         mixture=mixture,
@@ -116,10 +140,64 @@ def _rebuilt(tensors: dict[str, Tensor], meta: dict[str, Any]) -> SavedGTN:
         label_seed=check_seed(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
-        calibration=calibration,
-        verdict=None if meta.get("verdict") is None else Verdict(**meta["verdict"]),
+        calibration=_calibration(arrays, "calibration", k, d),
+        classes=classes,
+        residuals=_residuals(arrays, d, k, mixture is not None),
+        verdict=_verdict(meta.get("verdict")),
         rows=_ascending(arrays["labels/rows"], len(index)) if "labels/rows" in arrays else None,
     )
+
+
+def _verdict(stored: Mapping[str, Any] | None) -> Verdict | None:
+    """Return the verdict; None for one of before there were normals with the full covariance."""
+    return None if stored is None or "full_normals" not in stored else Verdict(**stored)
+
+
+def _classes(names: Any) -> Classes | None:
+    if names is None:  # files from before there were classes do not mention them
+        return None
+    kinds = {type(name) for name in names}
+    if len(kinds) != 1 or not kinds <= {int, str, bool} or names != sorted(set(names)):
+        raise ValueError("classes are no labels of one kind, ascending")
+    return Classes(tuple(names))
+
+
+def _maps(calibration: Calibration, place: str) -> dict[str, NDArray[np.float64]]:
+    return {f"{place}/{name}": getattr(calibration, name) for name in _CALIBRATION}
+
+
+def _calibration(
+    arrays: Mapping[str, NDArray[Any]], place: str, k: int, d: int
+) -> Calibration | None:
+    if f"{place}/matrix" not in arrays:  # not calibrated; files from before it have none
+        return None
+    return Calibration(
+        matrix=_shaped(arrays[f"{place}/matrix"], (k, d, d)),
+        source=_shaped(arrays[f"{place}/source"], (k, d)),
+        target=_shaped(arrays[f"{place}/target"], (k, d)),
+    )
+
+
+def _residuals(arrays: Mapping[str, NDArray[Any]], d: int, k: int, parts: bool) -> Residuals | None:
+    if "residuals/y" not in arrays:  # files from before there were residuals
+        return None
+    n = len(arrays["residuals/y"])
+    component = arrays.get("residuals/component")
+    if (component is None) == parts or not n:
+        raise ValueError("its residuals are those of another source")
+    return Residuals(
+        y=_shaped(arrays["residuals/y"], (n, d)),
+        values=_shaped(arrays["residuals/values"], (n, d)),
+        component=None if component is None else _numbers(component, n, k),
+        calibration=_calibration(arrays, "residuals", k, d),
+    )
+
+
+def _numbers(component: NDArray[Any], n: int, k: int) -> NDArray[np.int64]:
+    of: NDArray[np.int64] = _shaped(component, (n,))
+    if of.dtype != np.int64 or not ((of >= 0) & (of < k)).all():
+        raise ValueError(f"components must be numbers from 0 to {k - 1}")
+    return of
 
 
 def _mixture(
@@ -130,9 +208,7 @@ def _mixture(
         stds=_shaped(arrays["mixture/stds"], (k, d)),
         weights=_shaped(arrays["mixture/weights"], (k,)),
     )
-    component = _shaped(arrays["mixture/component"], (n,))
-    if component.dtype != np.int64 or not ((component >= 0) & (component < k)).all():
-        raise ValueError(f"mixture/component must be numbers from 0 to {k - 1}")
+    component = _numbers(arrays["mixture/component"], n, k)
     if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
         raise ValueError("mixture/weights are no shares of one")
     if not (mixture.stds > 0).all():

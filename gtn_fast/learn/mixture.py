@@ -2,6 +2,9 @@
 
 k-means splits the data; the source becomes a mixture of Gaussians with the clusters' means
 and standard deviations; labels are given inside each cluster; one ĥ learns all of them.
+
+Classes, which the caller gives, may lie on each other. Their y's are of N(0, I), ĥ is told the
+class, and maps to coordinates centred and scaled by it.
 """
 
 from __future__ import annotations
@@ -57,19 +60,26 @@ class Mixture:
         x = np.asarray(convert(describe(X, "X"))).astype(np.float32, copy=False)
         k = check_integer(k, "k", 1, len(x))
         component = _k_means(x, k, check_seed(seed))
+        names = [f"k = {k} is too large: component {c}" for c in range(k)]
+        return cls.of(x, component, names), component
+
+    @classmethod
+    def of(cls, x: NDArray[np.float32], component: NDArray[np.int64], names: list[str]) -> Mixture:
+        """Measure x (n, d), whose rows are of the components ``component`` (n,) says.
+
+        ``names``: what an error calls each of them. ValueError for one that has fewer than two
+        distinct rows.
+        """
+        k = len(names)
         means, stds = np.zeros((k, x.shape[1])), np.ones((k, x.shape[1]))
         for c in range(k):
             rows = x[component == c].astype(np.float64)
             if len(rows) == 0 or (rows == rows[0]).all():
                 found = {0: "no row", 1: "1 row"}.get(len(rows), f"{len(rows)} rows, all equal")
-                raise ValueError(
-                    f"k = {k} is too large: component {c} has {found};"
-                    " each needs at least two different rows"
-                )
+                raise ValueError(f"{names[c]} has {found}; each needs at least two different rows")
             means[c], spread = rows.mean(axis=0), np.ptp(rows, axis=0)
             stds[c] = np.where(spread > 0, rows.std(axis=0), 1.0)
-        weights = np.bincount(component, minlength=k) / len(x)
-        return cls(means, stds, weights), component
+        return cls(means, stds, np.bincount(component, minlength=k) / len(x))
 
     def draw(self, n: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Draw n points: y float32 (n, d) and the component of each, int64 (n,).
@@ -78,10 +88,14 @@ class Mixture:
         """
         n = check_integer(n, "n", 0, MAX_ROWS)
         seed = check_seed(seed)
+        component = self.draw_components(n, seed)
+        return self.draw_like(component, seed), component
+
+    def draw_components(self, n: int, seed: int) -> NDArray[np.int64]:
+        """Return the component of each row of ``draw(n, seed)``, by the weights: int64 (n,)."""
         u = np.random.default_rng(derive(seed, "component")).random(n)
         edges = np.cumsum(self.weights)[:-1]  # the last one may round to less than 1
-        component = np.searchsorted(edges, u, side="right").astype(np.int64)
-        return self.draw_like(component, seed), component
+        return np.searchsorted(edges, u, side="right").astype(np.int64)
 
     def draw_like(self, component: Any, seed: int = 0) -> NDArray[np.float32]:
         """Draw one y for every entry of ``component`` (n,), from that component: float32 (n, d).
@@ -106,6 +120,13 @@ class Mixture:
         local: NDArray[Any] = v - self.means.astype(v.dtype)[component]
         local /= self.stds.astype(v.dtype)[component]
         return local
+
+    def from_local(self, v: NDArray[np.float32], component: Any) -> NDArray[np.float32]:
+        """Return mean + std * v of each row's component, (n, d): what ``to_local`` undoes."""
+        component = self._components(component)
+        x: NDArray[np.float32] = v * self.stds.astype(np.float32)[component]
+        x += self.means.astype(np.float32)[component]
+        return x
 
     def _components(self, component: Any) -> NDArray[np.int64]:
         rows = integers(component, "component")

@@ -14,6 +14,8 @@ from gtn_fast.learn.sizes import MAX_LAYERS, MAX_WIDTH
 from gtn_fast.outputs.streams import warn
 
 MAX_RAYS = 1 << 20
+_MOST_TIMES = 20
+MIN_STEPS = 2_000  # batches: what small sets still gain by (docs/training.md)
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Preset:
     ``layers`` hidden layers of ``width``, LeakyReLU(``negative_slope``), batch norm after the
     activation of the first ``batch_norm_layers`` of them (0: none); Adam with ``lr``, no weight
     decay. ``epochs`` is our own cap. ``patience`` counts epochs without a better validation
-    loss (or metric, if one is given); None trains to the end. ``method`` labels: "rank" is
+    loss (or metric, if one is given); None trains to the end. ``min_steps``: a small set has few
+    batches per epoch, so that epochs and patience grow until there are so many of them; where
+    ``epochs`` is given it counts alone. ``method`` labels: "rank" is
     section 2.1's for d = 1, "auto" is Algorithm 1. ``rays``: for d = 2, along so many lines
     (rays.py says why the plane needs them); None decides exactly.
     """
@@ -39,6 +43,7 @@ class Preset:
     method: str = "auto"
     negative_slope: float = 0.5
     rays: int | None = None
+    min_steps: int = MIN_STEPS
 
 
 # Batch norm on the first 20 of 26 layers and the patiences are the authors' code's and text's.
@@ -90,6 +95,8 @@ def preset(name_or_preset: str | Preset, **overrides: Any) -> Preset:
         layers = overrides["layers"]
         if isinstance(layers, int) and base.batch_norm_layers > layers:
             overrides["batch_norm_layers"] = layers
+    if "epochs" in overrides:
+        overrides.setdefault("min_steps", 0)
     return _checked(dataclasses.replace(base, **overrides))
 
 
@@ -116,9 +123,37 @@ def for_fit(
     return base
 
 
+def for_rows(base: Preset, rows: int, *, patient: bool) -> Preset:
+    """Return the preset with epochs enough for its ``min_steps`` of this many rows.
+
+    That is 20 times its own epochs at most. Its patience, unless it was given (``patient``, or
+    another than table 2's), grows in proportion.
+    """
+    epochs = min(-(-base.min_steps // -(-rows // base.batch_size)), _MOST_TIMES * base.epochs)
+    if epochs <= base.epochs:
+        return base
+    patience = base.patience
+    own = base.name in PRESETS and PRESETS[base.name].patience == patience
+    if patience is not None and own and not patient:
+        patience = round(patience * epochs / base.epochs)
+    return dataclasses.replace(base, epochs=epochs, patience=patience)
+
+
+def more_epochs(base: Preset, chosen: Preset, rows: int) -> str | None:
+    """Say that ``for_rows`` chose more epochs than the preset's, if it did."""
+    if chosen.epochs == base.epochs:
+        return None
+    batches = -(-rows // base.batch_size)
+    return (
+        f"up to {chosen.epochs:,} epochs, not {base.epochs}: {rows:,} rows are"
+        f" {batches} batch{'' if batches == 1 else 'es'} per epoch, {base.min_steps:,} are wanted"
+    )
+
+
 def identity(made: Preset, **others: Any) -> dict[str, Any]:
     """Return what makes one training another one; how long it goes on does not."""
     named = dataclasses.asdict(dataclasses.replace(made, epochs=1, patience=None))
+    del named["min_steps"]
     return {"preset": named, **others}
 
 
@@ -134,6 +169,7 @@ def _checked(made: Preset) -> Preset:
     for name in ("batch_size", "epochs"):
         check_integer(getattr(made, name), name, 1, 2**31 - 1)
     check_integer(made.batch_norm_layers, "batch_norm_layers", 0, made.layers)
+    check_integer(made.min_steps, "min_steps", 0, 2**31 - 1)
     if made.patience is not None:
         check_integer(made.patience, "patience", 1, 2**31 - 1)
     if made.rays is not None:

@@ -9,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.learn.calibration import covariance
+from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.training.run import History
 from gtn_fast.metrics.points import energy_distance
 from gtn_fast.sample import normal
 
 ROWS = 2000  # of each set that is compared
 _FEWEST = 200
 _CLEAR = 1.1  # a distance that is larger by less is called equal
+
+REMEDY = (
+    "take fewer dimensions, a wider network or more epochs, components=k or classes= for data of"
+    " several parts"
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,9 @@ class Verdict:
     deviation : float
         Mean over coordinates of the samples' standard deviation; the data's is 1.
     samples, normals, full_normals : float
-        Energy distance to the data: of new samples; of normals with the data's mean and
-        deviations; of normals with its full covariance, the best that one affine map can do.
+        Energy distance to the data: of new samples; of plain normals, with the data's mean and
+        deviations; of normals with its full covariance, the best that one affine map can do. Of
+        data in components or classes each has normals of its own.
     data : float
         Of rows of the training data: what cannot be beaten by much.
     rows : int
@@ -47,21 +55,18 @@ class Verdict:
     @property
     def warning(self) -> str | None:
         """Say in plain words what is wrong and what to do; None if nothing is."""
-        if self.rows < _FEWEST or self.samples <= _CLEAR * self.normals:
-            return None
-        return (
-            f"samples of this GTN are farther from {self.compared_with} (energy distance"
-            f" {self.samples:.3g}) than plain normals ({self.normals:.3g}): take"
-            " fewer dimensions, a wider network or more epochs, or components=k for clusters"
-        )
+        return worse_than_normals(
+            "samples of this GTN", self.compared_with, self.rows,
+            self.samples, self.normals, self.full_normals, self.data,
+        )  # fmt: skip
 
     def table(self) -> str:
         """Return the numbers as lines of text."""
         rows = [
             ("training data", self.data),
             ("samples", self.samples),
-            ("normals, the data's deviations", self.normals),
-            ("normals, the data's covariance", self.full_normals),
+            ("plain normals (deviations)", self.normals),
+            ("normals with full covariance", self.full_normals),
         ]
         lines = [f"energy distance to {self.compared_with}"]
         lines += [f"  {name:32s} {value:.3f}" for name, value in rows]
@@ -69,33 +74,97 @@ class Verdict:
         return "\n".join(lines)
 
 
+def worse_than_normals(
+    what: str,
+    compared_with: str,
+    rows: int,
+    samples: float,
+    normals: float,
+    full: float,
+    data: float,
+) -> str | None:
+    """Return the warning about samples that are farther than either kind of normals, if any.
+
+    What is as near as the data to itself is not warned of.
+    """
+    nearest = min(normals, full)
+    if rows < _FEWEST or samples <= _CLEAR * max(nearest, data):
+        return None
+    which = "plain normals" if normals <= full else "normals of the data's covariance"
+    return (
+        f"{what} are farther from {compared_with} (energy distance {samples:.3g}) than {which}"
+        f" ({nearest:.3g}): {REMEDY}"
+    )
+
+
 def judge(
-    samples: NDArray[Any], data: NDArray[Any], held_out: NDArray[Any] | None, seed: int
+    samples: NDArray[Any],
+    data: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    seed: int,
+    component: NDArray[np.int64] | None = None,
 ) -> Verdict:
-    """Compare standardised samples (m, d) with the data (n, d) or rows of it held out."""
+    """Compare standardised samples (m, d) with the data (n, d) or rows of it held out.
+
+    ``component`` (n,): of each row of the data.
+    """
     rng = np.random.default_rng(seed)
     if held_out is not None:
         real, rest = _some(held_out, rng), _some(data, rng)
     else:  # halves of the data: what is compared with is not what it is compared to
         order = rng.permutation(len(data))
         real, rest = (_some(data[half], rng) for half in np.array_split(order, 2))
-    d = data.shape[1]
-    plain = normal(seed, 0, ROWS, d).astype(np.float64)
-    mean = data.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(covariance(data))
-    full = mean + plain @ ((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
-    deviations = mean + plain * data.std(axis=0, dtype=np.float64)
+    plain, full = normals_like(data, component, seed)
     deviation = samples.std(axis=0) / np.maximum(data.std(axis=0), 1e-12)
     return Verdict(
         compared_with="the training data" if held_out is None else "held-out data",
         deviation=float(deviation.mean()),
         samples=energy_distance(samples[:ROWS], real),
-        normals=energy_distance(deviations, real),
+        normals=energy_distance(plain, real),
         full_normals=energy_distance(full, real),
         data=energy_distance(rest, real),
         rows=len(real),
     )
 
 
+def normals_like(
+    data: NDArray[Any], component: NDArray[np.int64] | None, seed: int, rows: int = ROWS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw normals with the mean of data (n, d): with its deviations, with its covariance.
+
+    Both (rows, d). ``component`` (n,): each has its own, in the share that it has of the rows.
+    """
+    y = normal(seed, 0, rows, data.shape[1]).astype(np.float64)
+    of = np.zeros(len(data), np.int64) if component is None else component
+    drawn = of[np.random.default_rng(seed).integers(0, len(data), rows)]
+    plain, full = np.empty_like(y), np.empty_like(y)
+    for c in np.unique(drawn):
+        own = data[of == c]
+        mean = own.mean(axis=0, dtype=np.float64)
+        values, vectors = np.linalg.eigh(covariance(own))
+        root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        plain[drawn == c] = mean + y[drawn == c] * own.std(axis=0, dtype=np.float64)
+        full[drawn == c] = mean + y[drawn == c] @ root
+    return plain, full
+
+
 def _some(rows: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     return rows if len(rows) <= ROWS else rows[rng.choice(len(rows), ROWS, replace=False)]
+
+
+def summary(
+    d: int, preset: Preset, calibrated: bool, history: History | None, found: Verdict | None
+) -> str:
+    """Return what a fit came to, as lines of text."""
+    network = f"{preset.layers} layers of {preset.width}, d = {d}"
+    lines = [f"GTN: {network}, {'calibrated' if calibrated else 'not calibrated'}"]
+    if history is not None:
+        lines.append(f"{len(history.epochs)} epochs, best {history.best_epoch}")
+        if history.note is not None:
+            lines.append(history.note)
+        best = history.epochs[history.best_epoch - 1] if history.best_epoch else {}
+        name = "val_loss" if "val_loss" in best else "loss"
+        if name in best:
+            on = "held-out" if name == "val_loss" else "training"
+            lines.append(f"error of ĥ on {on} pairs (the data: 1)   {np.sqrt(best[name]):.2f}")
+    return "\n".join(lines if found is None else [*lines, found.table()])

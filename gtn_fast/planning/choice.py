@@ -24,15 +24,18 @@ def choose(
     threads: int = 1,
     spread: Spread = ISOTROPIC,
     machine: Callable[[str, int], Speeds] = same,
+    metric: str = "cosine",
 ) -> tuple[str, str]:
     """Return the strategy of ``auto`` and the reason. Always an exact one.
 
     ``machine``: gives the speeds of this machine for a strategy and d; by default those of the
-    table's machine.
+    table's machine. By metric "euclidean" tree and screen cost about the same as by cosine.
     """
-    if d == 1:
+    if metric == "euclidean" and d == 1:
+        return "tree", "d = 1: a tree of intervals"
+    if metric == "cosine" and d == 1:
         return "ray", "d = 1: two queues in norm order"
-    if d == 2:
+    if metric == "cosine" and d == 2:
         return "circle", "d = 2: nearest free angle on a circle"
     if d > TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"

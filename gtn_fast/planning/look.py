@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.inputs.arrays import convert, describe, is_tensor
+from gtn_fast.inputs.matrices import RowMatrix
 
 _SAMPLE_ROWS = 160
 
@@ -30,17 +31,22 @@ class Spread:
 ISOTROPIC = Spread(1.0, 1.0)
 
 
-def look(X: Any) -> Spread:
+def look(X: Any, metric: str = "cosine") -> Spread:
     """Measure how few dimensions the directions of X fill, on a sample.
 
-    At most 160 rows, evenly spaced, are read.
+    At most 160 rows, evenly spaced, are read. By metric "euclidean" it is the rows that count,
+    less their mean.
     """
-    step = max(1, math.ceil(len(X) / _SAMPLE_ROWS))
-    sample = X[::step]
+    if isinstance(X, RowMatrix):
+        sample = X.spread(_SAMPLE_ROWS)
+    else:
+        sample = X[:: max(1, math.ceil(len(X) / _SAMPLE_ROWS))]
     if is_tensor(sample):
         sample = convert(describe(sample, "X"))
     values: NDArray[np.float64] = np.array(sample, dtype=np.float64)
     values = values[np.isfinite(values).all(axis=1)]
+    if metric == "euclidean":
+        return _look_at_rows(values)
     scale = np.abs(values).max(axis=1, initial=0.0)
     values = values[scale > 0] / scale[scale > 0, None]
     if len(values) < 2:
@@ -50,6 +56,16 @@ def look(X: Any) -> Spread:
     return Spread(
         d / effective_dimension(values), d / effective_dimension(values - values.mean(axis=0))
     )
+
+
+def _look_at_rows(values: NDArray[np.float64]) -> Spread:
+    largest = np.abs(values).max(initial=0.0)
+    if len(values) < 2 or largest == 0.0:
+        return ISOTROPIC
+    values = values / largest
+    values -= values.mean(axis=0)
+    decay = values.shape[1] / effective_dimension(values)
+    return Spread(decay, decay)
 
 
 def effective_dimension(values: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gtn_fast.backends import registry
-from gtn_fast.backends.methods import check_method
+from gtn_fast.backends.methods import check_method, check_metric
 from gtn_fast.backends.selection import pick_device
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
@@ -22,6 +22,7 @@ from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import speeds
 from gtn_fast.planning.choice import choose
 from gtn_fast.planning.costs import (
+    BY_DISTANCE,
     MATCH_CALIBRATES_FROM_S,
     bytes_of,
     duration_text,
@@ -41,7 +42,8 @@ class Plan:
     """A strategy and its predicted cost.
 
     ``seconds``: wall time; ``bytes``: memory beyond X and Y; ``why``: the reason for
-    the choice in words; ``scratch_bytes``: what goes to a scratch file instead of memory.
+    the choice in words; ``scratch_bytes``: what goes to a scratch file instead of memory;
+    ``metric``: what y's choose by.
     """
 
     strategy: str
@@ -53,6 +55,7 @@ class Plan:
     d: int
     threads: int
     scratch_bytes: int = 0
+    metric: str = "cosine"
 
     def __repr__(self) -> str:
         parts = [
@@ -84,10 +87,12 @@ def plan(
     d: int | None = None,
     *,
     method: str = "auto",
+    metric: str = "cosine",
     threads: int | None = None,
     memory: int | str | None = None,
     device: Any = None,
     flatten: bool = False,
+    column: str | None = None,
 ) -> Plan:
     """Predict strategy, seconds and bytes of a labeling, without running it.
 
@@ -100,13 +105,21 @@ def plan(
         Rows of Y; n_x by default.
     d
         Dimension; needed, and only allowed, with a number of rows.
-    method, threads, memory, device, flatten
+    method, metric, threads, memory, device, flatten, column
         As in ``label``.
 
     Raises
     ------
     TypeError, ValueError, MemoryError
         As ``label`` does for the same input.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> gtn_fast.plan(1_000_000, 1_000_000, 2).strategy
+    'circle'
+    >>> gtn_fast.plan(gtn_fast.normal(0, 0, 100, 3)).n_x
+    100
     """
     described = None
     if isinstance(X, numbers.Number) or getattr(X, "shape", None) == ():
@@ -115,7 +128,7 @@ def plan(
             raise TypeError("plan(n_x, n_y, d) needs d")
         cols, data = check_integer(d, "d", 1, 2**31 - 1), None
     else:
-        described = describe(X, "X", flatten=flatten)
+        described = describe(X, "X", flatten=flatten, key=column)
         if d is not None:
             raise TypeError("d comes with a number of rows; here X itself says it")
         n_x, cols, data = described.rows, described.cols, described.value
@@ -124,8 +137,9 @@ def plan(
         raise ValueError(
             f"every row of Y needs a row of X of its own: Y has {rows} rows, X only {n_x}"
         )
-    method = check_method(method, cols)
-    where = pick_device(check_device(device), data, method, n_x, rows, cols)
+    metric = check_metric(metric)
+    method = check_method(method, cols, metric)
+    where = pick_device(check_device(device), data, method, n_x, rows, cols, metric)
     threads = check_threads(threads)
     limit = memory_limit(memory, where)
     with unchanged(described):
@@ -137,6 +151,7 @@ def plan(
             threads,
             data=data,
             device=where,
+            metric=metric,
             calibrate_from=_PLAN_CALIBRATES_FROM_S,
         )
     return made if limit is None else within(made, limit, forced=method != "auto")
@@ -151,6 +166,7 @@ def make_plan(
     *,
     data: Any = None,
     device: Device = CPU,
+    metric: str = "cosine",
     calibrate_from: float = MATCH_CALIBRATES_FROM_S,
 ) -> Plan:
     """Plan checked arguments; look at ``data`` (X) if it is there and the job is large.
@@ -162,8 +178,8 @@ def make_plan(
         return _on_device(n_x, n_y, d, method, threads, device)
     spread = ISOTROPIC
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
-        spread = look(data)
-    strategy, why = choose(n_x, n_y, d, threads, spread)
+        spread = look(data, metric)
+    strategy, why = choose(n_x, n_y, d, threads, spread, metric=metric)
     if method != "auto":
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
@@ -172,10 +188,10 @@ def make_plan(
     at = (n_x, n_y, d, threads, spread)
     measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
     if method == "auto" and seconds_of(strategy, *at) >= measured_from:
-        strategy, why = choose(*at, speeds)
-    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from)
-    needed = bytes_of(strategy, n_x, n_y, d, threads)
-    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
+        strategy, why = choose(*at, speeds, metric)
+    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from) * _share(metric)
+    needed = bytes_of(strategy, n_x, n_y, d, threads, metric=metric)
+    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads, metric=metric)
 
 
 def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
@@ -193,15 +209,17 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
             f"method {plan.strategy!r} needs about {size_text(plan.bytes)} beyond X and Y,"
             f" memory allows {size_text(memory)}"
         )
-    needed = bytes_of("screen", plan.n_x, plan.n_y, d, plan.threads)
+    sizes = (plan.n_x, plan.n_y, d, plan.threads)
+    needed = bytes_of("screen", *sizes, metric=plan.metric)
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
     seconds = plan.seconds
     if plan.strategy != "screen":
-        seconds = seconds_here("screen", plan.n_x, plan.n_y, d, plan.threads)
+        seconds = seconds_here("screen", *sizes) * _share(plan.metric)
     scratch = 0
     if needed > memory:
-        scratch = plan.n_x * ((d + 3) // 4 * 4)
-        needed = bytes_of("screen", plan.n_x, plan.n_y, d, plan.threads, codes=False)
+        width = d + (plan.metric == "euclidean")
+        scratch = plan.n_x * ((width + 3) // 4 * 4)
+        needed = bytes_of("screen", *sizes, codes=False, metric=plan.metric)
         why += "; its codes in a scratch file"
     if needed > memory:
         raise MemoryError(
@@ -211,6 +229,11 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     return replace(
         plan, strategy="screen", seconds=seconds, bytes=needed, why=why, scratch_bytes=scratch
     )
+
+
+def _share(metric: str) -> float:
+    """Return how many times the seconds by cosine labels by this metric take."""
+    return BY_DISTANCE if metric == "euclidean" else 1.0
 
 
 def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: Device) -> Plan:

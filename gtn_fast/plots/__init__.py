@@ -15,6 +15,7 @@ import matplotlib.
 
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save
 from gtn_fast.plots.curves import bars, lines_by_x, loss_curves
+from gtn_fast.plots.geodesics import captioned_rows, histograms
 from gtn_fast.plots.matching import (
     colors_of,
     cosine_by_rank,
@@ -40,9 +41,11 @@ __all__ = [
     "SOURCE",
     "bars",
     "bench_chart",
+    "captioned_rows",
     "colors_of",
     "cosine_by_rank",
     "digit_strip",
+    "histograms",
     "image_grid",
     "interpolation_paths",
     "interpolation_rows",

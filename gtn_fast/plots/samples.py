@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = "turbo"  # of distances: its hues tell the rings apart
-_GAP = 2  # pixels between images
+GAP = 2  # pixels between images
 _MAX_POINTS = 8_000  # in a panel: more only make the file larger
 _SHOWN = 0.998  # of the points lie inside a panel, the far outliers at its rim
 
@@ -99,8 +99,8 @@ def tile(images: Array, columns: int | None = None) -> Array:
         raise ValueError("there is no image to draw")
     columns = min(n, columns or int(np.ceil(np.sqrt(n))))
     rows = -(-n // columns)
-    step_down, step_right = height + _GAP, width + _GAP
-    made = np.full((rows * step_down - _GAP, columns * step_right - _GAP, 3), 255, np.uint8)
+    step_down, step_right = height + GAP, width + GAP
+    made = np.full((rows * step_down - GAP, columns * step_right - GAP, 3), 255, np.uint8)
     for place, image in enumerate(images):
         top, left = place // columns * step_down, place % columns * step_right
         made[top : top + height, left : left + width] = image.transpose(1, 2, 0)

@@ -1,6 +1,7 @@
 """The definition of every answer, short and slow: what all else is compared with by ``==``.
 
-algorithm.py   Algorithm 1, its arithmetic and its ties; the 1-D rank labeling
+algorithm.py   Algorithm 1, its arithmetic and its ties, by cosine or by Euclidean distance; the
+               1-D rank labeling
 generator.py   the source sample of a seed
 """
 
@@ -11,6 +12,7 @@ from gtn_fast.reference.algorithm import (
     norm_order,
     ordered_dot,
     rank,
+    squared_distances,
 )
 from gtn_fast.reference.generator import log_fixed, normal, philox_words, words_to_normal
 
@@ -24,5 +26,6 @@ __all__ = [
     "ordered_dot",
     "philox_words",
     "rank",
+    "squared_distances",
     "words_to_normal",
 ]

@@ -59,6 +59,17 @@ def directions_and_norms(a: NDArray[Any]) -> tuple[Float64, Float64]:
 
 
 @in_default_environment
+def squared_distances(a: Float64, b: Float64) -> Float64:
+    """Return the squared Euclidean distances over the last axis: ordered_dot(a - b, a - b).
+
+    ``a`` and ``b``: float64, shapes (..., d) that broadcast, rows as they are. Returns (...,).
+    Labels by distance have equal distances where these are equal, nothing else.
+    """
+    gap = a - b
+    return ordered_dot(gap, gap)
+
+
+@in_default_environment
 def norm_order(norms: Float64) -> Int64:
     """Order rows by norm ascending, equal norms by row number: int64 (n,), rank -> row."""
     return np.argsort(norms, kind="stable").astype(np.int64)
@@ -70,6 +81,7 @@ def match(
     progress: Progress | None = None,
     *,
     min_cosine: float = -np.inf,
+    metric: str = "cosine",
 ) -> tuple[Int64, Float64, Int64]:
     """Run Algorithm 1: the y's choose in norm order, each the free x of highest cosine.
 
@@ -78,30 +90,43 @@ def match(
     below ``min_cosine``: then that x stays free for those who choose later. Returns ``x_index``
     (n_y,) int64 (-1 for none) and ``cosine`` (n_y,) float64 (NaN for none) in Y's row order, and
     ``order`` (n_y,) int64, the rows of Y as they chose. O(n_x * n_y * d).
+
+    ``metric`` "euclidean": each takes the free x of smallest ``squared_distances``; ties and
+    order as before. Their square roots are returned in place of the cosines, and
+    ``min_cosine`` says nothing.
     """
     with DefaultEnvironment() as environment:
-        return _match(x, y, environment.calling_back(progress), min_cosine)
+        call = environment.calling_back(progress)
+        return _match(x, y, call, min_cosine, by_distance=metric == "euclidean")
 
 
 def _match(
-    x: NDArray[Any], y: NDArray[Any], progress: Progress | None, min_cosine: float
+    x: NDArray[Any],
+    y: NDArray[Any],
+    progress: Progress | None,
+    min_cosine: float,
+    *,
+    by_distance: bool,
 ) -> tuple[Int64, Float64, Int64]:
     x_direction, x_norm = directions_and_norms(x)
     y_direction, y_norm = directions_and_norms(y)
     x_by_norm = norm_order(x_norm)
     order = norm_order(y_norm)
-    ranked = x_direction[x_by_norm]
+    ranked = (np.asarray(x, np.float64) if by_distance else x_direction)[x_by_norm]
     taken = np.zeros(len(ranked), dtype=bool)
     x_index = np.full(len(order), -1, dtype=np.int64)
     cosine = np.full(len(order), np.nan)
     for turn, row in enumerate(order):
-        cosines = ordered_dot(ranked, y_direction[row])
-        cosines[taken] = -np.inf
-        best = int(np.argmax(cosines))  # the first of equals: the smallest norm
-        if not taken[best] and cosines[best] >= min_cosine:
+        if by_distance:
+            values = -squared_distances(ranked, np.asarray(y[row], np.float64))
+        else:
+            values = ordered_dot(ranked, y_direction[row])
+        values[taken] = -np.inf
+        best = int(np.argmax(values))  # the first of equals: the smallest norm
+        if not taken[best] and (by_distance or values[best] >= min_cosine):
             taken[best] = True
             x_index[row] = x_by_norm[best]
-            cosine[row] = cosines[best]
+            cosine[row] = np.sqrt(-values[best]) if by_distance else values[best]
         if progress is not None:
             progress(turn + 1, len(order))
     return x_index, cosine, order

@@ -18,7 +18,9 @@ _TIED = 1e-12
 
 def warn_of_disappointment(job: Job, x: Any) -> None:
     """Warn of an X whose directions say little to a drawn Y, all around 0."""
-    if job.y is not None or job.groups is not None or job.method == "rank" or job.n_x < _FEWEST:
+    if job.y is not None or job.groups is not None or job.n_x < _FEWEST:
+        return
+    if job.method == "rank" or job.metric != "cosine":
         return
     rows = np.asarray(x[:: max(1, job.n_x // _LOOKED_AT)], np.float64)
     largest = np.abs(rows).max()

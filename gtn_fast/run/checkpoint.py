@@ -6,9 +6,9 @@ strategy, thread count or number of processes found them or goes on from them.
 
 A file is a line that names the format, a line of JSON (the version that wrote it, for
 people, the fingerprint of data and parameters, the number of pairs, a checksum) and three
-arrays: rows of Y and of X (int64; -1 for a y that takes none) and cosines (float64), in the
-order in which they were settled. It is written under a temporary name and renamed: a crash or a
-full disk leaves the one before.
+arrays: rows of Y and of X (int64; -1 for a y that takes none) and cosines (float64; distances
+by metric "euclidean"), in the order in which they were settled. It is written under a temporary
+name and renamed: a crash or a full disk leaves the one before.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from gtn_fast.run.signals import ending_by_exit
 _MAGIC = b"gtn_fast.checkpoint 1\n"
 _LONGEST_HEADER = 1 << 16
 _ROW_BYTES = 24
+_PAIR_NUMBER = {"cosine": "cosine", "euclidean": "distance"}
+_LARGEST = np.finfo(np.float64).max
 _NO_COSINE = 1.001  # rounding goes less far beyond 1
 _SUMMED_VALUES = 1 << 16  # at a time: they stay in the cache
 _SHARE = 0.01  # of the time that saving may take, once a save was timed
@@ -104,11 +106,14 @@ def fingerprint(
     y: Sequence[int] | int,
     groups: Sequence[Sequence[int]] | None = None,
     min_cosine: float | None = None,
+    metric: str = "cosine",
 ) -> str:
     """Digest what the answer depends on: checksums of X, of Y (or its seed) and of groups."""
     parts: dict[str, Any] = {"n_x": n_x, "n_y": n_y, "d": d, "x": x, "y": y, "groups": groups}
     if min_cosine is not None:
         parts["min_cosine"] = min_cosine
+    if metric != "cosine":
+        parts["metric"] = metric
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -168,6 +173,7 @@ class Checkpoint:
         n_x: int,
         n_y: int,
         check: Callable[[], None] = lambda: None,
+        metric: str = "cosine",
     ) -> Checkpoint:
         """Begin a file, or go on from the one that is there (if ``resume``).
 
@@ -182,7 +188,7 @@ class Checkpoint:
                 raise FileExistsError(
                     errno.EEXIST, "a checkpoint is there; resume it or remove it", str(keep.path)
                 )
-            before = load_checkpoint(keep.path, digest, n_x, n_y)
+            before = load_checkpoint(keep.path, digest, n_x, n_y, metric)
             return cls(keep.path, digest, keep.every, before, check)
         fresh = cls(keep.path, digest, keep.every, no_pairs(), check)
         fresh._write()  # that it cannot be written is found now, not in half an hour
@@ -257,7 +263,7 @@ class Checkpoint:
         self.seconds += self._last - started
 
 
-def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
+def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int, metric: str = "cosine") -> Pairs:
     """Read the pairs of a checkpoint of the run with this fingerprint, of so many rows.
 
     ValueError, in one line, for a file that is no checkpoint, damaged, truncated, of
@@ -283,8 +289,9 @@ def load_checkpoint(path: Path, digest: str, n_x: int, n_y: int) -> Pairs:
         seen[some[inside]] = True
         if not inside.all() or np.count_nonzero(seen) < len(some):
             raise ValueError(f"{path} is damaged: a row of {of} is out of range, or comes twice")
-    if not (np.abs(cosine[paired]) < _NO_COSINE).all():
-        raise ValueError(f"{path} is damaged: it has a cosine that is none")
+    low, high = (-_NO_COSINE, _NO_COSINE) if metric == "cosine" else (0.0, _LARGEST)
+    if not ((low <= cosine[paired]) & (cosine[paired] <= high)).all():
+        raise ValueError(f"{path} is damaged: it has a {_PAIR_NUMBER[metric]} that is none")
     return Pairs(y_rows, x_rows, cosine)
 
 

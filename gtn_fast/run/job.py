@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast.backends import registry
-from gtn_fast.backends.methods import check_method
+from gtn_fast.backends.methods import check_method, check_metric
 from gtn_fast.backends.selection import check_names, pick_device
 from gtn_fast.inputs.arguments import (
     check_flag,
@@ -57,6 +57,9 @@ class Arguments:
     device: Any
     options: Mapping[str, Any]
     flatten: Any = False
+    column: Any = None
+    ids: Any = None
+    metric: Any = "cosine"
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -75,7 +78,8 @@ class Job:
     """One labeling, checked. ``n_x``, ``n_y``, ``d``: sizes; ``y`` None: drawn from ``seed``.
 
     ``options``: those of single backends that were given, as they came: each backend checks
-    its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any.
+    its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any;
+    ``metric``: what y's choose by.
     ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
     caller called, by ``time.perf_counter``.
     """
@@ -97,6 +101,7 @@ class Job:
     groups: Groups | None = None
     partial: bool = False
     min_cosine: float | None = None
+    metric: str = "cosine"
     memory: int | None = None
     scratch: str | None = None
     keep: Keep | None = None
@@ -104,18 +109,20 @@ class Job:
     @classmethod
     def of(cls, given: Arguments) -> Job:
         """Check the arguments of a labeling in this process; TypeError or ValueError."""
-        x = describe(given.X, "X", flatten=given.flatten)
+        x = _described_x(given)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         partial = check_flag(given.partial, "partial")
         if y is not None:
             check_pair(x, y, partial=partial)
         n_y = x.rows if y is None else y.rows
-        method = check_method(given.method, x.cols)
+        metric = check_metric(given.metric)
+        method = check_method(given.method, x.cols, metric)
         job = cls._of(given, x, y, method)
         groups = None
         if given.groups is not None:
             groups = Groups.of(given.groups, x.rows, n_y, partial=partial)
-        device = pick_device(check_device(given.device), x.value, method, x.rows, n_y, x.cols)
+        asked = check_device(given.device)
+        device = pick_device(asked, x.value, method, x.rows, n_y, x.cols, metric)
         return replace(
             job,
             device=device,
@@ -136,7 +143,8 @@ class Job:
             raise ValueError(
                 "groups does not go with method 'distributed': label each group of rows by itself"
             )
-        x = _described_shard(given.X, given.flatten)
+        check_method("distributed", 1, check_metric(given.metric))
+        x = _described_shard(given)
         y = None if given.Y is None else describe(given.Y, "Y", flatten=given.flatten)
         if y is not None:
             check_columns(x, y)
@@ -152,6 +160,8 @@ class Job:
             raise ValueError(
                 "method 'rank' matches by quantiles, every y: it takes no partial and no min_cosine"
             )
+        if given.metric == "euclidean" and min_cosine is not None:
+            raise ValueError("min_cosine does not go with metric 'euclidean'")
         return cls(
             x=x,
             y=y,
@@ -169,6 +179,7 @@ class Job:
             began=given.began,
             partial=partial,
             min_cosine=min_cosine,
+            metric=given.metric,
             keep=Keep.of(given.checkpoint, given.resume, given.checkpoint_every),
         )
 
@@ -198,14 +209,26 @@ class Job:
         return self.y.copy_bytes == 0 and self.device.is_cpu
 
     @property
+    def unpacks_to_disk(self) -> bool:
+        """Whether the copy of X that the engine reads goes to a scratch file, for want of memory.
+
+        As rows that are mapped, it is not counted in ``memory``.
+        """
+        return self.memory is not None and self.x.copy_bytes > self.memory
+
+    @property
     def draws_as_needed(self) -> bool:
         """Whether a drawn Y is made row by row instead of being stored, for want of memory."""
         return self.y is None and self.memory is not None and self.groups is None
 
 
-def _described_shard(X: Any, flatten: Any) -> Described:
+def _described_x(given: Arguments) -> Described:
+    return describe(given.X, "X", flatten=given.flatten, key=given.column, ids=given.ids)
+
+
+def _described_shard(given: Arguments) -> Described:
     """Describe a shard as ``describe`` would, but it may have no rows."""
-    shape = tuple(getattr(X, "shape", ()))
+    shape = tuple(getattr(given.X, "shape", ()))
     if len(shape) == 2 and shape[0] == 0 and shape[1] > 0:
-        return Described("X", X, 0, int(shape[1]), np.dtype(np.float32), 0)
-    return describe(X, "X", flatten=flatten)
+        return Described("X", given.X, 0, int(shape[1]), np.dtype(np.float32), 0)
+    return _described_x(given)

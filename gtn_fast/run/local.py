@@ -6,14 +6,18 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gtn_fast.backends import native
 from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.check.quality import estimate_quality
-from gtn_fast.inputs.arrays import convert, hold_or_convert, unchanged
+from gtn_fast.inputs.arrays import check_scale, convert, hold_or_convert, unchanged
 from gtn_fast.inputs.matrices import Stacked
+from gtn_fast.inputs.room import Room
 from gtn_fast.inputs.sources import Reading
 from gtn_fast.labels import Labels
 from gtn_fast.planning.memory import check_memory
+from gtn_fast.reference import directions_and_norms, ordered_dot
 from gtn_fast.run.advice import warn_of_disappointment
 from gtn_fast.run.checkpoint import Checkpoint, checksum, fingerprint, no_pairs, saved_on_exit
 from gtn_fast.run.groups import Part, match_groups, unsettled, with_room
@@ -22,6 +26,8 @@ from gtn_fast.run.progress import progress_reporter
 from gtn_fast.run.report import Times, labels_of, report_of
 from gtn_fast.run.schedule import Schedule
 from gtn_fast.sample import Drawn, normal
+
+_PAIR_VALUES = 1 << 20  # at a time
 
 
 def label(job: Job) -> Labels:
@@ -40,6 +46,8 @@ def _label(job: Job, files: Reading, times: Times) -> Labels:
     x = _read_x(job, schedule)
     warn_of_disappointment(job, x)
     y = _read_y(job, schedule, times)
+    if job.metric == "euclidean":
+        check_scale(x, y)
     state = _checkpoint(job, x, y, files)
     resumed = 0 if state is None else len(state.pairs().y_rows)
     with (
@@ -47,6 +55,10 @@ def _label(job: Job, files: Reading, times: Times) -> Labels:
         saved_on_exit(state),
     ):
         matched = match(x, y, schedule, files.watched(call), state)
+    distance = None
+    if job.metric == "euclidean":
+        distance, cosine = matched.cosine, _pair_cosines(x, y, matched.x_index, job.threads)
+        matched = matched._replace(cosine=cosine)
     times.end("match")
     report = report_of(
         job,
@@ -66,9 +78,12 @@ def _label(job: Job, files: Reading, times: Times) -> Labels:
             x, y, matched.x_index, parts, min_cosine=job.min_cosine
         )
         report["seconds"]["quality"] = time.perf_counter() - began
+    given = drawn = None
     if job.y is not None:
-        return labels_of(job, matched, report, np.array(y) if job.copies_y else y, drawn=None)
-    return labels_of(job, matched, report, None, drawn=None if job.draws_as_needed else y)
+        given = np.array(y) if job.copies_y else y
+    elif not job.draws_as_needed:
+        drawn = y
+    return labels_of(job, matched, report, given, drawn, distance)
 
 
 def match(
@@ -84,8 +99,26 @@ def match(
     return found
 
 
+def _pair_cosines(x: Any, y: Any, x_index: NDArray[np.int64], threads: int) -> NDArray[np.float64]:
+    """Return the cosines of pairs that were chosen by another metric; NaN for none."""
+    if native.available():
+        return native.pair_cosines(x, y, x_index, threads)
+    cosine = np.full(len(x_index), np.nan)
+    rows = np.flatnonzero(x_index >= 0)
+    step = max(1, _PAIR_VALUES // x.shape[1])
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        own, other = directions_and_norms(y[some])[0], directions_and_norms(x[x_index[some]])[0]
+        cosine[some] = ordered_dot(other, own)
+    return cosine
+
+
 def _read_x(job: Job, schedule: Schedule) -> Any:
-    x: Any = (hold_or_convert if schedule.leaves_tensors else convert)(job.x)
+    room = None if job.memory is None else Room(job.memory, job.scratch)
+    if schedule.leaves_tensors:
+        x: Any = hold_or_convert(job.x, allocate=room)
+    else:
+        x = convert(job.x, room)
     if isinstance(x, Stacked) and not job.device.is_cpu:
         return np.asarray(x)
     return x
@@ -118,8 +151,9 @@ def _checkpoint(job: Job, x: Any, y: Any, files: Reading) -> Checkpoint | None:
         *(job.n_x, job.n_y, job.d, checksum(x), job.seed if job.y is None else checksum(y)),
         groups=None if groups is None else [checksum(groups.of_x), checksum(groups.of_y)],
         min_cosine=job.min_cosine,
+        metric=job.metric,
     )
-    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check)
+    state = Checkpoint.start(job.keep, digest, job.n_x, job.n_y, files.check, job.metric)
     before = state.pairs()
     crosses = groups is not None and groups.of_y[before.y_rows] != groups.of_x[before.x_rows]
     if (crosses & (before.x_rows >= 0)).any():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gtn_fast._version import __version__
 from gtn_fast.backends.interface import Matched
@@ -51,6 +52,7 @@ def report_of(
     return {
         "version": __version__,
         "method": job.method,
+        "metric": job.metric,
         **chosen,
         "threads": job.threads,
         "n_x": job.n_x,
@@ -74,7 +76,14 @@ def report_of(
     }
 
 
-def labels_of(job: Job, matched: Matched, report: dict[str, Any], y: Any, drawn: Any) -> Labels:
+def labels_of(
+    job: Job,
+    matched: Matched,
+    report: dict[str, Any],
+    y: Any,
+    drawn: Any,
+    distance: NDArray[np.float64] | None = None,
+) -> Labels:
     """Return the labels; ``y``: as given, or None; ``drawn``: a drawn Y that is stored, or None."""
     return Labels(
         x_index=matched.x_index,
@@ -88,4 +97,5 @@ def labels_of(job: Job, matched: Matched, report: dict[str, Any], y: Any, drawn:
         _drawn_y=drawn,
         x_ids=job.x.ids,
         y_ids=None if job.y is None else job.y.ids,
+        distance=distance,
     )

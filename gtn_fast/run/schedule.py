@@ -78,7 +78,9 @@ class Schedule:
         x, y = job.x, job.y
         if self.leaves_tensors:
             x, y = uncopied(x), y and uncopied(y)
-        needed = max(each.bytes for _, each in self.plans) + x.copy_bytes
+        needed = max(each.bytes for _, each in self.plans)
+        if not job.unpacks_to_disk:
+            needed += x.copy_bytes
         if y is not None:
             needed += y.copy_bytes
             if job.copies_y:
@@ -145,6 +147,8 @@ class Schedule:
             extra: dict[str, Any] = dict(self.options)
             if job.min_cosine is not None:
                 extra["min_cosine"] = job.min_cosine
+            if job.metric != "cosine":
+                extra["metric"] = job.metric
             if not job.device.is_cpu:
                 extra["device"] = job.device
             if strategy == "screen":
@@ -178,8 +182,9 @@ def _plans(job: Job, parts: Sequence[Group] | None, data: Any) -> list[tuple[int
     def plan(n_x: int, n_y: int, look_at: Any) -> Plan:
         served = min(n_x, n_y)  # who finds no x costs next to nothing
         made = make_plan(
-            n_x, served, job.d, job.method, job.threads, data=look_at, device=job.device
-        )
+            n_x, served, job.d, job.method, job.threads,
+            data=look_at, device=job.device, metric=job.metric,
+        )  # fmt: skip
         if job.memory is not None:
             made = within(made, job.memory, forced=job.method != "auto")
         return replace(made, n_y=n_y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import platform
 import re
 import sys
 
@@ -50,3 +51,15 @@ def threads_by_environment(*, shared: bool = False) -> int | None:
 @functools.cache
 def _quota() -> float | None:
     return cpu_quota()
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 import gtn_fast
 from gtn_fast.inputs.arguments import check_threads
 from gtn_fast.plots.texts import ratio_text, seconds_text
-from gtn_fast.system.cpus import available_cpus
+from gtn_fast.system.cpus import available_cpus, cpu_name
 from gtn_fast.system.openmp import torch_threads
 
 Array = NDArray[Any]
@@ -272,18 +272,6 @@ def machine() -> str:
         f"{cpu_name()}, {available_cpus()} cores; "
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def openblas_note() -> str | None:

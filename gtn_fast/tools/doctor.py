@@ -21,8 +21,7 @@ from gtn_fast.backends.methods import takes_dimension
 from gtn_fast.inputs.arguments import MAX_THREADS
 from gtn_fast.packages import PACKAGES, Package, failure_reason, probe_package
 from gtn_fast.planning.memory import available_bytes, total_bytes
-from gtn_fast.system.cpus import available_cpus
-from gtn_fast.tools import bench
+from gtn_fast.system.cpus import available_cpus, cpu_name
 
 SELF_TEST_SHAPE = (2000, 8)
 _DIFFERS = " differs from "
@@ -38,7 +37,7 @@ def examine() -> dict[str, Any]:
         "gtn_fast": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "platform": platform.platform(),
-        "cpu": {"name": bench.cpu_name(), "cores": available_cpus()},
+        "cpu": {"name": cpu_name(), "cores": available_cpus()},
         "simd": simd(),
         "memory": {"total": total_bytes(), "available": available_bytes()},
         "backends": [describe(backend) for backend in registry.BACKENDS],

@@ -17,13 +17,16 @@ from torch import Tensor
 from gtn_fast._version import __version__
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.inputs.files import FileError, naming
+from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike
+from gtn_fast.metrics.networks import FeatureNetwork
 from gtn_fast.outputs.files import check_output, remove
 from gtn_fast.outputs.kinds import check_ours, holds_anothers_tensors
+from gtn_fast.outputs.streams import warn
 from gtn_fast.vision.autoencoder import Autoencoder, load_autoencoder, train_autoencoder
 from gtn_fast.vision.codecs import (
     AnyCodec,
@@ -33,6 +36,7 @@ from gtn_fast.vision.codecs import (
     warn_of_collapse,
 )
 from gtn_fast.vision.tensors import as_square_images
+from gtn_fast.vision.verdict import ImageVerdict, judge_images
 
 __all__ = ["Fitted", "fit_images", "generate"]
 
@@ -48,12 +52,14 @@ class Fitted:
     codec: the Autoencoder, or the codec that was given.
     latents: float32 (n, d), of the images in their order.
     histories: "autoencoder" (unless it was given or reused) and "gtn".
+    verdict: of the images; the latents' is gtn.verdict.
     """
 
     codec: AnyCodec
     latents: NDArray[np.float32]
     gtn: GTN
     histories: dict[str, History]
+    verdict: ImageVerdict | None = None
 
     @property
     def autoencoder(self) -> Autoencoder | None:
@@ -66,6 +72,8 @@ def fit_images(
     d: int,
     *,
     val: Any = None,
+    classes: Any = None,
+    val_classes: Any = None,
     preset: str | Preset | None = None,
     components: int = 1,
     codec: AnyCodec | None = None,
@@ -76,6 +84,7 @@ def fit_images(
     bfloat16: bool = False,
     metric: Callable[[NDArray[np.uint8]], float] | None = None,
     metric_samples: int = 200,
+    network: FeatureNetwork | None = None,
     calibrate: bool = True,
     seed: int = 0,
     out: PathLike | None = None,
@@ -91,6 +100,8 @@ def fit_images(
     val : images, optional
         Held out; the errors on them choose the weights of both networks, with the
         preset's patience for the GTN.
+    classes, val_classes : (n,) and (m,), optional
+        As for GTN.fit.
     preset, components, **overrides
         As for GTN (epochs, patience, lr, ... are fields of the preset).
     codec : optional
@@ -99,6 +110,8 @@ def fit_images(
     metric : callable, optional
         Called after each epoch of the GTN with ``metric_samples`` new images, uint8; the
         highest value is the best (the paper: Inception Score of 200).
+    network : optional
+        A classifier of such images: the verdict then has FID and Inception Score on its features.
     calibrate : bool
         As for GTN.fit.
     out : folder, optional
@@ -119,6 +132,7 @@ def fit_images(
     d, seed = check_integer(d, "d", 1, 1 << 24), check_seed(seed)
     check_integer(metric_samples, "metric_samples", 1, 1 << 31)
     gtn = GTN(d, preset, components=components, device=device, **overrides)
+    _check_classes(classes, val_classes, data, held_out)
     folder = None if out is None else _folder(out)
     histories = {}
     if codec is None:
@@ -151,10 +165,14 @@ def fit_images(
         return metric(decode_latents(codec, shown))
 
     known = [_fingerprint(latents), gtn.preset.name, components, sorted(overrides.items()), seed]
+    if classes is not None:
+        known.append(_fingerprint(Classes.of(classes, len(data))[1]))
     checkpoint = _checkpoint(folder, "gtn", known)
     histories["gtn"] = gtn.fit(
         latents,
         val_latents,
+        classes=classes,
+        val_classes=val_classes,
         seed=seed,
         metric=None if metric is None else judge,
         calibrate=calibrate,
@@ -166,12 +184,29 @@ def fit_images(
     if folder is not None:
         gtn.save(folder / GTN_FILE, force=True)
         _remove(checkpoint)
-    return Fitted(codec, latents, gtn, histories)
+    found = judge_images(codec, gtn, latents, data, held_out, network=network, seed=seed)
+    if gtn.verdict is not None and gtn.verdict.warning is None and found.warning is not None:
+        warn(found.warning)
+    return Fitted(codec, latents, gtn, histories, found)
 
 
-def generate(fitted: Fitted, n: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Generate images, uint8 (n, c, h, w): decoder(ĥ(y)) for y from the source (algorithm 2)."""
-    return decode_latents(fitted.codec, fitted.gtn.sample(n, seed))
+def generate(
+    fitted: Fitted, n: int, seed: int = 0, *, classes: Any = None, residual: bool = False
+) -> NDArray[np.uint8]:
+    """Generate images, uint8 (n, c, h, w): decoder(ĥ(y)) for y from the source (algorithm 2).
+
+    ``classes`` and ``residual`` as for ``GTN.sample``.
+    """
+    made = fitted.gtn.sample(n, seed, classes=classes, residual=residual)
+    return decode_latents(fitted.codec, made)
+
+
+def _check_classes(classes: Any, val_classes: Any, data: Tensor, val: Tensor | None) -> None:
+    """Raise what GTN.fit would, before the autoencoder is trained."""
+    if classes is not None:
+        known, _ = Classes.of(classes, len(data))
+        if val is not None and val_classes is not None:
+            known.numbers(val_classes, len(val), "val_classes")
 
 
 def _autoencoder(

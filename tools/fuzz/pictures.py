@@ -21,6 +21,8 @@ _NAMES = (
     *("a.png", "a.jpg", "a.gif", "a.bmp", "a.webp", "a.tif", "a.jfif"),
     *("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz", "data_batch_1", "x.npz", "x.npy"),
 )
+# An array of another type than uint8 is a TypeError, from a file as from a call.
+_REFUSALS = (ValueError, TypeError)
 
 
 class Pictures:
@@ -70,7 +72,7 @@ class Pictures:
         self.folder.mkdir()
         (self.folder / name).write_bytes(content)
         place = self.folder / name if name.endswith((".npz", ".npy")) else self.folder
-        read = refused(lambda: load_images(place, progress=False), place)
+        read = refused(lambda: load_images(place, progress=False), place, _REFUSALS)
         if read is None:
             return
         held(read.images.dtype == np.uint8 and read.images.ndim == 4, "no images")

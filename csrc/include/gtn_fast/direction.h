@@ -3,8 +3,9 @@
 //   m = max |x_i|,  u = x / m,  n = sqrt(u . u),  direction = u / n,  norm = m * n
 //
 // A cosine is ordered_dot() of two directions. A zero row has m = n = norm = 0
-// and direction zero. Every decision of every strategy is made on these values;
-// anything cheaper may only rule candidates out, with a bound.
+// and direction zero. A squared distance is ordered_dot(x - y, x - y) of the rows as they are,
+// in double, each difference rounded once. Every decision of every strategy is made on these
+// values; anything cheaper may only rule candidates out, with a bound.
 //
 // ordered_dot(a, b, d) sums in one fixed order on every instruction set:
 //   lane[j] = a[j]*b[j] + a[j+8]*b[j+8] + ...   (left to right, j = 0..7, no FMA)
@@ -36,6 +37,9 @@ RowScale row_scale(const MatrixView& a, int64_t row, double* scratch_u);
 
 // out[0..cols) = (x_i / m) / n; all zeros for a zero row.
 void row_direction(const MatrixView& a, int64_t row, const RowScale& scale, double* out);
+
+// out[0..cols) = the row as it is, in double.
+void row_values(const MatrixView& a, int64_t row, double* out);
 
 // The fixed-order dot product, on the instruction set chosen at start.
 double ordered_dot(const double* a, const double* b, int64_t d);

@@ -1,6 +1,7 @@
 // The engine's front door: Algorithm 1 of the GTN paper, exactly.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -16,6 +17,14 @@ namespace gtn {
 
 enum class Strategy : uint8_t { kRay, kCircle, kTree, kScreen };
 
+// What a y compares x's by. Strategies know a row by its *point*, and a pair by its *value*, the
+// greater the better, which is what they call cosine. By cosine: the direction of a row; the
+// ordered_dot of two. By distance: the row itself, in double; minus the squared distance.
+enum class Metric : uint8_t { kCosine, kEuclidean };
+
+// By distance no |value| may be above this one: squares of squares stay within double.
+constexpr double kLargestValue = 0x1p200;
+
 struct Options {
   Strategy strategy = Strategy::kScreen;
   int threads = 1;
@@ -28,6 +37,8 @@ struct Options {
   // A y whose best free x has a smaller cosine takes none, and that x stays free. Changes the
   // answer. By default every y takes an x; with any other value n_y may exceed n_x.
   double min_cosine = kAnyCosine;
+  // Changes the answer. kEuclidean: tree (from d = 1) and screen, without min_cosine.
+  Metric metric = Metric::kCosine;
 };
 
 // What happened: ordered (name, value) pairs; counts are exact, times in seconds.
@@ -42,15 +53,36 @@ struct Problem {
   std::vector<RowScale> x_scale, y_scale;      // by row; only of those that take part
   std::vector<uint32_t> x_by_norm, y_by_norm;  // rank -> row
   double min_cosine = kAnyCosine;              // as in Options
+  Metric metric = Metric::kCosine;
   int64_t n_x() const { return static_cast<int64_t>(x_by_norm.size()); }
   int64_t n_y() const { return static_cast<int64_t>(y_by_norm.size()); }
+  bool by_distance() const { return metric == Metric::kEuclidean; }
+  // Whether the row's direction is zero, so that all x's tie.
+  bool zero_y(uint32_t row) const { return !by_distance() && y_scale[row].zero(); }
   // Zero rows, and only they, have norm 0: they come first.
-  bool any_zero_y() const { return y_scale[y_by_norm.front()].zero(); }
+  bool any_zero_y() const { return zero_y(y_by_norm.front()); }
+
+  // out[0..cols): equal points have equal values with every other.
+  void x_point(int64_t row, double* out) const { point(x, x_scale, row, out); }
+  void y_point(int64_t row, double* out) const { point(y, y_scale, row, out); }
+  // What is handed out for the value of a pair: the cosine, or the distance.
+  double handed_out(double value) const {
+    return by_distance() ? std::sqrt(std::fabs(value)) : value;
+  }
+
+ private:
+  void point(const MatrixView& a, const std::vector<RowScale>& scale, int64_t row,
+             double* out) const {
+    if (by_distance())
+      row_values(a, row, out);
+    else
+      row_direction(a, row, scale[static_cast<size_t>(row)], out);
+  }
 };
 
 // For every rank of y (position in y_by_norm): the row of Y, the chosen row of X and the
-// float64 cosine of the pair; kNoRow and NaN for a y that takes none. What lies below
-// Control::settled is final while the match goes on, and may be read by another thread.
+// float64 cosine of the pair, or its distance; kNoRow and NaN for a y that takes none. What lies
+// below Control::settled is final while the match goes on, and may be read by another thread.
 constexpr uint32_t kNoRow = 0xFFFFFFFF;
 
 struct Assignment {
@@ -75,8 +107,8 @@ Problem make_problem(const MatrixView& x, const MatrixView& y, const Rows& x_row
 
 // One function a strategy, which fills x_row and cosine. Preconditions (match() checks):
 // 1 <= n_y, n_x < 2^32 - 1, n_y <= n_x unless there is a min_cosine, equal cols >= 1, finite
-// values; ray: cols == 1, circle: cols == 2; out has n_y entries. Each tells team.control() (if
-// there is one) how far it is.
+// values; ray: cols == 1, circle: cols == 2, both by cosine; out has n_y entries. Each tells
+// team.control() (if there is one) how far it is.
 void match_ray(const Problem& problem, const Options& options, Team& team, Report& report,
                Assignment& out);
 void match_circle(const Problem& problem, const Options& options, Team& team, Report& report,

@@ -19,7 +19,7 @@ uint64_t mix(uint64_t h) {
   return h;
 }
 
-// Of a direction, -0.0 like +0.0. Several chains side by side: one alone would wait for
+// Of a point, -0.0 like +0.0. Several chains side by side: one alone would wait for
 // its multiplications.
 uint32_t hash_of(const std::vector<double>& u) {
   constexpr size_t kChains = 4;
@@ -52,7 +52,7 @@ class Builder {
  private:
   void direction(uint32_t rank, double* out) const {
     const int64_t row = problem_.x_by_norm[rank];
-    row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], out);
+    problem_.x_point(row, out);
     for (int64_t i = 0; i < problem_.x.cols; ++i) out[i] += 0.0;  // -0.0 becomes +0.0
   }
 
@@ -70,7 +70,7 @@ class Builder {
       std::vector<double> u(static_cast<size_t>(problem_.x.cols));
       for (int64_t row = begin; row < end; ++row) {
         if (!takes_part.empty() && !takes_part[static_cast<size_t>(row)]) continue;
-        row_direction(problem_.x, row, problem_.x_scale[static_cast<size_t>(row)], u.data());
+        problem_.x_point(row, u.data());
         hash[static_cast<size_t>(row)] = hash_of(u);
       }
     });
@@ -161,7 +161,7 @@ class Builder {
 
   // Zero rows, and only they, have norm 0: they come first.
   void find_zero(DirectionClasses& classes) const {
-    if (problem_.x_scale[problem_.x_by_norm.front()].zero())
+    if (!problem_.by_distance() && problem_.x_scale[problem_.x_by_norm.front()].zero())
       classes.zero_class = classes.class_of(0);
   }
 

@@ -1,6 +1,6 @@
-// X's grouped by bitwise equal direction (-0.0 counts as +0.0: no cosine sees the
-// sign of a zero). Members of a class have the same cosine with everything, so of
-// a class only the free member of smallest rank, its head, can ever be chosen.
+// X's grouped by bitwise equal direction, or by distance equal rows (-0.0 counts as +0.0: no
+// cosine and no distance sees the sign of a zero). Members of a class have the same cosine with
+// everything, so of a class only the free member of smallest rank, its head, can ever be chosen.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct DirectionClasses {
   // no two directions are equal.
   std::vector<uint32_t> next;
   std::vector<uint32_t> class_of_rank;  // by rank; empty like `next`
-  uint32_t zero_class = kNoRank;        // the class of the zero rows, if any
+  uint32_t zero_class = kNoRank;        // the class of the zero directions, if any
 
   int64_t count() const { return static_cast<int64_t>(first.size()); }
   bool all_distinct() const { return next.empty(); }

@@ -32,7 +32,8 @@ ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team,
       items_(items),
       team_(team),
       out_of_core_(out_of_core),
-      store_(problem, items, kernels(), scratch),
+      vectors_(problem, team),
+      store_(problem, vectors_, items, kernels(), scratch),
       items_free_(items.count()) {
   const SearchInputs inputs{problem, items, store_, kernels(), team, out_of_core};
   for (int t = 0; t < team.size(); ++t) searches_.emplace_back(inputs);
@@ -45,7 +46,8 @@ void ScreenBlocks::refresh() {
   if (!probing_ && (laid_out_ == 0 || free < share * static_cast<double>(laid_out_))) {
     // X only thins out: what was spread too evenly for neighbours stays so.
     const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
-    pack(make_layout(problem_, items_, team_, try_neighbours, store_.narrow(), out_of_core_));
+    pack(make_layout(problem_, vectors_, items_, team_, try_neighbours, store_.narrow(),
+                     out_of_core_));
   } else if (free <= (1.0 - kCompactShare) * static_cast<double>(store_.columns())) {
     store_.compact(team_);
     ++compactions_;

@@ -73,6 +73,7 @@ class ScreenBlocks {
   FreeItems& items_;
   Team& team_;
   const bool out_of_core_;
+  const ScreenVectors vectors_;
   ScreenStore store_;
   std::deque<ScreenSearch> searches_;  // one per thread
   std::unique_ptr<Probing> probing_;

@@ -37,7 +37,8 @@ Centres::Centres(const MatrixView& centres, Team& team)
       problem_(problem_of(centres, team)),
       classes_(direction_classes(problem_, team)),
       items_(classes_),
-      store_(problem_, items_, kernels()),
+      vectors_(problem_, team),
+      store_(problem_, vectors_, items_, kernels()),
       alive_(items_.count()) {
   Layout layout;
   layout.one_center = true;
@@ -86,7 +87,7 @@ void NearestLists::collect(const YTile& tile, size_t first, size_t n, double hei
     for (size_t j = 0; j < n; ++j) {
       const YTile::Query& q = tile.query(first + j);
       unit[j] = q.scale * frame.scale;
-      const double error = score_error(q, frame, store);
+      const double error = score_error(q, frame);
       threshold[j] = score_threshold((height - error) / unit[j] + q.offset);
       error_[j] = std::max(error_[j], error);
     }
@@ -152,7 +153,7 @@ void NearestLists::settle_close(const YTile& tile, size_t y, size_t j, size_t wa
                                   [=](const Entry& e) { return e.cosine + twice >= last; });
   for (auto e = close; e != end; ++e)
     e->cosine =
-        in_.kernels.ordered_dot(tile.direction(y), centres_.direction(e->list), in_.store.dims());
+        in_.kernels.ordered_dot(tile.point(y), centres_.direction(e->list), in_.store.dims());
   std::nth_element(close, first_n - 1, end, [](const Entry& a, const Entry& b) {
     return better(a.cosine, a.list, b.cosine, b.list);
   });

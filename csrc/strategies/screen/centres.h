@@ -40,6 +40,7 @@ class Centres {
   const Problem problem_;
   const DirectionClasses classes_;
   FreeItems items_;
+  const ScreenVectors vectors_;
   ScreenStore store_;
   int64_t alive_;
   std::vector<double> direction_;

@@ -20,6 +20,7 @@ constexpr size_t kPending = 64;
 
 double error_of_estimates(const SearchInputs& in) {
   if (in.out_of_core) return std::numeric_limits<double>::infinity();
+  if (in.problem.by_distance()) return 0.0;
   if (in.problem.x.dtype != DType::kFloat32) return in.store.slack();
   // One more rounding than the kernel's: of y's direction to float.
   return in.store.slack() + float_dot_error(in.store.dims()) + 0x1.1p-24;
@@ -68,7 +69,7 @@ void CodeScreen::look_at(size_t f, const std::vector<uint32_t>& ys) {
   threshold_.resize(tile_.size());
   for (const uint32_t y : ys) {
     const YTile::Query& q = tile_.query(y);
-    const double error = score_error(q, frame, in_.store);
+    const double error = score_error(q, frame);
     view_[y] = {base[y], q.scale * frame.scale, error};
     threshold_[y] = integer_threshold(y);
   }
@@ -146,19 +147,26 @@ int64_t CodeScreen::offer_pending() {
   return through;
 }
 
-// The cosine from the row itself, but in float, and scaled after the sum. False if magnitudes
-// might leave float's range.
+// The cosine from the row itself, but in float, and scaled after the sum; a distance exactly.
+// False if magnitudes might leave float's range.
 bool CodeScreen::estimate(const Pending& pending, double* cosine) const {
   const Problem& problem = in_.problem;
   const RowScale& scale = problem.x_scale[pending.row];
-  const int64_t d = in_.store.dims();
+  const int64_t d = problem.x.cols;
   double sum = 0.0;
+  if (problem.by_distance()) {
+    *cosine =
+        problem.x.dtype == DType::kFloat32
+            ? in_.kernels.nearness_f32(tile_.point(pending.y), problem.x.row_f32(pending.row), d)
+            : in_.kernels.nearness_f64(tile_.point(pending.y), problem.x.row_f64(pending.row), d);
+    return true;
+  }
   if (problem.x.dtype == DType::kFloat32) {
     if (!(scale.max_abs > 0x1p-40 && scale.max_abs < 0x1p60)) return false;
-    sum = in_.kernels.float_dot(tile_.direction_f32(pending.y), problem.x.row_f32(pending.row), d);
+    sum = in_.kernels.float_dot(tile_.point_f32(pending.y), problem.x.row_f32(pending.row), d);
   } else {
     if (!(scale.max_abs > 0x1p-400 && scale.max_abs < 0x1p400)) return false;
-    sum = in_.kernels.ordered_dot(tile_.direction(pending.y), problem.x.row_f64(pending.row), d);
+    sum = in_.kernels.ordered_dot(tile_.point(pending.y), problem.x.row_f64(pending.row), d);
   }
   *cosine = sum / scale.norm();
   return true;

@@ -10,10 +10,10 @@
 
 namespace gtn {
 
-// How far the cosine of a y with a column of the frame may be from what their codes say:
+// How far the value of a y with a column of the frame may be from what their codes say:
 // Cauchy-Schwarz on what the codes leave out, of the columns and of the y.
-inline double score_error(const YTile::Query& q, const Frame& frame, const ScreenStore& store) {
-  return q.code_norm * frame.residual + q.rest * frame.radius + store.slack();
+inline double score_error(const YTile::Query& q, const Frame& frame) {
+  return q.code_norm * frame.residual + q.rest * frame.radius + q.slack;
 }
 
 // The smallest integer score that reaches this one is it rounded up. Rounded down it is as small

@@ -7,7 +7,11 @@
 namespace gtn {
 
 ExactScan::ExactScan(const SearchInputs& in, YTile& tile, ScreenCounters& counters)
-    : in_(in), tile_(tile), counters_(counters) {}
+    : in_(in),
+      tile_(tile),
+      counters_(counters),
+      values_(in.problem.by_distance() ? in.kernels.nearness_group : in.kernels.ordered_dot_group) {
+}
 
 void ExactScan::scan_narrow(const Frame& frame, const std::vector<uint32_t>& ys) {
   set_bars(ys);
@@ -27,15 +31,15 @@ void ExactScan::scan_quantised(const Frame& frame, int32_t g, const std::vector<
   for (; g < frame.groups(); ++g) {
     in_.team.check();
     const int64_t first = (frame.first_group + g) * kGroup;
-    scan({make_directions(first), first, 0}, nullptr, ys);
+    scan({make_points(first), first, 0}, nullptr, ys);
   }
 }
 
 // A dead column gets NaNs: they reach no bar.
-const double* ExactScan::make_directions(int64_t first_column) {
+const double* ExactScan::make_points(int64_t first_column) {
   const Problem& problem = in_.problem;
-  const size_t d = static_cast<size_t>(in_.store.dims());
-  directions_.resize(d * kGroup);
+  const size_t d = static_cast<size_t>(problem.x.cols);
+  points_.resize(d * kGroup);
   row_.resize(d);
   uint32_t rows[kGroup];
   for (int c = 0; c < kGroup; ++c) {
@@ -47,10 +51,10 @@ const double* ExactScan::make_directions(int64_t first_column) {
     if (rows[c] == kNoRank)
       std::fill(row_.begin(), row_.end(), std::numeric_limits<double>::quiet_NaN());
     else
-      row_direction(problem.x, rows[c], problem.x_scale[rows[c]], row_.data());
-    for (size_t k = 0; k < d; ++k) directions_[k * kGroup + static_cast<size_t>(c)] = row_[k];
+      problem.x_point(rows[c], row_.data());
+    for (size_t k = 0; k < d; ++k) points_[k * kGroup + static_cast<size_t>(c)] = row_[k];
   }
-  return directions_.data();
+  return points_.data();
 }
 
 void ExactScan::set_bars(const std::vector<uint32_t>& ys) {
@@ -64,12 +68,13 @@ void ExactScan::set_bar(size_t y) {
              level.rank};
 }
 
-// The directions of the `next` group, if there is one, are fetched meanwhile, a share per call
+// The points of the `next` group, if there is one, are fetched meanwhile, a share per call
 // of the kernel.
 void ExactScan::scan(const Group& group, const double* next, const std::vector<uint32_t>& ys) {
   double cosine[kMaxDotY * kGroup];
   constexpr int64_t kLine = 8;  // doubles
-  const int64_t to_fetch = next ? in_.store.dims() * kGroup : 0;
+  const int64_t d = in_.problem.x.cols;
+  const int64_t to_fetch = next ? d * kGroup : 0;
   const int64_t calls = (static_cast<int64_t>(ys.size()) + kMaxDotY - 1) / kMaxDotY;
   const int64_t share = to_fetch / calls + kLine;
   int64_t fetched = 0;
@@ -82,12 +87,10 @@ void ExactScan::scan(const Group& group, const double* next, const std::vector<u
       __builtin_prefetch(next + fetched, 0, 2);
     for (int j = 0; j < n_y; ++j) {
       const size_t i = ys[a + static_cast<size_t>(j)];
-      y[j] = tile_.direction(i);
+      y[j] = tile_.point(i);
       threshold[j] = group.least_head <= bar_[i].rank ? bar_[i].ties : bar_[i].beyond;
     }
-    if (in_.kernels.ordered_dot_group(y, n_y, group.directions, in_.store.dims(), threshold, cosine,
-                                      mask) == 0)
-      continue;
+    if (values_(y, n_y, group.points, d, threshold, cosine, mask) == 0) continue;
     for (int j = 0; j < n_y; ++j)
       add(ys[a + static_cast<size_t>(j)], group, cosine + j * kGroup, mask[j]);
   }

@@ -15,9 +15,9 @@ class ExactScan {
  public:
   ExactScan(const SearchInputs& in, YTile& tile, ScreenCounters& counters);
 
-  // All of a narrow frame, from the directions that the store keeps.
+  // All of a narrow frame, from the points that the store keeps.
   void scan_narrow(const Frame& frame, const std::vector<uint32_t>& ys);
-  // A frame with codes, from its group g on. Directions are made from the rows of X.
+  // A frame with codes, from its group g on. Points are made from the rows of X.
   void scan_quantised(const Frame& frame, int32_t g, const std::vector<uint32_t>& ys);
 
  private:
@@ -29,13 +29,13 @@ class ExactScan {
   };
   // kGroup columns, none of whose heads is smaller than least_head.
   struct Group {
-    const double* directions;  // [dimension][column]
+    const double* points;  // [dimension][column]
     int64_t first_column;
     uint32_t least_head;
   };
   void set_bar(size_t y);
   void set_bars(const std::vector<uint32_t>& ys);
-  const double* make_directions(int64_t first_column);
+  const double* make_points(int64_t first_column);
   void scan(const Group& group, const double* next, const std::vector<uint32_t>& ys);
   void add(size_t y, const Group& group, const double* cosine, unsigned mask);
 
@@ -43,7 +43,8 @@ class ExactScan {
   YTile& tile_;
   ScreenCounters& counters_;
   std::vector<Bar> bar_;
-  std::vector<double> directions_, row_;
+  decltype(Kernels::ordered_dot_group) const values_;
+  std::vector<double> points_, row_;
 };
 
 }  // namespace gtn

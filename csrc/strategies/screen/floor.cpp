@@ -22,8 +22,11 @@ void FloorSample::measure(bool sampled, CosineScale* scale) {
     sample_scores(scale);
     return;
   }
-  for (size_t y = 0; y < tile_.size(); ++y)
-    scale[y] = {in_.kernels.ordered_dot(tile_.rotated(y), store.mean(), store.dims()), 1.0};
+  for (size_t y = 0; y < tile_.size(); ++y) {
+    const YTile::Query& q = tile_.query(y);
+    const double at_mean = in_.kernels.ordered_dot(tile_.rotated(y), store.mean(), store.dims());
+    scale[y] = {at_mean - q.shift, q.length};
+  }
 }
 
 // Mean and deviation of every y's approximate cosines with the first columns.

@@ -20,7 +20,8 @@ struct CosineScale {
 // Lists take nothing below this height, which is the same for all y's.
 struct Floor {
   double height = -std::numeric_limits<double>::infinity();
-  // Whether a y's unit is the deviation of its cosines with a sample of X. Else it is 1.
+  // Whether a y's unit is the deviation of its cosines with a sample of X. Else it is the length
+  // of its vector: 1, but by distance.
   bool sampled = false;
 };
 

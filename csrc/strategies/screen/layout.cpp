@@ -30,22 +30,22 @@ struct Projected {
   uint32_t item;
 };
 
-// Cuts sets of directions across their longest axis. Each thread has its own.
+// Cuts sets of vectors across their longest axis. Each thread has its own.
 class Cutter {
  public:
-  Cutter(const Problem& problem, const FreeItems& items)
+  Cutter(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items)
       : problem_(problem),
+        vectors_(vectors),
         items_(items),
-        d_(static_cast<size_t>(problem.x.cols)),
+        d_(static_cast<size_t>(vectors.dims())),
         sample_(static_cast<size_t>(kAxisSample) * d_),
         mean_(d_),
         axis_(d_),
         next_(d_),
         row_(d_) {}
 
-  void direction(uint32_t item, double* out) const {
-    const uint32_t row = x_row(problem_, items_, item);
-    row_direction(problem_.x, row, problem_.x_scale[row], out);
+  void vector_of(uint32_t item, double* out) const {
+    vectors_.of_x(x_row(problem_, items_, item), out);
   }
 
   // The approximate principal axis of [begin, end), by power iteration on a few.
@@ -55,7 +55,7 @@ class Cutter {
     std::fill(mean_.begin(), mean_.end(), 0.0);
     for (int64_t i = 0; i < count; ++i) {
       double* v = sample(i);
-      direction(begin[i * n / count].item, v);
+      vector_of(begin[i * n / count].item, v);
       for (size_t k = 0; k < d_; ++k) mean_[k] += v[k];
     }
     for (double& m : mean_) m /= static_cast<double>(count);
@@ -64,7 +64,7 @@ class Cutter {
     for (int64_t i = 0; i < count; ++i) {
       double* v = sample(i);
       for (size_t k = 0; k < d_; ++k) v[k] -= mean_[k];
-      const double square = ordered_dot(v, v, problem_.x.cols);
+      const double square = ordered_dot(v, v, vectors_.dims());
       if (square > far) {
         far = square;
         farthest = i;
@@ -76,10 +76,10 @@ class Cutter {
       std::fill(next_.begin(), next_.end(), 0.0);
       for (int64_t i = 0; i < count; ++i) {
         const double* v = sample(i);
-        const double weight = ordered_dot(v, axis_.data(), problem_.x.cols);
+        const double weight = ordered_dot(v, axis_.data(), vectors_.dims());
         for (size_t k = 0; k < d_; ++k) next_[k] += weight * v[k];
       }
-      const double norm = std::sqrt(ordered_dot(next_.data(), next_.data(), problem_.x.cols));
+      const double norm = std::sqrt(ordered_dot(next_.data(), next_.data(), vectors_.dims()));
       if (!(norm > 0.0)) break;  // all equal: any cut will do
       for (size_t k = 0; k < d_; ++k) axis_[k] = next_[k] / norm;
     }
@@ -89,17 +89,17 @@ class Cutter {
   bool within(const Projected* begin, const Projected* end, double width) {
     if (farthest_ > 0.5 * width) return false;
     return std::all_of(begin, end, [&](const Projected& p) {
-      direction(p.item, row_.data());
+      vector_of(p.item, row_.data());
       for (size_t k = 0; k < d_; ++k) row_[k] -= mean_[k];
-      return ordered_dot(row_.data(), row_.data(), problem_.x.cols) < 0.25 * width * width;
+      return ordered_dot(row_.data(), row_.data(), vectors_.dims()) < 0.25 * width * width;
     });
   }
 
   void project(Projected* begin, Projected* end, const std::vector<double>& axis) {
     for (Projected* p = begin; p != end; ++p) {
-      direction(p->item, row_.data());
-      const double position = ordered_dot(row_.data(), axis.data(), problem_.x.cols);
-      // Directions end at 1. What is beyond, or no number, comes of a file that somebody writes
+      vector_of(p->item, row_.data());
+      const double position = ordered_dot(row_.data(), axis.data(), vectors_.dims());
+      // Vectors end at 1. What is beyond, or no number, comes of a file that somebody writes
       // to: what is made of it is thrown away, but may not lead out of an array.
       p->position = std::abs(position) <= 4.0 ? position : 0.0;
     }
@@ -158,12 +158,12 @@ class Cutter {
     std::fill(mean_.begin(), mean_.end(), 0.0);
     double squares = 0.0;
     for (const Projected* p = begin; p != end; ++p) {
-      direction(p->item, row_.data());
+      vector_of(p->item, row_.data());
       for (size_t k = 0; k < d_; ++k) mean_[k] += row_[k];
-      squares += ordered_dot(row_.data(), row_.data(), problem_.x.cols);
+      squares += ordered_dot(row_.data(), row_.data(), vectors_.dims());
     }
     const double n = static_cast<double>(end - begin);
-    return std::max(0.0, squares - ordered_dot(mean_.data(), mean_.data(), problem_.x.cols) / n);
+    return std::max(0.0, squares - ordered_dot(mean_.data(), mean_.data(), vectors_.dims()) / n);
   }
 
   const std::vector<double>& axis() const { return axis_; }
@@ -172,6 +172,7 @@ class Cutter {
   double* sample(int64_t i) { return sample_.data() + static_cast<size_t>(i) * d_; }
 
   const Problem& problem_;
+  const ScreenVectors& vectors_;
   const FreeItems& items_;
   const size_t d_;
   std::vector<double> sample_, mean_, axis_, next_, row_;
@@ -299,13 +300,13 @@ void sort_by_row(std::vector<Projected>& points, const Problem& problem, const F
 
 }  // namespace
 
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours,
-                   double narrow, bool in_runs) {
+Layout make_layout(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items,
+                   Team& team, bool try_neighbours, double narrow, bool in_runs) {
   std::vector<Projected> points;
   for (int64_t i = 0; i < items.count(); ++i)
     if (items.free(static_cast<uint32_t>(i))) points.push_back({0.0, static_cast<uint32_t>(i)});
   const int64_t n = static_cast<int64_t>(points.size());
-  std::vector<Cutter> cutters(static_cast<size_t>(team.size()), Cutter(problem, items));
+  std::vector<Cutter> cutters(static_cast<size_t>(team.size()), Cutter(problem, vectors, items));
   Layout layout;
   // Looking for neighbours reads all of X several times, here and there.
   layout.neighbours = try_neighbours && !in_runs && neighbours_pay(points, cutters[0]);

@@ -13,7 +13,7 @@ class Team;
 // without a look at X. Neighbours within a radius of `narrow` (ScreenStore::narrow()) are parted
 // by norm, not by distance. `in_runs`: even frames of runs of rows that lie side by side in X,
 // for an X in files.
-Layout make_layout(const Problem& problem, const FreeItems& items, Team& team, bool try_neighbours,
-                   double narrow, bool in_runs);
+Layout make_layout(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items,
+                   Team& team, bool try_neighbours, double narrow, bool in_runs);
 
 }  // namespace gtn

@@ -62,7 +62,7 @@ void ScreenMatcher::match_until(int64_t stop) {
 // Zero y's choose first and tie with every x: they take the smallest ranks, if 0 will do.
 void ScreenMatcher::match_zero_rows(int64_t stop) {
   for (; done_ < stop; ++done_) {
-    if (!problem_.y_scale[problem_.y_by_norm[static_cast<size_t>(done_)]].zero()) break;
+    if (!problem_.zero_y(problem_.y_by_norm[static_cast<size_t>(done_)])) break;
     if (free_ == 0 || 0.0 < problem_.min_cosine) {
       result_.take_none(done_, done_ + 1);
       continue;
@@ -129,7 +129,7 @@ void ScreenMatcher::commit(int64_t first, int64_t i) {
     return;
   }
   --free_;
-  result_.take(first + i, problem_.x_by_norm[choice.rank], choice.cosine);
+  result_.take(first + i, problem_.x_by_norm[choice.rank], problem_.handed_out(choice.cosine));
   ties_ += choice.tie;
   // Not "if none is free": the block may have taken several of the class.
   if (classes_.after(choice.rank) == kNoRank) blocks_.kill(item);

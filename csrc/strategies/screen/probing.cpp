@@ -26,7 +26,7 @@ void Probing::assign(Team& team) {
     if (items_.free(item)) free.push_back(item);
   }
   list_of_.assign(row_of.size(), kNoRank);
-  const Askers askers{problem_.x, problem_.x_scale, row_of};
+  const Askers askers{problem_, true, row_of};
   struct Worker {
     explicit Worker(const Centres& centres) : tile(centres.inputs(), rescored), nearest(centres) {}
     int64_t rescored = 0;

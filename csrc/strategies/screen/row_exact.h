@@ -1,4 +1,4 @@
-// Exact cosines of one y, from X's stored rows.
+// Exact values of one y, from X's stored rows.
 #pragma once
 
 #include <algorithm>
@@ -22,13 +22,16 @@ inline void prefetch_row(const Problem& problem, uint32_t row) {
 class RowExact final : public Exact {
  public:
   RowExact(const Problem& problem, const FreeItems& items, const Kernels& kernels,
-           const double* direction, int64_t& count)
-      : problem_(problem), items_(items), kernels_(kernels), y_(direction), count_(count) {}
+           const double* point, int64_t& count)
+      : problem_(problem), items_(items), kernels_(kernels), y_(point), count_(count) {}
 
   double cosine(uint32_t item) override {
     ++count_;
     const MatrixView& x = problem_.x;
     const uint32_t row = row_of(item);
+    if (problem_.by_distance())
+      return x.dtype == DType::kFloat32 ? kernels_.nearness_f32(y_, x.row_f32(row), x.cols)
+                                        : kernels_.nearness_f64(y_, x.row_f64(row), x.cols);
     const RowScale& scale = problem_.x_scale[row];
     if (scale.zero()) return 0.0;
     return x.dtype == DType::kFloat32

@@ -16,8 +16,8 @@ ScreenSearch::ScreenSearch(const SearchInputs& in)
 void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
                           const Floor* floor, Probing* probing, int thread) {
   const Problem& problem = in_.problem;
-  tile_.load({problem.y, problem.y_scale, problem.y_by_norm}, lists.y_rank.data() + begin,
-             end - begin, probing == nullptr);
+  tile_.load({problem, false, problem.y_by_norm}, lists.y_rank.data() + begin, end - begin,
+             probing == nullptr);
   start_lists(lists, begin, wanted, floor);
   nearest_.assign(tile_.size(), kNoRank);
   raised_ = false;
@@ -83,10 +83,9 @@ void ScreenSearch::start_lists(BlockLists& lists, size_t begin, int wanted, cons
 
 void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
   const Problem& problem = in_.problem;
-  std::vector<double> direction(static_cast<size_t>(problem.y.cols));
-  const uint32_t row = problem.y_by_norm[lists.y_rank[i]];
-  row_direction(problem.y, row, problem.y_scale[row], direction.data());
-  RowExact values(problem, in_.items, in_.kernels, direction.data(), counters_.rescored);
+  std::vector<double> point(static_cast<size_t>(problem.y.cols));
+  problem.y_point(problem.y_by_norm[lists.y_rank[i]], point.data());
+  RowExact values(problem, in_.items, in_.kernels, point.data(), counters_.rescored);
   deepen(values, lists.list(i), lists.state[i]);
 }
 
@@ -94,14 +93,13 @@ void ScreenSearch::deepen_list(BlockLists& lists, size_t i) {
 // threshold for all the rest. Of frames that are as good as equally near it takes the first,
 // which has the smallest heads.
 void ScreenSearch::visit_nearest() {
-  const double as_good = 2.0 * in_.store.slack();
   const size_t n = tile_.size();
   std::vector<double> top(tile_.bases(0), tile_.bases(0) + n);
   std::vector<uint32_t> best(n, 0);
   for (uint32_t f = 1; f < in_.store.frames().size(); ++f)
     for (size_t y = 0; y < n; ++y) {
       const double base = tile_.bases(f)[y];
-      const bool better = base > top[y] + as_good;
+      const bool better = base > top[y] + 2.0 * tile_.query(y).slack;
       best[y] = better ? f : best[y];
       top[y] = better ? base : top[y];
     }
@@ -131,11 +129,13 @@ void ScreenSearch::visit_first() {
 // cannot tell its columns apart.
 void ScreenSearch::visit(size_t f, const std::vector<uint32_t>& ys) {
   const Frame& frame = in_.store.frames()[f];
-  const double reach = frame.radius + in_.store.slack();
   const double* const base = tile_.bases(f);
   served_.clear();
-  for (const uint32_t y : ys)
+  for (const uint32_t y : ys) {
+    const YTile::Query& q = tile_.query(y);
+    const double reach = frame.radius * q.length + q.slack;
     if (base[y] + reach >= tile_.list(y).threshold() && nearest_[y] != f) served_.push_back(y);
+  }
   const int64_t served = static_cast<int64_t>(served_.size());
   counters_.skipped += (static_cast<int64_t>(ys.size()) - served) * frame.columns;
   counters_.screened += served * frame.columns;

@@ -12,11 +12,14 @@
 
 namespace gtn {
 
-// Whose lists are made: rows of a matrix, by rank. Borrowed.
+// Whose lists are made, by rank. Borrowed.
 struct Askers {
-  const MatrixView& rows;
-  const std::vector<RowScale>& scale;   // by row
+  const Problem& problem;
+  bool of_x;                            // rows of its X, not of its Y
   const std::vector<uint32_t>& row_of;  // by rank
+  void point(uint32_t row, double* out) const {
+    of_x ? problem.x_point(row, out) : problem.y_point(row, out);
+  }
 };
 
 // Borrowed: all of it outlives the search.

@@ -21,14 +21,15 @@ constexpr size_t kMeanSample = 1024;  // columns whose mean is the centre of all
 
 }  // namespace
 
-ScreenStore::ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
-                         std::string scratch)
+ScreenStore::ScreenStore(const Problem& problem, const ScreenVectors& vectors,
+                         const FreeItems& items, const Kernels& kernels, std::string scratch)
     : problem_(problem),
+      vectors_(vectors),
       items_(items),
       kernels_(kernels),
-      rotation_(problem.x.cols, kernels),
-      d_(problem.x.cols),
-      steps_(static_cast<int32_t>((problem.x.cols + kStepDims - 1) / kStepDims)),
+      rotation_(vectors.dims(), kernels),
+      d_(vectors.dims()),
+      steps_(static_cast<int32_t>((vectors.dims() + kStepDims - 1) / kStepDims)),
       x_limit_(kernels.x_max),
       y_limit_(kernels.y_max),
       scratch_(std::move(scratch)) {
@@ -101,7 +102,7 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     pack_frame(static_cast<size_t>(f), packed.data() + begin[static_cast<size_t>(f)],
                scratch[static_cast<size_t>(thread)]);
   });
-  store_directions(team);
+  store_points(team);
   if (one_center_) return;
   mean_.assign(static_cast<size_t>(d_), 0.0);
   for (size_t f = 0; f < frames_.size(); ++f) {
@@ -110,18 +111,18 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
   }
 }
 
-void ScreenStore::store_directions(Team& team) {
+void ScreenStore::store_points(Team& team) {
   exact_size_ = 0;
   for (const Frame& frame : frames_)
     for (int64_t g = frame.first_group; g < frame.first_group + frame.groups(); ++g) {
       exact_at_[static_cast<size_t>(g)] = frame.scale == 0.0 ? exact_size_ : -1;
-      if (frame.scale == 0.0) exact_size_ += kGroup * d_;
+      if (frame.scale == 0.0) exact_size_ += kGroup * problem_.x.cols;
     }
   exact_ = Pages();
   if (exact_size_ == 0) return;
   exact_ = Pages(static_cast<size_t>(exact_size_) * sizeof(double), scratch_);
   std::vector<std::vector<double>> row(static_cast<size_t>(team.size()));
-  for (auto& r : row) r.resize(static_cast<size_t>(d_));
+  for (auto& r : row) r.resize(static_cast<size_t>(problem_.x.cols));
   team.for_chunks(static_cast<int64_t>(frames_.size()), 1, [&](int64_t f, int64_t, int thread) {
     const Frame& frame = frames_[static_cast<size_t>(f)];
     if (frame.scale == 0.0) store_frame(frame, row[static_cast<size_t>(thread)].data());
@@ -129,18 +130,18 @@ void ScreenStore::store_directions(Team& team) {
 }
 
 void ScreenStore::store_frame(const Frame& frame, double* row) {
+  const int64_t d = problem_.x.cols;
   const int64_t first = frame.first_group * kGroup;
   const int64_t end = first + int64_t{frame.groups()} * kGroup;
   for (int64_t column = first; column < end; ++column) {
     double* out = exact_column(column);
     if (dead(column)) {
-      for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = 0.0;
+      for (int64_t k = 0; k < d; ++k) out[k * kGroup] = 0.0;
       bar_exact(column);
       continue;
     }
-    const uint32_t x = x_row(problem_, items_, item_at(column));
-    row_direction(problem_.x, x, problem_.x_scale[x], row);
-    for (int64_t k = 0; k < d_; ++k) out[k * kGroup] = row[k];
+    problem_.x_point(x_row(problem_, items_, item_at(column)), row);
+    for (int64_t k = 0; k < d; ++k) out[k * kGroup] = row[k];
   }
   note_heads(frame);
 }
@@ -172,14 +173,13 @@ void ScreenStore::find_mean(const std::vector<uint32_t>& packed) {
   mean_.assign(static_cast<size_t>(d_), 0.0);
   std::vector<double> v(mean_.size()), scratch(mean_.size());
   for (size_t i = 0; i < n; ++i) {
-    rotated_direction(packed[i], v.data(), scratch.data());
+    rotated_vector(packed[i], v.data(), scratch.data());
     for (size_t k = 0; k < v.size(); ++k) mean_[k] += v[k] / static_cast<double>(n);
   }
 }
 
-void ScreenStore::rotated_direction(uint32_t item, double* v, double* scratch) const {
-  const uint32_t row = x_row(problem_, items_, item);
-  row_direction(problem_.x, row, problem_.x_scale[row], v);
+void ScreenStore::rotated_vector(uint32_t item, double* v, double* scratch) const {
+  vectors_.of_x(x_row(problem_, items_, item), v);
   rotation_.apply(v, scratch);
 }
 
@@ -194,7 +194,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   for (size_t i = 0; i < n; ++i) {
     if (i + 4 < n) __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
     double* v = scratch.v.data() + i * d;
-    rotated_direction(items[i], v, scratch.rotated.data());
+    rotated_vector(items[i], v, scratch.rotated.data());
     if (!one_center_)
       for (size_t k = 0; k < d; ++k) center[k] += v[k];
   }
@@ -279,7 +279,7 @@ void ScreenStore::move_column(const Frame& frame, int64_t from, int64_t to) {
   if (frame.scale == 0.0) {
     const double* source = exact_column(from);
     double* target = exact_column(to);
-    for (int64_t k = 0; k < d_; ++k) target[k * kGroup] = source[k * kGroup];
+    for (int64_t k = 0; k < problem_.x.cols; ++k) target[k * kGroup] = source[k * kGroup];
   } else {
     const uint8_t* source =
         codes_.get() + (from / kGroup) * steps_ * 64 + (from % kGroup) * kStepDims;

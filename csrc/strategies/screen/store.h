@@ -1,8 +1,8 @@
 // The free x's, quantised and packed for screening.
 //
 // A frame is a run of packed columns with a centre and a scale in common. Of each column it
-// keeps codes: rotated direction - centre = scale * codes + residual. The smaller the radius of
-// a frame, the tighter its bounds. Where X is spread evenly one centre serves all frames.
+// keeps codes: rotated vector (vectors.h) - centre = scale * codes + residual. The smaller the
+// radius of a frame, the tighter its bounds. Where X is spread evenly one centre serves all frames.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "strategies/common/free_items.h"
 #include "strategies/screen/pages.h"
 #include "strategies/screen/rotation.h"
+#include "strategies/screen/vectors.h"
 
 namespace gtn {
 
@@ -22,8 +23,8 @@ struct Frame {
   int32_t center = 0;     // number of its centre
   int32_t columns = 0;    // in use; the rest of the last group can never hit
   double scale = 0.0;     // 0: a narrow frame, without codes
-  double radius = 0.0;    // >= |direction - centre| of every column
-  double residual = 0.0;  // >= |direction - centre - scale * codes|
+  double radius = 0.0;    // >= |vector - centre| of every column
+  double residual = 0.0;  // >= |vector - centre - scale * codes|
   int32_t groups() const { return (columns + kGroup - 1) / kGroup; }
 };
 
@@ -37,16 +38,17 @@ struct Layout {
 
 class ScreenStore {
  public:
-  // Codes and directions go to a file in the folder `scratch`; to memory if that is empty.
-  ScreenStore(const Problem& problem, const FreeItems& items, const Kernels& kernels,
-              std::string scratch = "");
+  // Codes and points go to a file in the folder `scratch`; to memory if that is empty.
+  ScreenStore(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items,
+              const Kernels& kernels, std::string scratch = "");
 
   // Packs those of layout.items that are free, frame by frame.
   void pack(const Layout& layout, Team& team);
   // Closes the gaps that killed columns left; frames keep centre and scale.
   void compact(Team& team);
 
-  // Codes are made of rotated directions.
+  const ScreenVectors& vectors() const { return vectors_; }
+  // Codes are made of rotated vectors.
   const Rotation& rotation() const { return rotation_; }
   int64_t dims() const { return d_; }
   int32_t steps() const { return steps_; }
@@ -64,7 +66,7 @@ class ScreenStore {
     return {codes_.get() + first_group * steps_ * 64, bias_.data() + first_group * kGroup, groups,
             steps_};
   }
-  // Directions (not rotated) of a group of a narrow frame, [dimension][column]. The columns are
+  // Points of a group of a narrow frame, [dimension][column]. The columns are
   // so near each other that codes cannot tell them apart. A dead column holds a NaN, which
   // reaches no threshold.
   const double* exact_group(int64_t group) const { return exact_begin(group); }
@@ -82,7 +84,7 @@ class ScreenStore {
   bool dead(int64_t column) const { return bias_[static_cast<size_t>(column)] == kDeadBias; }
   int64_t bytes() const;
 
-  // Slack of all bounds for the rounding of double arithmetic.
+  // Slack of all bounds for the rounding of double arithmetic, for vectors of at most length 1.
   double slack() const { return slack_; }
 
  private:
@@ -90,7 +92,7 @@ class ScreenStore {
     std::vector<double> v, rotated;
     std::vector<int8_t> code;
   };
-  void rotated_direction(uint32_t item, double* v, double* scratch) const;
+  void rotated_vector(uint32_t item, double* v, double* scratch) const;
   void find_mean(const std::vector<uint32_t>& packed);
   void pack_frame(size_t frame, uint32_t* items, Scratch& scratch);
   void sort_by_head(uint32_t* items, size_t n) const;
@@ -101,17 +103,18 @@ class ScreenStore {
   }
   double* exact_column(int64_t column) { return exact_begin(column / kGroup) + column % kGroup; }
   void bar_exact(int64_t column);
-  void store_directions(Team& team);
+  void store_points(Team& team);
   void store_frame(const Frame& frame, double* row);
   void note_heads(const Frame& frame);
   void pad(const Frame& frame);
   void compact_frame(Frame& frame);
 
   const Problem& problem_;
+  const ScreenVectors& vectors_;
   const FreeItems& items_;
   const Kernels& kernels_;
   const Rotation rotation_;
-  const int64_t d_;
+  const int64_t d_;  // of vectors
   const int32_t steps_;
   int x_limit_, y_limit_;
   bool neighbours_ = false, one_center_ = false;

@@ -12,8 +12,8 @@ void YTile::load(const Askers& askers, const uint32_t* y_rank, size_t n, bool al
   all_bases_ = all_bases;
   columns_seen_ = 0;
   seen_ = 1.0;
-  direction_.resize(n * dims());
-  direction_f32_.resize(n * dims());
+  point_.resize(n * width());
+  point_f32_.resize(n * width());
   rotated_.resize(n * dims());
   scratch_.resize(dims());
   query_.resize(n);
@@ -21,12 +21,14 @@ void YTile::load(const Askers& askers, const uint32_t* y_rank, size_t n, bool al
   if (shortlist_.size() < n) shortlist_.resize(n);
   for (size_t y = 0; y < n; ++y) {
     const uint32_t row = askers.row_of[y_rank[y]];
-    double* const v = direction_.data() + y * dims();
-    row_direction(askers.rows, row, askers.scale[row], v);
-    std::copy_n(v, dims(), direction_f32_.data() + y * dims());
-    std::copy_n(v, dims(), rotated_.data() + y * dims());
-    in_.store.rotation().apply(rotated_.data() + y * dims(), scratch_.data());
-    quantise(y);
+    double* const point = point_.data() + y * width();
+    double* const vector = rotated_.data() + y * dims();
+    askers.point(row, point);
+    if (!in_.problem.by_distance()) std::copy_n(point, width(), point_f32_.data() + y * width());
+    std::copy_n(point, width(), vector);
+    const ScreenVectors::Query of_y = in_.store.vectors().of_y(vector);
+    in_.store.rotation().apply(vector, scratch_.data());
+    quantise(y, of_y);
   }
   if (all_bases)
     compute_bases();
@@ -34,7 +36,7 @@ void YTile::load(const Askers& askers, const uint32_t* y_rank, size_t n, bool al
     base_.resize(n_);
 }
 
-void YTile::quantise(size_t y) {
+void YTile::quantise(size_t y, const ScreenVectors::Query& of_y) {
   const ScreenStore& store = in_.store;
   const double* const v = rotated(y);
   double largest = 0.0;
@@ -46,7 +48,10 @@ void YTile::quantise(size_t y) {
   const double rest =
       in_.kernels.quantise(v, store.dims(), q.scale, store.y_limit(), code, &square);
   q.code_norm = std::sqrt(square);
-  q.rest = std::sqrt(rest) + store.slack();
+  q.shift = of_y.shift;
+  q.length = of_y.length;
+  q.slack = store.slack() * of_y.roundings;
+  q.rest = std::sqrt(rest) + store.slack() * q.length;
   int32_t sum = 0;
   for (size_t k = 0; k < dims(); ++k) sum += code[k];
   q.offset = sum * store.x_limit();

@@ -12,12 +12,14 @@ namespace gtn {
 
 class YTile {
  public:
-  // A y, quantised: rotated direction = scale * codes + rest.
+  // A y, quantised: rotated vector (vectors.h) = scale * codes + rest.
   struct Query {
     double scale;
-    double code_norm;  // |scale * codes|, but for rounding, which the slack of a bound covers
-    double rest;       // >= |rest|
-    int32_t offset;    // what the unsigned storage of x codes adds to the y's scores
+    double code_norm;      // |scale * codes|, but for rounding, which the slack of a bound covers
+    double rest;           // >= |rest|
+    double shift, length;  // of vectors.h
+    double slack;          // of all bounds of values
+    int32_t offset;        // what the unsigned storage of x codes adds to the y's scores
   };
 
   // Pairs that a list evaluates are added to `rescored`.
@@ -29,16 +31,17 @@ class YTile {
   void start_list(size_t y, int wanted, double floor) { shortlist_[y].reset(wanted, floor); }
 
   size_t size() const { return n_; }
-  const double* direction(size_t y) const { return direction_.data() + y * dims(); }
-  const float* direction_f32(size_t y) const { return direction_f32_.data() + y * dims(); }
+  const double* point(size_t y) const { return point_.data() + y * width(); }
+  const float* point_f32(size_t y) const { return point_f32_.data() + y * width(); }
   const double* rotated(size_t y) const { return rotated_.data() + y * dims(); }
   const Query& query(size_t y) const { return query_[y]; }
   // Of y and all after it, code_stride() apart.
   const int8_t* codes(size_t y) const { return code_[y * lines()].bytes; }
-  // By y: rotated direction . centre of the frame.
+  // By y: value of the frame's centre, which is rotated vector . centre - shift.
   const double* bases(size_t frame) const { return base_.data() + (all_bases_ ? frame * n_ : 0); }
   double base(size_t frame, size_t y) const {
-    return in_.kernels.ordered_dot(rotated(y), in_.store.center(frame), in_.store.dims());
+    return in_.kernels.ordered_dot(rotated(y), in_.store.center(frame), in_.store.dims()) -
+           query(y).shift;
   }
   // Of the frame that comes next, where not all are known.
   void set_base(size_t y, double base) { base_[y] = base; }
@@ -64,23 +67,24 @@ class YTile {
   struct alignas(64) CacheLine {
     int8_t bytes[64] = {};
   };
-  size_t dims() const { return static_cast<size_t>(in_.problem.x.cols); }
+  size_t width() const { return static_cast<size_t>(in_.problem.x.cols); }  // of points
+  size_t dims() const { return static_cast<size_t>(in_.store.dims()); }     // of vectors
   // Cache lines that the codes of one y fill.
   size_t lines() const {
     return static_cast<size_t>(code_stride(in_.store.steps())) / sizeof(CacheLine);
   }
   RowExact exact(size_t y) {
-    return RowExact(in_.problem, in_.items, in_.kernels, direction(y), rescored_);
+    return RowExact(in_.problem, in_.items, in_.kernels, point(y), rescored_);
   }
-  void quantise(size_t y);
+  void quantise(size_t y, const ScreenVectors::Query& of_y);
   void compute_bases();
 
   const SearchInputs in_;
   int64_t& rescored_;
   size_t n_ = 0;
   bool all_bases_ = true;
-  std::vector<double> direction_, rotated_, scratch_;
-  std::vector<float> direction_f32_;
+  std::vector<double> point_, rotated_, scratch_;
+  std::vector<float> point_f32_;
   std::vector<Query> query_;
   std::vector<CacheLine> code_, gathered_;
   std::vector<double> base_;

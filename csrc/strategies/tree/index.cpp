@@ -127,7 +127,7 @@ class TreeIndexOf : public TreeIndex {
         Point<D>& p = points[i];
         p.rank = classes.first[static_cast<size_t>(c)];
         const size_t row = problem.x_by_norm[p.rank];
-        row_direction(problem.x, static_cast<int64_t>(row), problem.x_scale[row], p.x);
+        problem.x_point(static_cast<int64_t>(row), p.x);
       }
     });
     fill(points.get(), n, team);
@@ -228,7 +228,7 @@ std::unique_ptr<TreeIndex> make_index(int64_t d) {
 
 }  // namespace
 
-std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) { return make_index<2>(d); }
+std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) { return make_index<1>(d); }
 
 void TreeIndex::allocate(int64_t n) {
   n_ = live_ = n;

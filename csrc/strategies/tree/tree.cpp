@@ -1,4 +1,4 @@
-// d = 2 to 16: nearest free direction by a space-partitioning tree.
+// d = 2 to 16, by distance from 1: nearest free direction, or row, by a space-partitioning tree.
 //
 // A block of y's is searched in parallel on the tree as it stands; each keeps a
 // short list of its best x's. The block is then settled in order: a y takes the
@@ -6,7 +6,9 @@
 // and searches the tree again otherwise.
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "engine/radix.h"
 #include "kernels/levels.h"
@@ -41,11 +43,13 @@ class TreeMatch {
         options_(options),
         team_(team),
         d_(problem.x.cols),
-        search_(simd_active().search[d_]),
+        search_(problem.by_distance() ? simd_active().search->by_distance[d_]
+                                      : simd_active().search->by_cosine[d_]),
         stats_(static_cast<size_t>(team.size())),
         out_(out) {
     const Clock::time_point start = Clock::now();
     make_spread();
+    if (problem.by_distance()) measure_range();
     classes_ = direction_classes(problem, team);
     index_ = TreeIndex::make(d_);
     index_->build(problem, classes_, team);
@@ -139,14 +143,31 @@ class TreeMatch {
               static_cast<uint32_t>((cell >> b) & 1) << (b * d_ + c);
   }
 
+  // Cells over the range of some x's: of directions it is known.
+  void measure_range() {
+    constexpr int64_t kSample = 1024;
+    std::vector<double> row(static_cast<size_t>(d_));
+    low_ = std::numeric_limits<double>::max();
+    high_ = -low_;
+    const int64_t n = problem_.n_x(), count = std::min(n, kSample);
+    for (int64_t i = 0; i < count; ++i) {
+      problem_.x_point(problem_.x_by_norm[static_cast<size_t>(i * n / count)], row.data());
+      for (const double v : row) {
+        low_ = std::min(low_, v);
+        high_ = std::max(high_, v);
+      }
+    }
+  }
+
   // Interleaves the leading bits of the coordinates: near y's get near keys.
   uint32_t spatial_key(const double* y) const {
-    const int64_t cells = int64_t{1} << cell_bits_;
+    const double cells = static_cast<double>(int64_t{1} << cell_bits_);
     uint32_t key = 0;
     for (int64_t c = 0; c < d_; ++c) {
-      const int64_t cell = static_cast<int64_t>((y[c] + 1.0) * 0.5 * static_cast<double>(cells));
-      key |=
-          spread_[static_cast<size_t>((c << cell_bits_) + std::clamp<int64_t>(cell, 0, cells - 1))];
+      // From 0 to 1, also where all of the range is one number.
+      const double place = (std::clamp(y[c], low_, high_) - low_) / std::max(high_ - low_, kTiny);
+      const int64_t cell = static_cast<int64_t>(std::min(place * cells, cells - 1.0));
+      key |= spread_[static_cast<size_t>((c << cell_bits_) + cell)];
     }
     return key;
   }
@@ -165,8 +186,8 @@ class TreeMatch {
       for (int64_t i = begin; i < end; ++i) {
         const size_t row = problem_.y_by_norm[static_cast<size_t>(first + i)];
         double* y = &y_[static_cast<size_t>(i * d_)];
-        lists_[static_cast<size_t>(i)].zero = problem_.y_scale[row].zero();
-        row_direction(problem_.y, static_cast<int64_t>(row), problem_.y_scale[row], y);
+        lists_[static_cast<size_t>(i)].zero = problem_.zero_y(static_cast<uint32_t>(row));
+        problem_.y_point(static_cast<int64_t>(row), y);
         order_[i] = (static_cast<uint64_t>(spatial_key(y)) << 32) | static_cast<uint64_t>(i);
       }
     });
@@ -243,7 +264,7 @@ class TreeMatch {
       index_->take(chosen.slot, classes_.after(chosen.rank));
     }
     if (smallest_) smallest_->take(chosen.rank);
-    out_.take(turn, problem_.x_by_norm[chosen.rank], chosen.cosine);
+    out_.take(turn, problem_.x_by_norm[chosen.rank], problem_.handed_out(chosen.cosine));
   }
 
   // The best of the list by present heads, if one reaches the bound; false unless it is certainly
@@ -271,6 +292,7 @@ class TreeMatch {
   }
 
   static constexpr int kList = 2;
+  static constexpr double kTiny = std::numeric_limits<double>::min();
   static constexpr int64_t kFew = 2048;
   static constexpr int64_t kBlockShare = 16;
 
@@ -289,6 +311,7 @@ class TreeMatch {
   int list_ = kList;
   int64_t block_share_ = kBlockShare;  // a block is the free set's 1 / block_share_
   int cell_bits_ = 1;
+  double low_ = -1.0, high_ = 1.0;  // of coordinates
   std::vector<uint32_t> spread_;
   int64_t capacity_ = 0;
   std::vector<double> y_;
@@ -306,8 +329,9 @@ class TreeMatch {
 
 void match_tree(const Problem& problem, const Options& options, Team& team, Report& report,
                 Assignment& out) {
-  if (problem.x.cols < 2 || problem.x.cols > kTreeMaxDim)
-    throw std::invalid_argument("tree needs d = 2 to 16");
+  const int64_t least = problem.by_distance() ? 1 : 2;
+  if (problem.x.cols < least || problem.x.cols > kTreeMaxDim)
+    throw std::invalid_argument("tree needs d = " + std::to_string(least) + " to 16");
   TreeMatch tree(problem, options, team, out);
   tree.run();
   tree.add_to(report);

@@ -11,6 +11,8 @@
 namespace gtn::test {
 namespace {
 
+double gap2(double a, double b) { return (a - b) * (a - b); }
+
 struct Where {
   const Kernels& k;
   int64_t d;
@@ -84,8 +86,19 @@ void test_row(const Where& w, Cosine cosine, Direction direction, MaxAbs max_abs
   CHECK_MESSAGE(cosine(y.data(), row.data(), 0.0, 0.0, w.d) == 0.0, w.text("cosine of a zero row"));
 }
 
-// All numbers of y's, each with a threshold of its own; a dead column holds a NaN.
-void test_group(const Where& w, std::mt19937_64& rng) {
+template <class T, class Nearness>
+void test_nearness(const Where& w, Nearness nearness, std::mt19937_64& rng) {
+  const Values kind = static_cast<Values>(w.kind);
+  Offset<T> row = random_values<T>(w.d, w.offset, kind, rng);
+  Offset<double> y = random_values<double>(w.d, w.offset, kind, rng);
+  const double want = -in_lanes(w.d, [&](int64_t i) { return gap2(row[i], y[i]); });
+  CHECK_MESSAGE(same(nearness(y.data(), row.data(), w.d), want), w.text("nearness"));
+}
+
+// All numbers of y's, each with a threshold of its own; a dead column holds a NaN. `sum` gives the
+// value of a y and a column.
+template <class Group, class Sum>
+void test_group(const Where& w, Group group, const Sum& sum, std::mt19937_64& rng) {
   const Values kind = static_cast<Values>(w.kind);
   constexpr double kInf = std::numeric_limits<double>::infinity();
   Offset<double> x = random_values<double>(w.d * kGroup, w.offset, kind, rng);
@@ -99,8 +112,7 @@ void test_group(const Where& w, std::mt19937_64& rng) {
     if (rng() % 4 == 0)  // zeros of either sign
       for (int64_t k = 0; k < w.d; ++k) y[j][k] = rng() % 2 ? 0.0 : -0.0;
     pointers[j] = y[j].data();
-    for (int i = 0; i < kGroup; ++i)
-      want[j][i] = in_lanes(w.d, [&](int64_t k) { return y[j][k] * x[k * kGroup + i]; });
+    for (int i = 0; i < kGroup; ++i) want[j][i] = sum(y[j].data(), x.data() + i);
   }
   for (int n_y = 1; n_y <= kMaxDotY; ++n_y)
     for (int round = 0; round < 4; ++round) {
@@ -112,14 +124,13 @@ void test_group(const Where& w, std::mt19937_64& rng) {
       }
       Offset<double> out(n_y * kGroup, w.offset);
       unsigned mask[kMaxDotY + 1] = {7, 7, 7, 7, 7};
-      const unsigned any =
-          w.k.ordered_dot_group(pointers, n_y, x.data(), w.d, threshold, out.data(), mask);
+      const unsigned any = group(pointers, n_y, x.data(), w.d, threshold, out.data(), mask);
       unsigned all = 0;
       for (int j = 0; j < n_y; ++j) {
         for (int i = 0; i < kGroup; ++i) {
           const bool both_nan = std::isnan(out[j * kGroup + i]) && std::isnan(want[j][i]);
-          CHECK_MESSAGE((both_nan || same(out[j * kGroup + i], want[j][i])),
-                        w.text("ordered_dot_group"), " n_y=", n_y);
+          CHECK_MESSAGE((both_nan || same(out[j * kGroup + i], want[j][i])), w.text("group"),
+                        " n_y=", n_y);
           CHECK_MESSAGE(((mask[j] >> i) & 1) == (want[j][i] >= threshold[j]), w.text("group mask"),
                         " n_y=", n_y);
         }
@@ -227,7 +238,16 @@ TEST_CASE("kernels: the same bits as plain loops") {
           test_float_dot(w, rng);
           test_row<float>(w, k.cosine_f32, k.direction_f32, k.max_abs_f32, rng);
           test_row<double>(w, k.cosine_f64, k.direction_f64, k.max_abs_f64, rng);
-          test_group(w, rng);
+          test_nearness<float>(w, k.nearness_f32, rng);
+          test_nearness<double>(w, k.nearness_f64, rng);
+          const auto dot = [d](const double* y, const double* x) {
+            return in_lanes(d, [&](int64_t i) { return y[i] * x[i * kGroup]; });
+          };
+          const auto nearness = [d](const double* y, const double* x) {
+            return -in_lanes(d, [&](int64_t i) { return gap2(x[i * kGroup], y[i]); });
+          };
+          test_group(w, k.ordered_dot_group, dot, rng);
+          test_group(w, k.nearness_group, nearness, rng);
           test_recentre(w, rng);
           test_quantise(w, rng);
         }

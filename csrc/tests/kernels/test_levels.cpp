@@ -63,7 +63,8 @@ TEST_CASE("levels: the table is consistent") {
     CHECK(names.insert(level.name).second);
     CHECK(level.kernels != nullptr);
     CHECK(level.search != nullptr);
-    for (int d = 2; d <= kTreeMaxDim; ++d) CHECK((level.search[d] != nullptr));
+    for (int d = 2; d <= kTreeMaxDim; ++d) CHECK((level.search->by_cosine[d] != nullptr));
+    for (int d = 1; d <= kTreeMaxDim; ++d) CHECK((level.search->by_distance[d] != nullptr));
     CHECK(std::string_view(chain(level).back()->name) == "scalar");
     (is_usable(level) ? here : lacking) += std::string(" ") + level.name;
   }

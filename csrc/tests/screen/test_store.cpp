@@ -174,9 +174,10 @@ void check_store(Matrix& x, Matrix& y, std::mt19937_64& rng, const std::string& 
     const Kernels& k = *level.kernels;
     const std::string what = kind + " d=" + std::to_string(x.cols);
     FreeItems items(classes);
-    ScreenStore store(p, items, k);
+    const ScreenVectors vectors(p, team);
+    ScreenStore store(p, vectors, items, k);
     const bool own = rng() % 2;
-    store.pack(own ? make_layout(p, items, team, true, store.narrow(), false)
+    store.pack(own ? make_layout(p, vectors, items, team, true, store.narrow(), false)
                    : random_layout(items.count(), rng),
                team);
     check_columns(items, store, what);

@@ -2,6 +2,7 @@
 
 loop.py        train()
 run.py         epochs, best weights, early stopping
+optimizer.py   Adam: groups, schedules
 checkpoint.py  the file that a killed run goes on from
 store.py       tensors and settings in one .safetensors file
 logs.py        CSV, JSON, TensorBoard

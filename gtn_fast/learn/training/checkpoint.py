@@ -92,7 +92,8 @@ def load_state(
     with whole(path, f"is not a whole {_KIND}"):
         _check_meta(meta)
     found = meta["identity"]
-    for name, value in wanted.now.items():
+    for name in sorted({*wanted.now, *found}):
+        value = wanted.now.get(name)
         if found.get(name) != value and found != wanted.earlier:
             raise FileError(
                 f"{Path(path)}: is the checkpoint of another run: its {name} is"

@@ -26,6 +26,8 @@ from gtn_fast.learn.training.checkpoint import run_identity
 from gtn_fast.learn.training.generators import Noise
 from gtn_fast.learn.training.guards import check_rows, threads_for
 from gtn_fast.learn.training.logs import writer
+from gtn_fast.learn.training.optimizer import BETAS, Groups, Schedule, adam
+from gtn_fast.learn.training.optimizer import identity as identity_of
 from gtn_fast.learn.training.run import History, Loss, Run
 from gtn_fast.learn.training.store import PathLike
 from gtn_fast.run.progress import progress_bar
@@ -57,6 +59,9 @@ def train(
     title: str = "train",
     identity: Mapping[str, Any] | None = None,
     draws: bool | None = None,
+    groups: Groups | None = None,
+    betas: tuple[float, float] = BETAS,
+    schedule: Schedule | None = None,
 ) -> History:
     """Train ``model`` in place; afterwards it has the best weights and is in eval mode.
 
@@ -96,6 +101,14 @@ def train(
         draws nothing. None: it may draw from torch's global generators (dropout does), which
         are seeded for every epoch meanwhile: then the weights follow from the arguments unless
         another thread draws from them, too.
+    groups : sequence of (parameters, lr), optional
+        Parameters with rates of their own, instead of ``lr`` for all; every one of the model's
+        must be in one of them (adversary.py: two players).
+    betas : pair of float
+        Adam's.
+    schedule : callable, optional
+        ``schedule(epoch)``, from 1: what all rates are multiplied by in that epoch (``halving``,
+        ``cosine`` of training/optimizer.py). A function of the epoch alone.
 
     Raises
     ------
@@ -120,12 +133,6 @@ def train(
         check_integer(patience, "patience", 1, 2**31 - 1)
         if val is None and metric is None:
             raise ValueError("patience needs val= or metric=: there is nothing to watch")
-    for name, number, allowed in (
-        ("lr", lr, lr > 0),
-        ("weight_decay", weight_decay, weight_decay >= 0),
-    ):
-        if not (allowed and math.isfinite(number)):
-            raise ValueError(f"{name} must be a finite number above 0, got {number}")
     check_rows(data, "data", model, batch_size)
     if val is not None:
         check_rows(val, "val")
@@ -134,16 +141,10 @@ def train(
         raise ValueError("the model has no parameters to train")
     where = parameters[0].device if device is None else check_torch_device(device)
     model.to(where)
-    fused = where.type in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
     run = Run(
         model,
         loss,
-        torch.optim.Adam(
-            parameters,
-            lr=lr,
-            weight_decay=weight_decay,
-            fused=fused,
-        ),
+        adam(model, lr, weight_decay, groups, betas),
         data,
         tuple(val or ()),
         batch_size=batch_size,
@@ -152,6 +153,7 @@ def train(
         noise=Noise(draws, where),
         metric=metric,
         refresh=refresh,
+        schedule=schedule,
         title=title,
     )
     with long_call(), writer(log, tensorboard) as write_log, threads_for(model, batch_size):
@@ -162,6 +164,7 @@ def train(
                 "weight_decay": weight_decay,
                 "seed": seed,
                 "judge": "metric" if metric else "val" if val else "last",
+                **identity_of(groups, betas, schedule),
                 **(identity or {}),
             }
             known = run_identity(model, data, val or (), settings)

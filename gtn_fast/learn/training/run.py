@@ -21,6 +21,7 @@ from gtn_fast.learn.training.guards import (
     has_batch_norm,
 )
 from gtn_fast.learn.training.logs import LogRows
+from gtn_fast.learn.training.optimizer import Schedule, set_rates
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import whole
 from gtn_fast.outputs.files import check_output
@@ -45,7 +46,8 @@ class History:
     ``epochs`` has a dict for each: epoch (from 1), loss, val_loss and metric (if there are
     any), seconds. ``best_epoch`` is the one whose weights the model has. ``stopped`` says why
     it ended, "epochs" or "patience"; ``seconds`` counts all parts of an interrupted run;
-    ``resumed_at`` is the epoch in which a checkpoint was taken up, or None.
+    ``resumed_at`` is the epoch in which a checkpoint was taken up, or None. ``note`` says so if a
+    small set was given more epochs than its preset has.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -53,6 +55,7 @@ class History:
     stopped: str = "epochs"
     seconds: float = 0.0
     resumed_at: int | None = None
+    note: str | None = None
 
     def __repr__(self) -> str:
         if not self.epochs:
@@ -82,6 +85,7 @@ class Run:
     noise: Noise
     metric: Callable[[nn.Module], float] | None
     refresh: Callable[[int], Sequence[Tensor] | None] | None
+    schedule: Schedule | None
     title: str
 
     history: History = field(default_factory=History)
@@ -163,6 +167,8 @@ class Run:
         if self.refresh is not None and not self.step:
             with self._saved_at_interrupt(), stop.at_once():
                 self._take(self.refresh(self.epoch))
+        if self.schedule is not None:
+            set_rates(self.optimizer, self.schedule(self.epoch))
         with self.noise.kept_apart():
             self._steps(stop, bar)
         with self._saved_at_interrupt(), self.noise.kept_apart(), stop.at_once():

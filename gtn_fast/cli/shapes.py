@@ -1,0 +1,146 @@
+"""``gtn-fast topology | manifold``: the shape of data; sets whose shape is known."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gtn_fast.cli import models
+from gtn_fast.cli.common import (
+    MATRIX,
+    OK,
+    Array,
+    Commands,
+    add_force,
+    count,
+    natural,
+    print_table,
+    write_json,
+)
+from gtn_fast.images import KINDS, SPLITS, load_images
+from gtn_fast.inputs.arguments import check_seed
+from gtn_fast.inputs.files import FileError
+from gtn_fast.inputs.patterns import split_key
+from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.targets import Sources, Target, check_targets
+
+_CYCLOOCTANE = "cyclooctane"  # has no images, but points
+
+
+def add(commands: Commands) -> None:
+    """Put the commands of this file into the parser."""
+    topology = commands.add_parser("topology", help="the shape of data, and which model fits it")
+    topology.set_defaults(run=_topology)
+    topology.add_argument("data", metavar="DATA", help=f"images, or latents: {MATRIX}")
+    topology.add_argument("--kind", choices=KINDS, default="auto", help="of images")
+    topology.add_argument("--split", choices=SPLITS, default="train", help="of images")
+    topology.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
+    topology.add_argument("--landmarks", type=int, default=300, metavar="N",
+                          help="points that stand for all (default 300, at most 500)")  # fmt: skip
+    topology.add_argument("--repeats", type=int, default=5,
+                          help="looks at other halves of the rows (default 5)")  # fmt: skip
+    topology.add_argument("--seed", type=int, default=0, help="default 0")
+    topology.add_argument("--out", metavar="SHAPE.json", help="write it, too")
+    add_force(topology)
+    topology.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
+
+    manifold = commands.add_parser("manifold", help="images of known shape, as a data set")
+    manifold.set_defaults(run=_manifold)
+    manifold.add_argument("name", metavar="NAME", help="'list' shows all")
+    manifold.add_argument("--n", type=natural, default=20_000, help="how many (default 20000)")
+    manifold.add_argument("--seed", type=int, default=0, help="default 0")
+    manifold.add_argument("--out", metavar="X.npz", help="images, and parameters of each")
+    add_force(manifold)
+    manifold.add_argument("--quiet", action="store_true", help="no summary")
+
+
+def _topology(arguments: argparse.Namespace) -> int:
+    from gtn_fast.metrics.topology import topology
+
+    check_seed(arguments.seed)
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None:
+        if out.suffix.lower() != ".json":
+            raise FileError(f"{out}: the shape is written as .json")
+        check_targets([Target(out)], Sources([arguments.data]), force=arguments.force)
+    elif arguments.quiet:
+        raise ValueError("--quiet without --out: nothing would be told")
+    found = topology(
+        _read(arguments),
+        n=arguments.landmarks,
+        repeats=arguments.repeats,
+        seed=arguments.seed,
+    )
+    if out is not None:
+        write_json(out, {"data": arguments.data, **asdict(found)})
+    if not arguments.quiet:
+        dimensions = ", ".join(f"{d:.1f} of {n:,} rows" for n, d in found.dimensions.items())
+        rows = [
+            ("rows", f"{found.rows:,} x {found.columns}"),
+            ("dimension", f"{found.dimension:.1f} ({dimensions})"),
+        ]
+        for field, numbers in found.betti.items():
+            nouns = ("piece", "loop", "hollow") if found.visible else ("piece",)
+            texts = [
+                f"{count(number, noun)} ({share:.0%})"
+                for number, share, noun in zip(numbers, found.shares[field], nouns, strict=False)
+            ]
+            rows.append((f"Betti mod {field}", ", ".join(texts)))
+        rows.append(("advice", found.advice))
+        print_table([*rows, *([("saved", str(out))] if out else [])])
+    return OK
+
+
+def _read(arguments: argparse.Namespace) -> Array:
+    if not models.holds_images(arguments.data):
+        return models.load_points(arguments.data)
+    path, key = split_key(arguments.data)
+    quiet = False if arguments.quiet else None
+    options: dict[str, Any] = {"kind": arguments.kind, "split": arguments.split, "key": key}
+    return load_images(path, limit=arguments.limit, progress=quiet, **options).images
+
+
+def _manifold(arguments: argparse.Namespace) -> int:
+    from gtn_fast.manifolds import MANIFOLDS, manifold
+    from gtn_fast.manifolds.linkage import Cyclooctane
+
+    if arguments.name == "list":
+        print("\n".join([*MANIFOLDS, _CYCLOOCTANE]))
+        return OK
+    known = Cyclooctane() if arguments.name == _CYCLOOCTANE else manifold(arguments.name)
+    seed = check_seed(arguments.seed)
+    if arguments.out is None:
+        raise ValueError("--out X.npz says where the set goes")
+    out = Path(arguments.out)
+    if out.suffix.lower() != ".npz":
+        raise FileError(f"{out}: a set is written as .npz")
+    pixels = 0 if isinstance(known, Cyclooctane) else known.pixels
+    expected = arguments.n * (pixels + 8 * known.columns)
+    check_targets([Target(out, expected)], force=arguments.force)
+    arrays: dict[str, Any]
+    if isinstance(known, Cyclooctane):
+        arrays = {"points": known.points(arguments.n, seed)}
+    else:
+        images, parameters = known.images(arguments.n, seed)
+        arrays = {"images": images, "parameters": parameters}
+
+    def save(path: Path) -> None:
+        write_file(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+    deliver(out, save)
+    if not arguments.quiet:
+        numbers = ", ".join(
+            f"{' '.join(map(str, betti))} mod {field}" for field, betti in known.betti.items()
+        )
+        print_table(
+            [
+                ("set", f"{known.name}, dimension {known.dim}, Betti numbers {numbers}"),
+                *((name, f"{array.shape}, {array.dtype}") for name, array in arrays.items()),
+                ("saved", str(out)),
+            ]
+        )
+    return OK
