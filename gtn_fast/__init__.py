@@ -31,35 +31,43 @@ Beside them:
     pages/        what a person reads about a labeling: a table, a page
     experiments/  the paper's experiments
     cli/          the command line
+    adapters/     labels in the conventions of scikit-learn and Lightning
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
                   package; the folder tools/ of the repository writes its documents)
     system/       CPUs and quotas, threads, forks, the end of the interpreter
     environment.py  rounding and subnormal numbers, whatever the caller has set
     packages.py   optional packages: what each is for, whether it works
 
-Importing this package imports NumPy, never torch: learn's names load it when asked for.
+Importing this package imports nothing else: what stands behind a name is loaded when it is first
+asked for. Only learn's names load torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gtn_fast import learn
 from gtn_fast._version import __version__
-from gtn_fast.environment import DefaultEnvironment
 
-# Python itself reads decimal constants wrongly where rounding is not to nearest, and would store
-# them with the compiled modules.
-with DefaultEnvironment():
+if TYPE_CHECKING:
     from gtn_fast.api import label
     from gtn_fast.check.verification import VerifyReport, WrongMatching, verify
     from gtn_fast.compat import create_labels
     from gtn_fast.labels import Labels
+    from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs
     from gtn_fast.planning.planner import Plan, plan
     from gtn_fast.sample import normal
 
-if TYPE_CHECKING:
-    from gtn_fast.learn import GTN, Autoencoder, HHat, LabeledPairs
-
-_LEARN = ("GTN", "Autoencoder", "HHat", "LabeledPairs")
+_HOMES = {
+    "gtn_fast.api": ("label",),
+    "gtn_fast.check.verification": ("VerifyReport", "WrongMatching", "verify"),
+    "gtn_fast.compat": ("create_labels",),
+    "gtn_fast.labels": ("Labels",),
+    "gtn_fast.learn": ("GTN", "Autoencoder", "HHat", "LabeledPairs"),
+    "gtn_fast.planning.planner": ("Plan", "plan"),
+    "gtn_fast.sample": ("normal",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+# Rooms that are reached as attributes, without an import of their own.
+_ROOMS = ("experiments", "images", "learn", "manifolds", "metrics", "plots", "reference", "vision")
 
 __all__ = [
     "GTN",
@@ -80,10 +88,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LEARN:
+    if name not in _HOME_OF and name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(learn, name)
+    environment = import_module("gtn_fast.environment")
+    # Python itself reads decimal constants wrongly where rounding is not to nearest, and would
+    # store them with the compiled modules.
+    with environment.DefaultEnvironment():
+        if name in _ROOMS:
+            return import_module(f"gtn_fast.{name}")
+        value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})

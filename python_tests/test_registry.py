@@ -100,6 +100,7 @@ def test_no_two_backends_run_one_strategy_on_one_device():
 
 SUBSETS = ("x_rows", "y_rows", "out_of_core", "scratch")
 STREAMS = ("settled", "settled_every")
+METRIC = ("metric",)
 ELSEWHERE = ("device",)  # of a backend that does not compute on the CPU
 
 
@@ -111,6 +112,8 @@ def test_a_module_has_what_the_interface_lists(backend):
     del wanted["self"]
     parts = (*backend.takes_row_subsets * SUBSETS, *backend.streams_pairs * STREAMS)
     parts += ELSEWHERE * ("cpu" not in backend.devices)
+    assert set(backend.euclidean) <= set(backend.strategies)
+    parts += METRIC * bool(backend.euclidean)
     own = {name: given[name] for name in parts}
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in own.values())
     if "options" not in given:  # those it has are spelled out

@@ -42,10 +42,10 @@ class GTNAtlas(Atlas):
 
     G_y(z) = decoder(x), x what the GTN makes of mean_y + std_y z (calibrated by the component's
     own map, and in the data's scale); z ~ N(0, I); one chart for each component of the mixture,
-    with its weight. psi(x): whose normal distribution explains the encoded image. F_y(x): ĥ has
-    no inverse, so the z is searched whose point is nearest to the encoded image
-    (Levenberg-Marquardt from the three nearest of 4,096 draws); where the component's points do
-    not reach it, ``residual`` says by how much.
+    with its weight, or for each class, whose map starts at z. psi(x): whose normal distribution
+    explains the encoded image. F_y(x): ĥ has no inverse, so the z is searched whose point is
+    nearest to the encoded image (Levenberg-Marquardt from the three nearest of 4,096 draws); where
+    the component's points do not reach it, ``residual`` says by how much.
 
     ValueError unless the GTN is fitted, and the autoencoder's d is the GTN's; TypeError for no
     autoencoder.
@@ -67,6 +67,7 @@ class GTNAtlas(Atlas):
         charts = 1 if mixture is None else len(mixture.weights)
         super().__init__(gtn.d, charts, autoencoder.channels, autoencoder.side)
         self.h_hat, self.autoencoder = gtn.model, autoencoder
+        self._by_class = gtn.classes is not None
         zero, one, eye = np.zeros((charts, gtn.d)), np.ones((charts, gtn.d)), np.eye(gtn.d)
         for name, value in (
             ("mean", zero if mixture is None else mixture.means),
@@ -130,9 +131,11 @@ class GTNAtlas(Atlas):
 
     def _points(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the calibrated points of ĥ, standardised: (b, d)."""
-        points = self.h_hat(self._of("mean")[y] + self._of("std")[y] * z)
+        mean, std = self._of("mean")[y], self._of("std")[y]
+        points = self.h_hat(z, y) if self._by_class else self.h_hat(mean + std * z)
         moved = (points - self._of("source")[y])[:, None] @ self._of("matrix")[y]
-        return moved[:, 0] + self._of("target")[y]
+        calibrated = moved[:, 0] + self._of("target")[y]
+        return mean + std * calibrated if self._by_class else calibrated
 
     @torch.no_grad()
     def _nearest(self, wanted: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

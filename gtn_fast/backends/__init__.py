@@ -34,8 +34,7 @@ Who calls whom, from ``label`` down to the compiled engine:
 A backend is an entry of ``registry.BACKENDS`` and a module with these functions:
 
     match(x, y, *, strategy, threads, block, list_length, progress, ...) -> Matched
-                    min_cosine, where the caller of ``label`` gives one: then n_y may exceed n_x;
-                    metric, where it is not "cosine" and the entry has strategies that serve it
+                    min_cosine, where the caller of ``label`` gives one: then n_y may exceed n_x
     require()       ImportError with reason and remedy, in one line, if it cannot run here
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
@@ -50,6 +49,7 @@ What ``match`` gets beside the arguments above depends on the entry:
     the entry says           ``match`` gets
     ----------------------   ----------------------------------------------------------------
     options                  those of its options that were given
+    euclidean                metric, where it is not "cosine"
     devices beside "cpu"     device: a ``Device``, "cuda:1" say
     takes_row_subsets        x_rows, y_rows: the rows that take part (int64, ascending)
     streams_pairs            settled: is to be called with pairs as they become final;

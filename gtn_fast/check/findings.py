@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gtn_fast.check.measure import Measure
 
 
@@ -84,3 +87,28 @@ class VerifyReport:
     quality: dict[str, float] | None = None
     unmatched: int = 0
     mean_distance: float | None = None
+
+
+def check_injective(x_index: NDArray[np.int64], n_x: int, *, unmatched: bool) -> None:
+    """Raise WrongMatching for a row of X that is none, or that is given twice."""
+    outside = np.flatnonzero((x_index < (-1 if unmatched else 0)) | (x_index >= n_x))
+    if len(outside):
+        y_row = int(outside[0])
+        x_row = int(x_index[y_row])
+        raise WrongMatching(
+            f"row {y_row} of Y has row {x_row} of X, but X has rows 0 to {n_x - 1}",
+            y_row=y_row,
+            x_row=x_row,
+        )
+    owner = np.full(n_x, -1, dtype=np.int64)
+    y_rows = np.flatnonzero(x_index >= 0)
+    owner[x_index[y_rows[::-1]]] = y_rows[::-1]  # the first owner stays
+    twice = y_rows[owner[x_index[y_rows]] != y_rows]
+    if len(twice):
+        y_row = int(twice[0])
+        x_row = int(x_index[y_row])
+        raise WrongMatching(
+            f"row {x_row} of X is given twice: to rows {int(owner[x_row])} and {y_row} of Y",
+            y_row=y_row,
+            x_row=x_row,
+        )

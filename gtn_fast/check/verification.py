@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gtn_fast.backends.methods import check_metric
 from gtn_fast.check.findings import VerifyReport as VerifyReport
 from gtn_fast.check.findings import WrongMatching as WrongMatching
-from gtn_fast.check.findings import better_free
+from gtn_fast.check.findings import better_free, check_injective
 from gtn_fast.check.measure import COSINE, Measure, measure_of
 from gtn_fast.check.quality import Choices, compare_choices, quality_summary
 from gtn_fast.check.turns import free_scores, pair_values, row_norms
@@ -82,6 +82,17 @@ def verify(
         and the best one it should have preferred.
     TypeError, ValueError
         Arguments that do not fit together; a file that changes while it is read.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> X = gtn_fast.normal(1, 0, 500, 3)
+    >>> labels = gtn_fast.label(X)
+    >>> gtn_fast.verify(X, labels.y, labels, sample=100).checked
+    100
+    >>> gtn_fast.verify(X, labels.y, labels.x_index[::-1])  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    gtn_fast.WrongMatching: row ...
     """
     if Y is None:
         if not isinstance(labels, Labels):
@@ -119,7 +130,7 @@ def _verified(
     """Check what ``verify`` was given, read and checked."""
     result = labels if isinstance(labels, Labels) else None
     x_index = _index(labels if result is None else result.x_index, len(y))
-    _check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
+    check_injective(x_index, len(x), unmatched=partial or min_cosine is not None)
     if result is not None and result.report.get("groups") is not None and groups is None:
         raise ValueError("these labels were made with groups: verify needs groups=(gx, gy)")
     parts = [(0, np.arange(len(x), dtype=np.int64), np.arange(len(y), dtype=np.int64))]
@@ -285,30 +296,6 @@ def _index(value: Any, n_y: int) -> Int64:
             f"x_index must have shape ({n_y},), one per row of Y, got {index.shape}"
         )
     return index
-
-
-def _check_injective(x_index: Int64, n_x: int, *, unmatched: bool) -> None:
-    outside = np.flatnonzero((x_index < (-1 if unmatched else 0)) | (x_index >= n_x))
-    if len(outside):
-        y_row = int(outside[0])
-        x_row = int(x_index[y_row])
-        raise WrongMatching(
-            f"row {y_row} of Y has row {x_row} of X, but X has rows 0 to {n_x - 1}",
-            y_row=y_row,
-            x_row=x_row,
-        )
-    owner = np.full(n_x, -1, dtype=np.int64)
-    y_rows = np.flatnonzero(x_index >= 0)
-    owner[x_index[y_rows[::-1]]] = y_rows[::-1]  # the first owner stays
-    twice = y_rows[owner[x_index[y_rows]] != y_rows]
-    if len(twice):
-        y_row = int(twice[0])
-        x_row = int(x_index[y_row])
-        raise WrongMatching(
-            f"row {x_row} of X is given twice: to rows {int(owner[x_row])} and {y_row} of Y",
-            y_row=y_row,
-            x_row=x_row,
-        )
 
 
 def _check_inside(groups: Groups, x_index: Int64) -> None:

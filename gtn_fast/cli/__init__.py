@@ -12,6 +12,7 @@
     doctor.py     doctor
     stages.py     what autoencode and train share
     models.py     trained models that commands read
+    helps.py      what --help of each command opens with
     common.py     exit codes, the parser, output files, the summary
 
 It calls the public API only. Exit codes: 0 done; 1 a matching is wrong (one line with the
@@ -29,7 +30,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gtn_fast
-from gtn_fast.cli import doctor, encoding, judging, labeling, runs, sampling, shapes, training
+from gtn_fast.cli import (
+    doctor,
+    encoding,
+    helps,
+    judging,
+    labeling,
+    runs,
+    sampling,
+    shapes,
+    training,
+)
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
@@ -93,4 +104,5 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (labeling, encoding, training, sampling, judging, shapes, runs, doctor):
         module.add(commands)
+    helps.apply(commands.choices)
     return parser

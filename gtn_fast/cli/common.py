@@ -28,7 +28,7 @@ MATRIX = (
     " index of safetensors shards; FILE:KEY picks a column or array of a file that holds several"
 )
 
-THREADS = "-1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
+THREADS = "threads; -1: all CPUs (default: GTN_FAST_THREADS, else OMP_NUM_THREADS, else all CPUs)"
 
 
 class Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     """Put the command of this file into the parser."""
     doctor = commands.add_parser("doctor", help="what is installed, what works, a self-test")
     doctor.set_defaults(run=_doctor)
-    doctor.add_argument("--json", action="store_true", help="the same as JSON")
+    doctor.add_argument("--json", action="store_true", help="print it as JSON, for programs")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -33,9 +33,9 @@ def add_to_train(parser: argparse.ArgumentParser) -> None:
 def add_to_sample(parser: argparse.ArgumentParser) -> None:
     """Add how a flow is followed."""
     parser.add_argument("--steps", type=natural, metavar="N",
-                        help="of a flow: from noise to data in N steps (default 8)")  # fmt: skip
+                        help="for a flow: from noise to data in N steps (default 8)")  # fmt: skip
     parser.add_argument("--solver", choices=("euler", "heun"),
-                        help="of a flow: one or two passes per step (default euler)")  # fmt: skip
+                        help="for a flow: one or two passes per step (default euler)")  # fmt: skip
 
 
 def settings(d: int, arguments: argparse.Namespace) -> Any:

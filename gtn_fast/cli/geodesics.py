@@ -47,8 +47,8 @@ def interpolate(arguments: argparse.Namespace) -> int:
     if arguments.data is None:
         raise ValueError("--geodesic needs --data IMAGES, past which the way leads")
     path, key = split_key(arguments.data)
-    read = [arguments.gtn, arguments.autoencoder, path]
-    pictures = [Path(path)] if is_picture_folder(Path(path)) else []
+    read = [arguments.gtn, arguments.autoencoder, str(path)]
+    pictures = [path] if is_picture_folder(path) else []
     sources = Sources([name for name in read if name], pictures)
     out = folder_for(arguments, "interpolations.npz", "interpolation.png", sources=sources)
     import matplotlib  # noqa: F401  (missing: say so before the work)

@@ -40,38 +40,51 @@ def add(commands: Commands) -> None:
     """Put the commands of this file into the parser."""
     evaluate = commands.add_parser("evaluate", help="compare samples with data")
     evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("--real", required=True, metavar="R", help=f"{MATRIX}, or images")
-    evaluate.add_argument("--generated", required=True, metavar="G", help="of the same kind")
     evaluate.add_argument(
-        "--reconstructed", metavar="G", help="decoded real images: recon-IS, -FID"
+        "--real", required=True, metavar="R", help=f"the real data: {MATRIX}, or images"
+    )
+    evaluate.add_argument("--generated", required=True, metavar="G",
+                          help="the generated data, points or images as R")  # fmt: skip
+    evaluate.add_argument(
+        "--reconstructed",
+        metavar="G",
+        help="R's images, encoded and decoded again: adds their IS and FID",
     )
     network = evaluate.add_mutually_exclusive_group()
     network.add_argument("--classifier", metavar="C.safetensors",
-                         help="images: IS and FID on its features")  # fmt: skip
+                         help="images: IS and FID on this classifier's features")  # fmt: skip
     network.add_argument("--train-classifier", action="store_true",
-                         help="images: train one on R's labels, and keep it")  # fmt: skip
+                         help="images: train a classifier on R's labels, and keep it")  # fmt: skip
     network.add_argument("--inception", action="store_true",
-                         help="images: Inception's features, as published numbers")  # fmt: skip
-    evaluate.add_argument("--out", required=True, metavar="METRICS.json", help="where they go")
+                         help="images: Inception's features, as in published numbers")  # fmt: skip
+    evaluate.add_argument("--out", required=True, metavar="METRICS.json",
+                          help="where the numbers go")  # fmt: skip
     evaluate.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
-    evaluate.add_argument("--seed", type=int, default=0, help="default 0")
+    evaluate.add_argument("--seed", type=int, default=0,
+                          help="seed that picks the rows compared (default 0)")  # fmt: skip
     add_force(evaluate)
     evaluate.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
     experiment = commands.add_parser("experiment", help="one of the paper's; 'list' names them")
     experiment.set_defaults(run=_experiment)
-    experiment.add_argument("name", metavar="NAME", help="'list' shows all")
+    experiment.add_argument(
+        "name", metavar="NAME", help="which experiment; 'list' prints their names"
+    )
     experiment.add_argument("--out", default="experiments_output", metavar="DIR",
-                            help="default: experiments_output")  # fmt: skip
-    experiment.add_argument("--data", metavar="PATH", help="the data set, where one is needed")
-    experiment.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
-    experiment.add_argument("--seed", type=int, default=0, help="default 0")
+                            help="folder of the results (default: experiments_output)")  # fmt: skip
+    experiment.add_argument(
+        "--data", metavar="PATH", help="the data set of an experiment that needs one"
+    )
+    experiment.add_argument(
+        "--quick", action="store_true", help="tiny sizes: takes seconds, its numbers mean nothing"
+    )
+    experiment.add_argument("--seed", type=int, default=0, help="seed of the run (default 0)")
     experiment.add_argument("--threads", type=int, help=THREADS)
     add_force(experiment)
-    experiment.add_argument("--quiet", action="store_true", help="only files")
+    experiment.add_argument("--quiet", action="store_true", help="print nothing")
     for name in _OPTIONS:
-        experiment.add_argument(f"--{name.replace('_', '-')}", type=natural,
-                                help="default: the experiment's own")  # fmt: skip
+        experiment.add_argument(f"--{name.replace('_', '-')}", type=natural, metavar="N",
+                                help="in place of the experiment's own")  # fmt: skip
 
 
 # ------------------------------------------------------------------ evaluate

@@ -46,47 +46,28 @@ def add(commands: Commands) -> None:
     label = commands.add_parser("label", help="match every y with an x of its own")
     label.set_defaults(run=_label)
     label.add_argument("x", metavar="X", help=MATRIX)
-    label.add_argument("--out", required=True, metavar="LABELS.npz",
-                       help="where the labels go; .parquet: as a table for joins")  # fmt: skip
-    label.add_argument("--report", metavar="RUN.html",
-                       help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
+    _add_files(label)
     source = label.add_mutually_exclusive_group()
     source.add_argument("--y", metavar="Y", help="the source sample (default: drawn, N(0, I))")
     source.add_argument("--seed", type=int, default=0, help="draw Y from this seed (default 0)")
-    label.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
+    label.add_argument("--method", choices=METHODS, default="auto",
+                       help="the strategy; auto (default) picks an exact one")  # fmt: skip
     label.add_argument("--verify", type=natural, default=0, metavar="N",
-                       help="then check N choices by brute force")  # fmt: skip
-    label.add_argument("--ids", metavar="KEY",
-                       help="what names the rows of X in X's files: a column or array")  # fmt: skip
+                       help="afterwards, check N choices by brute force")  # fmt: skip
     label.add_argument("--scratch", metavar="DIR",
-                       help="where what has no room in --memory goes")  # fmt: skip
+                       help="folder for files that take what has no room in --memory")  # fmt: skip
     label.add_argument("--checkpoint", metavar="FILE",
-                       help="save what is settled; removed when the run is done")  # fmt: skip
+                       help="save settled pairs there; removed at the end")  # fmt: skip
     label.add_argument("--checkpoint-every", type=positive, default=CHECKPOINT_EVERY_S, metavar="S",
                        help=f"seconds between saves (default {CHECKPOINT_EVERY_S:g})")  # fmt: skip
     label.add_argument("--resume", action="store_true",
-                       help="go on from the checkpoint, if it is there")  # fmt: skip
+                       help="go on from --checkpoint FILE, if it is there")  # fmt: skip
     label.add_argument("--force", action="store_true",
                        help="replace a file that is there and holds no labels")  # fmt: skip
     label.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
     _add_approximate(label)
 
-    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
-    verify.set_defaults(run=_verify)
-    verify.add_argument("x", metavar="X", help=MATRIX)
-    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
-    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
-    verify.add_argument("--sample", type=natural, default=1000, help="y's checked (default 1000)")
-    verify.add_argument("--seed", type=int, default=0, help="which y's are drawn (default 0)")
-
-    plan = commands.add_parser("plan", help="predict strategy, time and memory")
-    plan.set_defaults(run=_plan)
-    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
-    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
-    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
-    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
-    plan.add_argument("--method", choices=METHODS, default="auto", help="default: auto")
-
+    verify, plan = _add_verify(commands), _add_plan(commands)
     label.add_argument("--partial", action="store_true",
                        help="more y's than x's (as a whole or in a group) are no error:"
                        " who finds no x left stays unmatched")  # fmt: skip
@@ -102,14 +83,49 @@ def add(commands: Commands) -> None:
         command.add_argument("--key", metavar="KEY",
                              help="the column or array to take from X's files")  # fmt: skip
         command.add_argument("--flatten", action="store_true",
-                             help="take (n, c, h, w) as n rows")  # fmt: skip
+                             help="take an array (n, c, h, w) as n rows")  # fmt: skip
     for command in (label, plan):
         command.add_argument("--metric", choices=METRICS, default="cosine",
                              help="what y's choose by (default: cosine)")  # fmt: skip
         command.add_argument("--memory", metavar="8GB",
-                             help="the most to take beyond X and Y")  # fmt: skip
+                             help="the most memory to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
+
+
+def _add_files(label: argparse.ArgumentParser) -> None:
+    """Add what is written, and what names the rows that are read."""
+    label.add_argument("--out", required=True, metavar="LABELS.npz",
+                       help="where the labels go; .parquet: as a table for joins")  # fmt: skip
+    label.add_argument("--report", metavar="RUN.html",
+                       help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
+    label.add_argument("--ids", metavar="KEY",
+                       help="what names the rows of X in X's files: a column or array")  # fmt: skip
+
+
+def _add_verify(commands: Commands) -> argparse.ArgumentParser:
+    verify = commands.add_parser("verify", help="check a matching by brute force on a sample")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("x", metavar="X", help=MATRIX)
+    verify.add_argument("labels", metavar="LABELS.npz", help="written by gtn-fast label")
+    verify.add_argument("--y", metavar="Y", help="the source sample (default: as in the labels)")
+    verify.add_argument(
+        "--sample", type=natural, default=1000, help="how many y's are checked (default 1000)"
+    )
+    verify.add_argument("--seed", type=int, default=0, help="seed that picks those y's (default 0)")
+    return verify
+
+
+def _add_plan(commands: Commands) -> argparse.ArgumentParser:
+    plan = commands.add_parser("plan", help="predict strategy, time and memory")
+    plan.set_defaults(run=_plan)
+    plan.add_argument("x", metavar="X", nargs="?", help=MATRIX)
+    plan.add_argument("--n", type=natural, help="rows of X, instead of a file")
+    plan.add_argument("--d", type=natural, help="columns of X, instead of a file")
+    plan.add_argument("--n-y", type=natural, help="rows of Y (default: as many as X has)")
+    plan.add_argument("--method", choices=METHODS, default="auto",
+                      help="plan for this strategy (default: the one auto picks)")  # fmt: skip
+    return plan
 
 
 def _add_approximate(label: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gtn_fast.cli import stages
 from gtn_fast.cli.common import Array
 from gtn_fast.inputs.arrays import convert, describe, unchanged
 from gtn_fast.inputs.files import FileError, check_regular
@@ -16,6 +17,7 @@ from gtn_fast.inputs.formats.registry import EXTENSIONS
 from gtn_fast.inputs.patterns import matching_files, split_key
 from gtn_fast.inputs.reading import load_vector
 from gtn_fast.learn.classes import Classes
+from gtn_fast.learn.presets import Preset
 from gtn_fast.outputs.kinds import tensors_kind
 
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
@@ -120,3 +122,17 @@ def load_classes(
     if m:
         known.numbers(of_val, m, "--val-classes")
     return labels, of_val
+
+
+def gtn_bytes(chosen: Preset, n: int, d: int, parts: int) -> tuple[int, int]:
+    """Return the sizes of a GTN's file and of the checkpoint of its training.
+
+    ``parts``: components or classes, each with a calibration.
+    """
+    from gtn_fast.learn.residuals import most_pairs
+
+    wide = chosen.width
+    weights = (2 * d + parts) * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
+    model, checkpoint = stages.model_bytes(weights)
+    rows = 16 * n + 8 * d * min(n, most_pairs(d))  # the row and part of every y, and residuals
+    return model + 16 * parts * d * (d + 2) + rows, checkpoint

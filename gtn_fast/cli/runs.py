@@ -15,12 +15,14 @@ def add(commands: Commands) -> None:
     """Put the commands of this file into the parser."""
     bench = commands.add_parser("bench", help="this machine against the installed peers")
     bench.set_defaults(run=_bench)
-    bench.add_argument("--out", default="bench_output", metavar="DIR", help="default: bench_output")
-    bench.add_argument("--device", help="cuda or cuda:N: a GPU beside brute force on the same")
+    bench.add_argument("--out", default="bench_output", metavar="DIR",
+                       help="folder for the results (default: bench_output)")  # fmt: skip
+    bench.add_argument("--device", help="cuda or cuda:N: measure the GPU, beside brute force on it")
 
     demo = commands.add_parser("demo", help="label a million points; make new digits; draw it")
     demo.set_defaults(run=_demo)
-    demo.add_argument("--out", default="demo_output", metavar="DIR", help="default: demo_output")
+    demo.add_argument("--out", default="demo_output", metavar="DIR",
+                      help="folder for the results (default: demo_output)")  # fmt: skip
 
     for command in (bench, demo):
         command.add_argument("--quick", action="store_true", help="smaller sizes")

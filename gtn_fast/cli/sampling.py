@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
     """Put the commands of this file into the parser."""
     sample = commands.add_parser("sample", help="draw new samples from a trained GTN")
     sample.set_defaults(run=_sample)
-    sample.add_argument("--n", type=natural, default=1000, help="how many (default 1000)")
+    sample.add_argument("--n", type=natural, default=1000, help="how many samples (default 1000)")
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
     sample.add_argument("--residual", action="store_true",
@@ -43,21 +43,30 @@ def add(commands: Commands) -> None:
 
     between = commands.add_parser("interpolate", help="walk between samples, or between data")
     between.set_defaults(run=_interpolate)
-    between.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    between.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     between.add_argument("--rows", type=int, nargs=2, action="append", metavar=("A", "B"),
-                         help="rows of the training data; may be repeated")  # fmt: skip
-    between.add_argument("--count", type=natural, help="pairs that are drawn (default 4)")
-    between.add_argument("--steps", type=natural, default=20, help="default 20")
+                         help="walk from row A to row B of the data; may be repeated")  # fmt: skip
+    between.add_argument(
+        "--count",
+        type=natural,
+        help="without --rows: walk between so many random pairs (default 4)",
+    )
+    between.add_argument(
+        "--steps", type=natural, default=20, help="points of each walk (default 20)"
+    )
 
     geodesics.add_options(between)
     for command in (sample, between):
         command.add_argument(
             "gtn", metavar="GTN.safetensors", help="written by gtn-fast train; or flow.safetensors"
         )
-        command.add_argument("--seed", type=int, help="of what is drawn (default 0)")
+        command.add_argument(
+            "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
+        )
         command.add_argument("--class", dest="label", metavar="LABEL",
-                             help="of a GTN with classes, this one (default: drawn)")  # fmt: skip
-        command.add_argument("--autoencoder", metavar="A.safetensors", help="decode to images")
+                             help="for a GTN with classes: this one (default: drawn)")  # fmt: skip
+        command.add_argument("--autoencoder", metavar="A.safetensors",
+                             help="decode the points to images with this autoencoder")  # fmt: skip
         add_force(command)
         command.add_argument("--quiet", action="store_true", help="no summary")
 

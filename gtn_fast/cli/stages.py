@@ -31,6 +31,13 @@ IMAGES = "folder of pictures, .npz, .npy, MNIST idx files, CIFAR batches, CelebA
 AUTOENCODER = "autoencoder.safetensors"
 OWN = "own"  # classes: those that the images come with
 SHOWN = 64  # images in a grid
+_OF_PRESETS = {
+    "epochs": "passes over the data, at most",
+    "patience": "stop after N epochs without a better validation loss",
+    "batch-size": "pairs per step",
+    "layers": "hidden layers of the network",
+    "width": "neurons per hidden layer",
+}
 _AE_DEFAULTS = {"epochs": 20, "batch_size": 128, "lr": 1e-3}
 _PICTURES_BYTES = 1 << 22  # of all pictures, logs and numbers of a run, at most
 _COMPARED = 2_000  # images whose reconstruction error is reported
@@ -41,8 +48,11 @@ _COMPARED = 2_000  # images whose reconstruction error is reported
 
 def add_image_options(parser: Options) -> None:
     """Add how images are read."""
-    parser.add_argument("--kind", choices=KINDS, help="of images (default auto: by the names)")
-    parser.add_argument("--key", help="the array of the file, if it holds several")
+    parser.add_argument(
+        "--kind", choices=KINDS, help="format of the images (default auto: told by the names)"
+    )
+    parser.add_argument("--key", metavar="KEY",
+                        help="the array of DATA, if the file holds several")  # fmt: skip
     parser.add_argument("--side", type=natural, metavar="N", help="resize images to N x N")
     parser.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
     parser.add_argument("--skip-damaged", action="store_true",
@@ -52,20 +62,36 @@ def add_image_options(parser: Options) -> None:
 def add_autoencoder_options(parser: Options, prefix: str = "") -> None:
     """Add size and training of the autoencoder; ``prefix`` where ĥ has options of those names."""
     parser.add_argument("--d", type=natural, metavar="D", help="latent dimension (default 5)")
-    parser.add_argument(f"--{prefix}epochs", type=natural, metavar="N", help="default 20")
-    parser.add_argument(f"--{prefix}batch-size", type=natural, metavar="N", help="default 128")
-    parser.add_argument(f"--{prefix}lr", type=positive, metavar="LR", help="default 0.001")
+    parser.add_argument(f"--{prefix}epochs", type=natural, metavar="N",
+                        help="epochs of the autoencoder (default 20)")  # fmt: skip
+    parser.add_argument(f"--{prefix}batch-size", type=natural, metavar="N",
+                        help="images per step of the autoencoder (default 128)")  # fmt: skip
+    parser.add_argument(f"--{prefix}lr", type=positive, metavar="LR",
+                        help="learning rate of the autoencoder (default 0.001)")  # fmt: skip
+
+
+def add_network_options(parser: Options) -> None:
+    """Add size and training of what is trained on latents."""
+    for name, text in _OF_PRESETS.items():
+        parser.add_argument(
+            f"--{name}", type=natural, metavar="N", help=f"{text} (default: preset)"
+        )
+    parser.add_argument("--lr", type=positive, metavar="LR", help="learning rate (default: preset)")
 
 
 def add_training_options(parser: Options) -> None:
     """Add what every training takes."""
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument("--out", required=True, metavar="DIR",
+                        help="folder for the results; it is made if need be")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0,
+                        help="seed of Y, weights and batches (default 0)")  # fmt: skip
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on where DIR was left")
-    again.add_argument("--fresh", action="store_true", help="forget what DIR has begun")
+    again.add_argument(
+        "--resume", action="store_true", help="go on with the unfinished training in DIR"
+    )
+    again.add_argument("--fresh", action="store_true", help="forget the unfinished training in DIR")
     add_force(parser)
-    parser.add_argument("--tensorboard", metavar="LOGDIR", help="write there for TensorBoard")
+    parser.add_argument("--tensorboard", metavar="LOGDIR", help="write logs for TensorBoard there")
     parser.add_argument("--threads", type=int, metavar="N", help=THREADS)
     parser.add_argument("--device", help="cpu, cuda, ... (default: cuda if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no summary, no progress bar")

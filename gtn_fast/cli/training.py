@@ -17,7 +17,6 @@ from gtn_fast.cli.common import (
     Array,
     Commands,
     natural,
-    positive,
     print_table,
     write_array,
     write_json,
@@ -55,10 +54,8 @@ def add(commands: Commands) -> None:
     train.add_argument("--classes", metavar="FILE|own",
                        help="class of every row, 1-D .npy or FILE:KEY; own: the labels that"
                             " --images come with")  # fmt: skip
-    train.add_argument("--val-classes", metavar="FILE", help="those of --val FILE")
-    for name in ("epochs", "patience", "batch-size", "layers", "width"):
-        train.add_argument(f"--{name}", type=natural, metavar="N", help="default: the preset's")
-    train.add_argument("--lr", type=positive, metavar="LR", help="default: the preset's")
+    train.add_argument("--val-classes", metavar="FILE", help="classes of the rows of --val FILE")
+    stages.add_network_options(train)
     train.add_argument("--rays", type=natural, metavar="N",
                        help="in the plane: label along N lines (default: preset)")  # fmt: skip
     train.add_argument("--relabel-every", type=natural, metavar="K",
@@ -215,9 +212,8 @@ def _results(arguments: argparse.Namespace) -> tuple[str, ...]:
     if not arguments.images:
         return results
     latents = ("latents.npy", "reconstructions.png")
-    if arguments.autoencoder:
-        return (*results, *latents)
-    return (*results, *latents, stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    own = (stages.AUTOENCODER, f"{_AE_STEM}log.csv", f"{_AE_STEM}loss.png")
+    return (*results, *latents, *(() if arguments.autoencoder else own))
 
 
 def _logs(arguments: argparse.Namespace) -> list[str]:
@@ -236,13 +232,12 @@ def _check_space(data: _Data, chosen: Any, arguments: argparse.Namespace, out: P
             sizes += stages.model_bytes(stages.autoencoder_weights(data.images, arguments))
         else:
             d = data.autoencoder.d
-    wide = chosen.width
-    weights = 2 * d * wide + (chosen.layers - 1) * wide**2 + 6 * chosen.layers * wide
-    model, checkpoint = stages.model_bytes(weights)
+    parts = arguments.components if data.classes is None else len(np.unique(data.classes))
+    model, checkpoint = models.gtn_bytes(chosen, n, d, parts)
     if isinstance(data.val, float):
         sizes.append(8 * n)  # the rows held out
         model += 8 * n  # and the others
-    stages.check_space(out, *sizes, model + 16 * n, checkpoint)  # with the row of every y
+    stages.check_space(out, *sizes, model, checkpoint)
 
 
 def _share(text: str | None) -> float | None:
@@ -327,10 +322,8 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     """Write pictures, metrics and the summary; which rows were held out, by their rows in DATA."""
     if data.held_out is not None:
         write_array(out / _HELD_OUT, data.held_out)
-    plots.save(
-        plots.loss_curves(history.epochs, "Flow" if arguments.flow else "ĥ", history.best_epoch),
-        out / "loss.png",
-    )
+    title = "Flow" if arguments.flow else "ĥ"
+    plots.save(plots.loss_curves(history.epochs, title, history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
     judged = _judge(data, gtn, arguments.seed)
     verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]

@@ -5,6 +5,7 @@
     two_squares   figure 9: data of two components
     images        figures 1, 6, 7, 8, 15 and 17, tables 1 and 3: images through autoencoders
     dimension     section 2.1's claim: generating above the intrinsic dimension hurts
+    couplings     flows on pairs of several couplings, 1 to 32 steps
     plane         labels and training of the two experiments in the plane
     report        Notes, Line, Result, and run(), which writes them down
     registry      the list of them

@@ -56,4 +56,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         "gtn_fast.experiments.dimension",
         options=("epochs", "ae_epochs", "limit"),
     ),
+    "couplings": Experiment(
+        "Flows on pairs of several couplings, 1 to 32 steps (beyond the paper)",
+        "gtn_fast.experiments.couplings",
+        options=("epochs", "limit"),
+    ),
 }

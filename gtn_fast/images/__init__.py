@@ -40,15 +40,25 @@ def load_images(
 ) -> ImageSet:
     """Read the images at ``path`` into memory: uint8 (n, c, h, w), with labels where known.
 
-    kind: "folder" (png, jpg, ...; subfolders are classes), "npz" (also .npy), "idx" (MNIST's
+    Parameters
+    ----------
+    path
+        A file or a folder.
+    kind
+        "folder" (png, jpg, ...; subfolders are classes), "npz" (also .npy), "idx" (MNIST's
         files or the folder of them, gzipped or not), "cifar" (python batches), "celeba"
         (img_align_celeba: centre 148 x 148, then 64 x 64), "hap" (Hands: 64 x 64), or
         "auto", which decides by the names found there.
-    split: "train" or "test"; data without splits are all "train".
-    key: which array of an .npz.
-    side: resize to side x side (centre square first; HaP is squeezed, as in the paper).
-    limit: at most that many: the first, or evenly spread over a folder of classes.
-    skip_damaged: leave out pictures that cannot be read; ``left_out`` says which and why.
+    split
+        "train" or "test"; data without splits are all "train".
+    key
+        Which array of an .npz.
+    side
+        Resize to side x side (centre square first; HaP is squeezed, as in the paper).
+    limit
+        At most that many: the first, or evenly spread over a folder of classes.
+    skip_damaged
+        Leave out pictures that cannot be read; ``left_out`` says which and why.
 
     Pictures are read as viewers show them: turned as EXIF says, on white where transparent.
 

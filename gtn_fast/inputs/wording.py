@@ -54,4 +54,5 @@ def first_line(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
+    text = text if text.isprintable() else repr(text)[1:-1]  # a damaged file may hold line breaks
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -1,7 +1,8 @@
 """Which noise belongs to which data: couplings, to compare and to exchange.
 
     labels         Algorithm 1: every y takes the free x of highest cosine
-    rays           the same along lines through the origin, in the plane (rays.py)
+    euclidean      the same by distance: every y takes the free x that is nearest
+    rays           Algorithm 1 along lines through the origin, in the plane (rays.py)
     minibatch      optimal transport inside random batches (Pooladian et al., Tong et al., 2023)
     semidiscrete   optimal transport to all of the data, by potentials (Genevay et al., 2016)
     independent    at random
@@ -68,19 +69,20 @@ class Coupling(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """Algorithm 1: ``gtn_fast.label``. ``rays``: along so many lines, in the plane.
+    """Algorithm 1: ``gtn_fast.label`` by ``metric``. ``rays``: along so many lines, in the plane.
 
     It draws nothing, so that the seed says nothing. No row is taken twice.
     """
 
     rays: int | None = None
+    metric: str = "cosine"
 
     def __call__(self, x: Array, y: Array, how: How) -> Rows:
         """Return ``label(x, y).x_index``."""
         if self.rays is not None:
             x, y = on_rays(x, self.rays), on_rays(y, self.rays)
         options = {"threads": how.threads, "progress": how.progress, "groups": how.groups}
-        return label(x, y, **options).x_index
+        return label(x, y, metric=self.metric, **options).x_index
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ class Semidiscrete:
 
 COUPLINGS: dict[str, Callable[[], Coupling]] = {
     "labels": Labels,
+    "euclidean": lambda: Labels(metric="euclidean"),
     "rays": lambda: Labels(rays=_RAYS),
     "minibatch": Minibatch,
     "semidiscrete": Semidiscrete,

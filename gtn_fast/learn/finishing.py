@@ -31,7 +31,14 @@ def calibration(model: HHat, source: Source, given: Prepared, seed: int) -> Cali
 
 
 def residuals(
-    model: HHat, source: Source, given: Prepared, preset: Preset, seed: int, *, calibrate: bool
+    model: HHat,
+    source: Source,
+    given: Prepared,
+    preset: Preset,
+    seed: int,
+    *,
+    calibrate: bool,
+    threads: int | None,
 ) -> Residuals:
     """Return what ĥ leaves over of y's that it has not seen: X is labeled once more, or a part.
 
@@ -43,7 +50,7 @@ def residuals(
         rows = np.sort(np.random.default_rng(seed).choice(rows, _LABELED, replace=False))
     of = None if given.component is None else given.component[rows]
     mixture = given.mixture if given.classes is None else None
-    pairs = label_points(given.learned[rows], mixture, of, seed, preset, None, False)
+    pairs = label_points(given.learned[rows], mixture, of, seed, preset, threads, False)
     kept = np.random.default_rng(seed).permutation(len(rows))[: most_pairs(model.d)]
     y, of = pairs.y[kept], None if of is None else of[kept]
     found = Residuals(y, pairs.x[pairs.x_index[kept]] - answers(model, y, of), of)

@@ -55,7 +55,7 @@ def preset_for(d: int, **overrides: Any) -> Preset:
     unknown = [name for name in overrides if name not in _FIELDS]
     if unknown:
         raise ValueError(f"a flow has no field {unknown[0]!r}; valid: {', '.join(_FIELDS)}")
-    width = max(128, min(512, 16 * d))
+    width = max(128, min(512, 8 * d))
     base = Preset("flow", 4, width, 0, 1e-3, 256, epochs=30, patience=None)
     return _presets.preset(base, **overrides)
 
@@ -95,6 +95,8 @@ class Flow:
     verdict : Verdict or None
         What the last fit came to, against plain normals.
     """
+
+    component = None  # of every row, as a GTN of several has them: what judges images asks
 
     def __init__(
         self,

@@ -26,7 +26,6 @@ from gtn_fast.learn.prepared import Prepared, described, prepare
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.residuals import Residuals
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.source import Source
 from gtn_fast.learn.training.logs import check_files
 from gtn_fast.learn.training.loop import History, train
@@ -246,7 +245,7 @@ class GTN:
         self.history.note = _presets.more_epochs(base, preset, len(given.x))
         finish()
         self.residuals = finishing.residuals(
-            self.model, self._source, given, preset, seed, calibrate=calibrate
+            self.model, self._source, given, preset, seed, calibrate=calibrate, threads=threads
         )
         self.verdict = finishing.judged(self.sample, given, derive(seed, "verdict"))
         return self.history
@@ -405,11 +404,8 @@ class GTN:
     @staticmethod
     def from_saved(saved: gtn_file.SavedGTN, device: torch.device | str | None = None) -> GTN:
         """Return the GTN of what a file holds; ValueError where its parts do not agree."""
-        count = len(saved.classes or ())
-        model = rebuilt(lambda: HHat.of(saved.d, saved.preset, 0, count), saved.weights)
         gtn = GTN(saved.d, saved.preset, components=saved.components, device=device)
         saved.give(gtn)
-        gtn.model = model.to(gtn.device).eval()
         return gtn
 
     def _fitted(self) -> Scaling:
@@ -419,6 +415,5 @@ class GTN:
 
     def _points(self, value: Any, name: str) -> NDArray[Any]:
         """Return a checked matrix (n, self.d), float32 or float64."""
-        found = described(value, name, self.d)
-        with unchanged(found):
+        with unchanged(found := described(value, name, self.d)):
             return np.asarray(convert(found))

@@ -14,10 +14,12 @@ from torch import Tensor
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.learn.calibration import Calibration
 from gtn_fast.learn.classes import Classes
+from gtn_fast.learn.hhat import HHat
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset, preset
 from gtn_fast.learn.residuals import Residuals
 from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.sizes import rebuilt
 from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
 from gtn_fast.learn.verdict import Verdict
@@ -56,7 +58,10 @@ class SavedGTN:
         return cls(**{name: getattr(gtn, name) for name in names}, weights=gtn.model.state_dict())
 
     def give(self, gtn: Any) -> None:
-        """Give them to a new ``learn.gtn.GTN``, all but the weights."""
+        """Give them to a new ``learn.gtn.GTN``; ValueError where the weights fit no network."""
+        count = len(self.classes or ())
+        model = rebuilt(lambda: HHat.of(self.d, self.preset, 0, count), self.weights)
+        gtn.model = model.to(gtn.device).eval()
         for field in fields(self):
             if field.name != "weights":
                 setattr(gtn, field.name, getattr(self, field.name))

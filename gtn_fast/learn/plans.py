@@ -128,6 +128,8 @@ def matched(
             f"{names[1]} and {names[0]} must have rows of one shape, got"
             f" {tuple(y.shape[1:])} and {tuple(x.shape[1:])}"
         )
+    if x.device != y.device:
+        raise ValueError(f"{names[1]} is on {y.device}, {names[0]} on {x.device}: wanted one")
     if len(y) > len(x):
         raise ValueError(
             f"every row of {names[1]} needs a row of {names[0]} of its own: {names[1]} has"
@@ -135,7 +137,7 @@ def matched(
         )
     flat = [_flat(value) for value in (x, y)]
     chosen = check_coupling(coupling, math.prod(x.shape[1:]))
-    if isinstance(chosen, Labels) and chosen.rays is None and flat[0].is_cuda:
+    if flat[0].is_cuda and chosen == Labels():
         if centre:
             flat = [value.float() - value.mean(dim=0, dtype=torch.float32) for value in flat]
         return rows_of(chosen, flat[0], flat[1], how, groups)  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ def fid(
 ) -> float:
     """Return the Fréchet distance of Gaussians fitted to the features of two sets of images.
 
-    |m - m'|² + tr(C + C' - 2 (C C')^½); 0 for a set and itself. With no more images than
+    ``|m - m'|² + tr(C + C' - 2 (C C')^½)``; 0 for a set and itself. With no more images than
     features a covariance has not full rank and the distance comes out too large: that is
     warned of (UserWarning).
 

@@ -28,7 +28,7 @@ _DIRECT_DIMENSIONS = 8  # up to here differences cost no more than a matrix prod
 
 @computes_by_torch
 def energy_distance(a: Any, b: Any, *, max_n: int | None = 10_000, seed: int = 0) -> float:
-    """Return the energy distance, sqrt(2 E|a - b| - E|a - a'| - E|b - b'|), Euclidean norms.
+    """Return the energy distance, ``sqrt(2 E|a - b| - E|a - a'| - E|b - b'|)``, Euclidean norms.
 
     Zero if and only if the distributions agree; for d = 1 what ``scipy.stats.energy_distance``
     gives (means over all pairs, a row with itself included). A sample of more than ``max_n``
@@ -49,7 +49,7 @@ def sliced_wasserstein(a: Any, b: Any, *, projections: int = 128, seed: int = 0)
     """Return the sliced 2-Wasserstein distance: the root mean square of W2 over directions.
 
     W2 of the projected samples is exact, whatever their sizes. Two samples that differ by
-    a shift s have distance |s| / sqrt(d), up to the choice of directions.
+    a shift s have distance ``|s| / sqrt(d)``, up to the choice of directions.
     """
     first, second = pair_of(a, b)
     projections = check_integer(projections, "projections", 1, 2**20)

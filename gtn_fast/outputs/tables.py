@@ -1,4 +1,6 @@
-"""Labels as a table of Arrow, in memory or as Parquet: what a join needs, and no Y.
+"""Labels as a table: of pandas, or of Arrow, in memory or as Parquet; what a join needs, no Y.
+
+The columns of Arrow:
 
 y, x     row numbers; x is missing where a y has none
 y_id     the index of Y, if it has one
@@ -77,6 +79,24 @@ def table_of(labels: Any) -> Any:
         "report": labels.report,
     }
     return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about)})
+
+
+def frame_of(labels: Any) -> Any:
+    """Return a pandas.DataFrame, one row per row of Y; see ``Labels.to_frame``."""
+    pandas = load_package("pandas", "pandas", "pip install pandas")
+    turn = np.empty(len(labels), np.int64)
+    turn[labels.order] = np.arange(len(labels))
+    ids = np.arange(labels.n_x) if labels.x_ids is None else labels.x_ids
+    x = pandas.Series(ids[labels.x_index])  # of -1: anything, removed below
+    if len(labels.unmatched):
+        x = x.astype("Int64" if ids.dtype.kind in "iu" else object)
+        x[labels.unmatched] = pandas.NA if ids.dtype.kind in "iu" else None
+    y_ids = labels.y_ids
+    index = pandas.RangeIndex(len(labels)) if y_ids is None else pandas.Index(y_ids)
+    columns = {"x": x.array, "cosine": labels.cosine, "turn": turn}
+    if labels.distance is not None:
+        columns["distance"] = labels.distance
+    return pandas.DataFrame(columns, index=index)
 
 
 def write_parquet(labels: Any, path: str | os.PathLike[str], *, force: bool = False) -> None:

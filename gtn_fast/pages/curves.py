@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 280, 48, 40, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 300, 60, 48, 12
 _MOST_BINS = 100
 _LEVELS = (0, 10, 50, 90, 100)  # percentiles drawn: the range, four fifths of it, the middle
 
@@ -41,12 +41,15 @@ def drawing(percentiles: NDArray[np.float64], turns: int) -> str:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="cosine by turn"'
         ' xmlns="http://www.w3.org/2000/svg">'
     ]
-    for value in np.linspace(low, high, 5):
+    step = _step(high - low)
+    for value in np.arange(np.ceil(low / step - 1e-9) * step, high + 1e-9, step):
         at = bottom - (value - low) / (high - low) * (bottom - _TOP)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:.2f}</text>')
+        parts.append(
+            f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value + 0.0:.1f}</text>'
+        )
     for where, turn, anchor in ((_LEFT, 1, "start"), (right, turns, "end")):
-        parts.append(f'<text x="{where}" y="{bottom + 16}" text-anchor="{anchor}">{turn:,}</text>')
+        parts.append(f'<text x="{where}" y="{bottom + 20}" text-anchor="{anchor}">{turn:,}</text>')
     middle = (_LEFT + right) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">turn</text>')
     drawn = ~np.isnan(y[:, 0])
@@ -57,6 +60,11 @@ def drawing(percentiles: NDArray[np.float64], turns: int) -> str:
     line = _points([*zip(x[drawn], y[drawn, 2], strict=True)])
     parts.append(f'<polyline class="median" points="{line}"/></svg>')
     return "".join(parts)
+
+
+def _step(span: float) -> float:
+    """Return the distance of two lines of the grid: from 0.1, so that there are some five."""
+    return next(step for step in (0.1, 0.2, 0.5) if span / step <= 6)
 
 
 def _points(pairs: list[tuple[Any, Any]]) -> str:

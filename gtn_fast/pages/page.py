@@ -34,7 +34,8 @@ p.lead, .note, figcaption { color: var(--soft); } figure { margin: 0; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; min-width: 6rem; } td { font-variant-numeric: tabular-nums; }
-svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 13px; }
+svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 14px; }
+@media (max-width: 40rem) { svg text { font-size: 19px; } }
 .grid { stroke: var(--line); } .range { fill: var(--wide); } .most { fill: var(--most); }
 .median { fill: none; stroke: var(--median); stroke-width: 2; }
 .bar { background: var(--wide); height: .8rem; margin: .2rem 0; }

@@ -46,6 +46,8 @@ def speeds(strategy: str, d: int) -> Speeds:
     if strategy not in TRIAL_ROWS or not native.available():
         return SAME
     d = min(d, _WIDEST)
+    if strategy == "tree":
+        d = max(d, min(t.TRIAL_S[strategy]))  # one dimension, by distance alone, is as good as two
     rest = by_dimension(t.TRIAL_S[strategy], d) / trial(strategy, d)
     if strategy != "screen":
         return Speeds(1.0, rest)

@@ -14,6 +14,7 @@ from gtn_fast.system.cpus import available_cpus
 # A match measures this machine's speeds if it is predicted to take so many seconds: the
 # measuring should not take longer than the match. ``plan`` measures from fewer seconds on.
 MATCH_CALIBRATES_FROM_S = 0.5
+BY_DISTANCE = 1.25  # times the seconds by cosine: docs/euclidean.md
 _FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once
 
 
@@ -75,10 +76,22 @@ def _tree_row(d: int) -> tuple[float, float]:
     return by_dimension({k: t.TREE[k][0] for k in dims}, d), float(np.interp(d, dims, exponents))
 
 
-def bytes_of(strategy: str, n_x: int, n_y: int, d: int, threads: int, *, codes: bool = True) -> int:
+def bytes_of(
+    strategy: str,
+    n_x: int,
+    n_y: int,
+    d: int,
+    threads: int,
+    *,
+    codes: bool = True,
+    metric: str = "cosine",
+) -> int:
     """Predict bytes beyond X and Y; ``codes`` False: what grows with their values is in a file."""
     x_row, y_row, x_value, y_value = t.BYTES[strategy]
     results = 28.0 * n_y  # x_index, cosine (float64, then float32), order
+    if metric == "euclidean":
+        results += 32.0 * n_y  # distances; cosines are computed at the end
+        d += strategy == "screen"  # vectors are longer by one
     work = n_x * x_row + n_y * y_row + results
     if codes:
         work += n_x * d * x_value + n_y * d * y_value

@@ -22,6 +22,7 @@ from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import speeds
 from gtn_fast.planning.choice import choose
 from gtn_fast.planning.costs import (
+    BY_DISTANCE,
     MATCH_CALIBRATES_FROM_S,
     bytes_of,
     duration_text,
@@ -41,7 +42,8 @@ class Plan:
     """A strategy and its predicted cost.
 
     ``seconds``: wall time; ``bytes``: memory beyond X and Y; ``why``: the reason for
-    the choice in words; ``scratch_bytes``: what goes to a scratch file instead of memory.
+    the choice in words; ``scratch_bytes``: what goes to a scratch file instead of memory;
+    ``metric``: what y's choose by.
     """
 
     strategy: str
@@ -53,6 +55,7 @@ class Plan:
     d: int
     threads: int
     scratch_bytes: int = 0
+    metric: str = "cosine"
 
     def __repr__(self) -> str:
         parts = [
@@ -109,6 +112,14 @@ def plan(
     ------
     TypeError, ValueError, MemoryError
         As ``label`` does for the same input.
+
+    Examples
+    --------
+    >>> import gtn_fast
+    >>> gtn_fast.plan(1_000_000, 1_000_000, 2).strategy
+    'circle'
+    >>> gtn_fast.plan(gtn_fast.normal(0, 0, 100, 3)).n_x
+    100
     """
     described = None
     if isinstance(X, numbers.Number) or getattr(X, "shape", None) == ():
@@ -179,9 +190,9 @@ def make_plan(
     measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
     if method == "auto" and seconds_of(strategy, *at) >= measured_from:
         strategy, why = choose(*at, speeds, metric)
-    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from)
-    needed = bytes_of(strategy, n_x, n_y, d, threads)
-    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
+    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from) * _share(metric)
+    needed = bytes_of(strategy, n_x, n_y, d, threads, metric=metric)
+    return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads, metric=metric)
 
 
 def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
@@ -199,15 +210,17 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
             f"method {plan.strategy!r} needs about {size_text(plan.bytes)} beyond X and Y,"
             f" memory allows {size_text(memory)}"
         )
-    needed = bytes_of("screen", plan.n_x, plan.n_y, d, plan.threads)
+    sizes = (plan.n_x, plan.n_y, d, plan.threads)
+    needed = bytes_of("screen", *sizes, metric=plan.metric)
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
     seconds = plan.seconds
     if plan.strategy != "screen":
-        seconds = seconds_here("screen", plan.n_x, plan.n_y, d, plan.threads)
+        seconds = seconds_here("screen", *sizes) * _share(plan.metric)
     scratch = 0
     if needed > memory:
-        scratch = plan.n_x * ((d + 3) // 4 * 4)
-        needed = bytes_of("screen", plan.n_x, plan.n_y, d, plan.threads, codes=False)
+        width = d + (plan.metric == "euclidean")
+        scratch = plan.n_x * ((width + 3) // 4 * 4)
+        needed = bytes_of("screen", *sizes, codes=False, metric=plan.metric)
         why += "; its codes in a scratch file"
     if needed > memory:
         raise MemoryError(
@@ -217,6 +230,11 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     return replace(
         plan, strategy="screen", seconds=seconds, bytes=needed, why=why, scratch_bytes=scratch
     )
+
+
+def _share(metric: str) -> float:
+    """Return how many times the seconds by cosine labels by this metric take."""
+    return BY_DISTANCE if metric == "euclidean" else 1.0
 
 
 def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: Device) -> Plan:

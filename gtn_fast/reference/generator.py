@@ -153,14 +153,15 @@ def words_to_normal(words: UInt64) -> Float64:
     """Return standard normal numbers from 64-bit words, by inversion: float64, same shape.
 
     The uniform is p = (word >> 11) * 2^-53 + 2^-54. It is never formed, since the
-    values next to 1 would round to 1; q = p - 1/2 and the tail 1/2 - |q| are exact:
-    q = (double(int64(word >> 11) - 2^52) + 0.5) * 2^-53.
+    values next to 1 would round to 1; q = p - 1/2 and the tail ``1/2 - |q|`` are exact::
 
-    |q| <= 0.425:  r = 0.180625 - q * q,               value = q * P(r) / Q(r)
-    otherwise:     r = sqrt(-log_fixed(0.5 - |q|)),
-        r <= 5:    r = r - 1.6,  magnitude = P(r) / Q(r)  (tail coefficients)
-        r > 5:     r = r - 5,    magnitude = P(r) / Q(r)  (far coefficients)
-        value = -magnitude where q < 0, else magnitude
+        q = (double(int64(word >> 11) - 2^52) + 0.5) * 2^-53
+
+        |q| <= 0.425:  r = 0.180625 - q * q,               value = q * P(r) / Q(r)
+        otherwise:     r = sqrt(-log_fixed(0.5 - |q|)),
+            r <= 5:    r = r - 1.6,  magnitude = P(r) / Q(r)  (tail coefficients)
+            r > 5:     r = r - 5,    magnitude = P(r) / Q(r)  (far coefficients)
+            value = -magnitude where q < 0, else magnitude
     """
     centred = (words >> np.uint64(11)).astype(np.int64) - 2**52
     q = (centred.astype(np.float64) + 0.5) * 2.0**-53

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training import store
 from gtn_fast.learn.training.generators import seeded
@@ -133,6 +134,24 @@ class GTNFile(_Stored):
         held(x.shape == (3, gtn.d), "shape of samples")
         walk = gtn.interpolate_between(0, len(gtn.x_index) - 1, steps=3)
         return {"x": torch.from_numpy(x), "walk": torch.from_numpy(walk)}
+
+
+class FlowFile(_Stored):
+    """``Flow.load``, then samples."""
+
+    def make(self) -> None:
+        """Write the file."""
+        x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+        made = Flow(3, layers=1, width=4)
+        made.fit(x, epochs=1, progress=False)
+        made.save(self.path)
+
+    def read(self) -> Numbers:
+        """Read the file and sample."""
+        flow = Flow.load(self.path)
+        x = flow.sample(3, seed=1, steps=2)
+        held(x.shape == (3, flow.d), "shape of samples")
+        return {"x": torch.from_numpy(x)}
 
 
 class _ImageModel(_Stored):

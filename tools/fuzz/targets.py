@@ -10,11 +10,13 @@ TARGETS = {
     "labels": "stored.LabelsFile",
     "label-checkpoint": "stored.LabelCheckpoint",
     "gtn": "models.GTNFile",
+    "flow": "models.FlowFile",
     "autoencoder": "models.AutoencoderFile",
     "vae": "models.VAEFile",
     "classifier": "models.ClassifierFile",
     "training-checkpoint": "models.TrainingCheckpoint",
     "arrays": "arrays.Arrays",
+    "files": "files.OtherFiles",
     "pictures": "pictures.Pictures",
     "commands": "commands.Commands",
 }

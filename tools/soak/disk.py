@@ -77,6 +77,10 @@ def writers() -> list[Writer]:
             needs=60_000 * 64,
         ),
         Writer("train", ("train", "x.npy", "--out", "disk/run", *quick)),
+        Writer(
+            "train --flow",
+            ("train", "x.npy", "--flow", "--out", "disk/run", "--epochs", "2", "--quiet"),
+        ),
         Writer("train --images", ("train", "i.npz", *images, "--out", "disk/run", *quick)),
         Writer(
             "autoencode", ("autoencode", "i.npz", "--out", "disk/a", "--epochs", "1", "--quiet")

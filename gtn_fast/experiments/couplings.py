@@ -1,0 +1,278 @@
+"""Flows on pairs of several couplings: in the plane, and on latents.
+
+The sets in the plane are torchcfm's (normals to eight Gaussians, eight Gaussians to two moons), by
+generators of our own. Latents are principal components of images, standardised, or, without
+``--data``, of a mixture that a small random network has bent. One network and one number of steps
+of training for all couplings; pairs are drawn anew for each epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gtn_fast import plots
+from gtn_fast.experiments import image_data, images
+from gtn_fast.experiments.report import Notes
+from gtn_fast.learn.couplings import Coupling, How, Semidiscrete, check_coupling
+from gtn_fast.learn.scaling import Scaling
+from gtn_fast.learn.training.loop import train
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.learn.velocity import Velocity, integrate, matching_loss
+from gtn_fast.metrics import points
+from gtn_fast.sample import normal
+
+Array = NDArray[Any]
+Source = Callable[[int, int, int, int], Array]  # as gtn_fast.normal: (seed, first row, rows, d)
+
+STEPS = (1, 2, 4, 8, 16, 32)
+DIMENSIONS = (8, 32, 64)
+NAMES = ("independent", "minibatch", "labels", "euclidean", "semidiscrete")
+_JUDGED = 3_000
+
+
+@dataclass
+class Set:
+    """What a flow is to learn: rows x, others held out, and where its y's come from.
+
+    ``scaling`` and ``axes`` lead back to images, if there are any.
+    """
+
+    name: str
+    x: Array
+    held_out: Array
+    source: Source = normal
+    couplings: tuple[str, ...] = NAMES
+    back: Callable[[Array], Array] | None = None  # to uint8 images
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+def eight_gaussians(seed: int, first: int, rows: int, d: int) -> Array:
+    """Draw from eight Gaussians of variance 0.1 on a circle of radius 5: float32 (rows, 2)."""
+    rng = np.random.default_rng((seed, first))
+    angle = rng.integers(8, size=rows) * (np.pi / 4)
+    centre = 5 * np.column_stack((np.cos(angle), np.sin(angle)))
+    made: Array = (centre + rng.normal(0, 0.1**0.5, (rows, d))).astype(np.float32)
+    return made
+
+
+def moons(seed: int, first: int, rows: int, d: int) -> Array:
+    """Draw from two half circles, one in the other, with noise of 0.2, times 3: (rows, 2)."""
+    rng = np.random.default_rng((seed, first))
+    angle, upper = rng.random(rows) * np.pi, rng.random(rows) < 0.5
+    x = np.where(upper, np.cos(angle), 1 - np.cos(angle))
+    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle))
+    noise = rng.normal(0, 0.2, (rows, d))
+    made: Array = (3 * (np.column_stack((x, y)) + noise) - (0.5 * 3, 0.25 * 3)).astype(np.float32)
+    return made
+
+
+def bent(n: int, d: int, seed: int) -> Array:
+    """Draw from ten Gaussians that a random network of one layer has bent: float32 (n, d)."""
+    rng = np.random.default_rng(seed)
+    centres, first = rng.normal(0, 1.5, (10, d)), rng.normal(0, d**-0.5, (d, 2 * d))
+    z = centres[rng.integers(10, size=n)] + rng.standard_normal((n, d))
+    made: Array = (np.tanh(z @ first) @ rng.normal(size=(2 * d, d))).astype(np.float32)
+    return made
+
+
+def experiment(notes: Notes) -> None:
+    """Train a flow on every set by every coupling, and judge it after 1 to 32 Euler steps."""
+    plane = _plane_sets(notes)
+    latents, scorer, real = _latent_sets(notes)
+    for each in (*plane, *latents):
+        for name in each.couplings:
+            with notes.timed(f"{each.name}, {name}"):
+                _learn(each, name, notes)
+    for each in (*plane, *latents):
+        _write(each, notes)
+    if scorer is not None:
+        for each in latents:
+            _one_step(each, scorer, real, notes)
+    _judge(latents, notes)
+    notes.numbers["sets"] = {each.name: _plain(each.found) for each in (*plane, *latents)}
+    _draw(plane, latents, notes)
+
+
+def _plane_sets(notes: Notes) -> list[Set]:
+    n, seeds = (300 if notes.quick else 5_000), range(2)
+    names = (*NAMES, "rays")
+    train_x, held = (eight_gaussians(derive(notes.seed, f"gaussians {k}"), 0, n, 2) for k in seeds)
+    first = Set("normals to 8 gaussians", train_x, held, normal, names)
+    train_x, held = (moons(derive(notes.seed, f"moons {k}"), 0, n, 2) for k in seeds)
+    return [first, Set("8 gaussians to moons", train_x, held, eight_gaussians, names)]
+
+
+def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | None]:
+    """Return the sets, who scores images, and real images: None each without data."""
+    n, held = (300, 200) if notes.quick else (15_000, _JUDGED)
+    n = notes.options.get("limit", n)
+    dimensions = DIMENSIONS[:1] if notes.quick else DIMENSIONS
+    if notes.data is None:
+        sets = []
+        for d in dimensions:
+            x = bent(n + held, d, derive(notes.seed, "bent"))
+            x = Scaling.of(x).apply(x)
+            sets.append(Set(f"bent mixture, d = {d}", x[:n], x[n:]))
+        return sets, None, None
+    plan = image_data.resolved("mnist", notes)
+    notes.options.setdefault("limit", n + held)
+    whole, test = image_data.load(plan, notes)
+    scorer = images.judge(plan, whole, test, notes)
+    pixels = whole.images.reshape(len(whole), -1).astype(np.float64)
+    order = np.random.default_rng(notes.seed).permutation(len(pixels))
+    cut = len(order) * 4 // 5
+    mean = pixels.mean(axis=0)
+    axes = np.linalg.eigh(np.cov((pixels - mean).T))[1][:, ::-1]
+    sets = []
+    for d in (each for each in dimensions if each < len(axes)):
+        x = ((pixels - mean) @ axes[:, :d])[order].astype(np.float32)
+        scaling = Scaling.of(x[:cut])
+
+        def back(made: Array, scaling: Scaling = scaling, d: int = d) -> Array:
+            flat = scaling.undo(made) @ axes[:, :d].T + mean
+            return (
+                np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, *whole.images.shape[1:])
+            )
+
+        x = scaling.apply(x)
+        sets.append(Set(f"{whole.name}, PCA to {d}", x[:cut], x[cut:][:_JUDGED], back=back))
+    return sets, scorer, whole.images[order[cut:]][:_JUDGED]
+
+
+def _learn(each: Set, name: str, notes: Notes) -> None:
+    """Train one flow; keep its samples by number of steps, its straightness, its seconds."""
+    d = each.x.shape[1]
+    width, epochs = (32, 2) if notes.quick else (64, 100) if d == 2 else (256, 12)
+    epochs = notes.options.get("epochs", epochs)
+    coupling: Coupling = check_coupling(name, d)
+    if name == "semidiscrete":
+        coupling = Semidiscrete(rounds=20 if notes.quick else 300, source=each.source)
+    centre = each.x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    seconds: list[float] = []
+
+    def pairs(epoch: int) -> tuple[Tensor, Tensor]:
+        y = each.source(derive(notes.seed, f"y {epoch}"), 0, len(each.x), d)
+        began = time.perf_counter()
+        how = How(derive(notes.seed, f"pairs {epoch}"), notes.threads, progress=False)
+        # Directions are from the origin; no transport minds a shift of all of x, or of all of y.
+        rows = coupling(each.x - centre, y - y.mean(axis=0, dtype=np.float32), how)
+        seconds.append(time.perf_counter() - began)
+        each.found.setdefault("cost", {})[name] = float(np.square(y - each.x[rows]).sum(1).mean())
+        return torch.from_numpy(y), torch.from_numpy(each.x[rows])
+
+    model = Velocity.of(d, 4, width, derive(notes.seed, "weights"))
+    train(
+        model, matching_loss, pairs(1), epochs=epochs, batch_size=256, lr=1e-3, seed=notes.seed,
+        refresh=lambda epoch: pairs(epoch) if epoch > 1 else None, draws=True, progress=False,
+    )  # fmt: skip
+    y = torch.from_numpy(each.source(derive(notes.seed, "new"), 0, len(each.held_out), d))
+    with torch.no_grad():
+        made = {steps: integrate(model, y, steps).numpy() for steps in STEPS}
+        found = {"bend": _bend(model, y, torch.from_numpy(made[STEPS[-1]]))}
+    found["energy"] = {k: points.energy_distance(v, each.held_out) for k, v in made.items()}
+    found["sliced"] = {k: points.sliced_wasserstein(v, each.held_out) for k, v in made.items()}
+    # The first call of semidiscrete learns its potentials: once, whatever the epochs.
+    found["seconds of an epoch"] = float(np.median(seconds))
+    found["seconds of the first"] = seconds[0]
+    found["samples"] = made
+    each.found.setdefault("flows", {})[name] = found
+
+
+def _bend(model: Velocity, y: Tensor, end: Tensor) -> float:
+    """Return the mean over t of E|v - (z1 - z0)|² / E|z1 - z0|²: 0 for straight paths."""
+    total, z, chord = 0.0, y, end - y
+    for step in range(STEPS[-1]):
+        v = model(z, torch.full((len(z),), step / STEPS[-1]))
+        total += float((v - chord).square().sum(dim=1).mean())
+        z = z + v / STEPS[-1]
+    return total / STEPS[-1] / float(chord.square().sum(dim=1).mean())
+
+
+def _write(each: Set, notes: Notes) -> None:
+    floor = points.energy_distance(each.x[: len(each.held_out)], each.held_out)
+    each.found["floor"] = floor
+    notes.line(f"{each.name}: energy distance of training rows to held-out ones", floor, "")
+    steps = " / ".join(map(str, STEPS))
+    what = f"energy distance after {steps} steps; sliced Wasserstein after 1 / 8; bend; seconds"
+    for name, found in each.found["flows"].items():
+        parts = [
+            " / ".join(f"{value:.3f}" for value in found["energy"].values()),
+            " / ".join(f"{found['sliced'][k]:.3f}" for k in (1, 8)),
+            f"{found['bend']:.3f}",
+            f"{found['seconds of an epoch']:.3f} per epoch",
+        ]
+        if found["seconds of the first"] > 10 * found["seconds of an epoch"] + 1:
+            parts[-1] += f" after {found['seconds of the first']:.0f}"
+        notes.line(f"{each.name}, {name}: {what}", "; ".join(parts), "")
+        what = "the same"
+
+
+def _one_step(each: Set, scorer: images.Judge, real: Array | None, notes: Notes) -> None:
+    """Compare images of the flow on labels after 8 steps with those of a calibrated GTN."""
+    from gtn_fast.learn.gtn import GTN
+
+    assert each.back is not None
+    assert real is not None
+    with notes.timed(f"{each.name}, GTN"):
+        gtn = GTN(each.x.shape[1])
+        gtn.fit(each.x, seed=notes.seed, epochs=2 if notes.quick else 12, progress=False,
+                threads=notes.threads)  # fmt: skip
+        made = gtn.sample(len(each.held_out), notes.seed)
+        flow = each.found["flows"]["labels"]["samples"]
+        fid = {f"labels, {k} steps": scorer.distance(real, each.back(flow[k])) for k in (1, 8, 32)}
+        fid["GTN, calibrated, one step"] = scorer.distance(real, each.back(made))
+        fid["real latents, decoded"] = scorer.distance(real, each.back(each.held_out))
+    each.found["FID"] = fid
+    each.found["energy of GTN"] = points.energy_distance(made, each.held_out)
+    ahead = fid["labels, 8 steps"] < fid["GTN, calibrated, one step"]
+    notes.line(f"{each.name}: FID on a classifier's features, " + " / ".join(fid),
+               " / ".join(f"{value:.1f}" for value in fid.values()), "",
+               "8 steps ahead of one calibrated", ahead)  # fmt: skip
+    notes.line(f"{each.name}: energy distance, GTN, calibrated, one step",
+               each.found["energy of GTN"], "")  # fmt: skip
+
+
+def _judge(latents: list[Set], notes: Notes) -> None:
+    """Write down what was expected before the run: labels beside minibatch transport."""
+    for each in latents:
+        flows, d = each.found["flows"], each.x.shape[1]
+        labels, batches = flows["labels"], flows["minibatch"]
+        ahead = [k for k in STEPS if labels["energy"][k] < batches["energy"][k]]
+        wanted = STEPS if d <= 32 else (1,)
+        notes.line(f"{each.name}: steps at which labels are ahead of minibatch transport",
+                   ", ".join(map(str, ahead)) or "none", "",
+                   "all" if d <= 32 else "1", set(wanted) <= set(ahead))  # fmt: skip
+        share = labels["seconds of an epoch"] / batches["seconds of an epoch"]
+        notes.line(f"{each.name}: seconds for labels, as a share of minibatch transport's",
+                   share, "", "<= 0.2", share <= 0.2)  # fmt: skip
+
+
+def _draw(plane: list[Set], latents: list[Set], notes: Notes) -> None:
+    for each in latents:
+        series = [
+            (name, list(STEPS), list(found["energy"].values()))
+            for name, found in each.found["flows"].items()
+        ]
+        figure = plots.lines_by_x(series, "Euler steps", "energy distance", each.name, log_x=True)
+        notes.draw(figure, f"energy_{each.x.shape[1]}")
+    for number, each in enumerate(plane):
+        panels = [(f"{name}, 2 steps", found["samples"][2])
+                  for name, found in each.found["flows"].items()]  # fmt: skip
+        notes.draw(plots.training_snapshots(panels, data=each.held_out), f"plane_{number + 1}")
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers without the samples."""
+    flows = {
+        name: {what: value for what, value in each.items() if what != "samples"}
+        for name, each in found["flows"].items()
+    }
+    return {**found, "flows": flows}
