@@ -172,7 +172,7 @@ def test_landmarks_leave_out_what_lies_apart_and_keep_what_is_thin(rng):
 
 def test_window_is_where_true_samples_show_the_numbers(rng):
     low, high = homology.window([circle(500, rng, 0.02) for _ in range(3)], (1, 1, 0), n=80)
-    assert 0.1 < low < 0.5
+    assert 0.4 < low < 0.9  # a third above where it appears
     assert 1.4 < high < 1.75  # the loop of a circle of radius 1 is filled at sqrt(3)
     for _ in range(3):
         assert homology.persistent_betti(circle(500, rng, 0.02), (low, high), n=80) == (1, 1, 0)
