@@ -1,11 +1,11 @@
 """One step of ĥ, plain, calibrated and with residuals or classes, beside plain normals.
 
-    python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10]
+    python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10] [--autoencoder EPOCHS]
 
-Principal components of MNIST's images, standardised; samples are decoded by the components, and
-scored on the features of a classifier of the digits. 5,000 of each kind beside 5,000 test images.
-Needs ``mnist.npz`` (workloads.py says where) with x_train, y_train, x_test and y_test. Prints a
-table; docs/training.md has the last one.
+Principal components of MNIST's images, standardised, or latents of an autoencoder that is trained
+here for so many epochs; samples are decoded, and scored on the features of a classifier of the
+digits. 5,000 of each kind beside 5,000 test images. Needs ``mnist.npz`` (workloads.py says where)
+with x_train, y_train, x_test and y_test. Prints a table; docs/training.md has the last one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,27 @@ from benchmarks import machine, workloads
 from gtn_fast import metrics
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.verdict import normals_like
+from gtn_fast.vision.autoencoder import train_autoencoder
 from gtn_fast.vision.classifier import accuracy, train_classifier
+from gtn_fast.vision.codecs import decode_latents, encode_images
 
 Array = NDArray[Any]
 COUNT = 5_000
+
+
+class Latents:
+    """An autoencoder of images (n, h, w), trained here."""
+
+    def __init__(self, images: Array, d: int, epochs: int) -> None:
+        self.model, _ = train_autoencoder(images[:, None], d, epochs=epochs, progress=False)
+
+    def encode(self, images: Array) -> Array:
+        """Map uint8 (n, h, w) to float32 (n, d)."""
+        return encode_images(self.model, images[:, None], progress=False)
+
+    def decode(self, latents: Array) -> Array:
+        """Map (n, d) to uint8 (n, 1, h, w)."""
+        return decode_latents(self.model, latents.astype(np.float32))
 
 
 class Components:
@@ -54,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--d", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--autoencoder", type=int, metavar="EPOCHS")
     options = parser.parse_args(arguments)
     data = digits_with_labels()
     shown, digits = data["x_test"][:COUNT], data["y_test"][:COUNT].astype(np.int64)
@@ -64,12 +82,16 @@ def main(arguments: list[str] | None = None) -> int:
     print("| d | | energy | FID | IS | share of the class that was asked for |")
     print("|---:|---|---:|---:|---:|---:|")
     for d in options.d:
-        components = Components(data["x_train"][: options.n], d)
-        x = components.encode(data["x_train"][: options.n])
-        real = components.encode(shown)
+        images = data["x_train"][: options.n]
+        coder: Latents | Components
+        if options.autoencoder:
+            coder = Latents(images, d, options.autoencoder)
+        else:
+            coder = Components(images, d)
+        x, real = coder.encode(images), coder.encode(shown)
         for name, made, asked in kinds(x, known[: options.n], options.epochs):
             energy = metrics.energy_distance(made / x.std(axis=0), real / x.std(axis=0))
-            images = components.decode(made)
+            images = coder.decode(made)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 fid = metrics.fid(shown[:, None], images, network, progress=False)
@@ -78,7 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(
                 f"| {d} | {name} | {energy:.3f} | {fid:.0f} | {score:.1f} | {right} |", flush=True
             )
-    print(f"\nMNIST, {options.n:,} rows, {options.epochs} epochs; {machine.describe()}")
+    kind = "autoencoder" if options.autoencoder else "principal components"
+    print(f"\nMNIST, {kind}, {options.n:,} rows, {options.epochs} epochs; {machine.describe()}")
     return 0
 
 

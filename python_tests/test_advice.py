@@ -107,7 +107,8 @@ def test_few_rows_are_looked_at(monkeypatch):
             seen.append(len(range(N)[which]))
             return normal(5, 9.0)[which]
 
-    job = type("Job", (), {"y": None, "groups": None, "method": "auto", "n_x": N})()
+    fields = {"y": None, "groups": None, "method": "auto", "metric": "cosine", "n_x": N}
+    job = type("Job", (), fields)()
     assert told(lambda: advice.warn_of_disappointment(job, Rows()))
     assert seen == [40]
 

@@ -176,6 +176,13 @@ def test_images_bring_classes_and_are_judged_too(at, capsys):
     assert bright[:, :, :4].mean() > bright[:, :, 4:].mean() + 30  # class 1 is bright above
 
 
+def test_images_of_a_flow_are_judged_too(at):
+    assert run("train", at / "images.npz", "--images", "--flow", "--val", 0.2,
+               "--autoencoder", at / "images/autoencoder.safetensors", "--out", "o",
+               "--epochs", 1, "--layers", 1, "--width", 8, "--quiet") == 0  # fmt: skip
+    assert read("o/metrics.json")["image_verdict"]["rows"] == 60
+
+
 def test_a_small_set_is_trained_on_for_more_epochs(at, capsys):
     shape = ("--layers", 1, "--width", 4, "--batch-size", 30, "--lr", 0.1, "--val", 0.1)
     assert run("train", at / "x.npy", "--out", "o", *shape) == 0

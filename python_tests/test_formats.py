@@ -305,6 +305,22 @@ def test_shards_are_named_by_a_pattern(capsys):
     one_line(capsys, "no key 'nothing'")
 
 
+@pytest.mark.parametrize("name", ["a\nb.safetensors", "../a.safetensors", "/a.safetensors", "", 3])
+def test_an_index_leads_to_files_of_its_folder(capsys, name):
+    """A fuzzer found the first: the name stood in the message as it was."""
+    index = Path("x.safetensors.index.json")
+    index.write_text(json.dumps({"weight_map": {"x": name}}))
+    assert run("plan", index) == 2
+    one_line(capsys, "no weight_map to files of its folder")
+    index.write_text(json.dumps({"weight_map": {"x\r": "x.safetensors"}}))
+    assert run("plan", index) == 2
+    one_line(capsys, "what cannot be printed")
+    folder = Path(dataset())
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    assert run("plan", folder) == 2
+    one_line(capsys, "names no data files of its folder")
+
+
 def test_a_dataset_s_folder(capsys):
     folder = dataset()
     files = [Path(each.path).name[5:10] for each in describe(folder, "X").files]

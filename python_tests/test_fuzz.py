@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import sys
 import warnings
@@ -24,7 +25,7 @@ from tools.fuzz.targets import TARGETS, made
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_is_wrong_with_a_few_inputs(native, tmp_path, name):
-    for package in ("torch", "safetensors", "PIL"):
+    for package in ("torch", "safetensors", "PIL", "pyarrow", "h5py"):
         pytest.importorskip(package)
     target = made(name, tmp_path)
     seeds = target.seeds()
@@ -126,6 +127,13 @@ def test_what_an_unpickler_says_is_one_line(tmp_path):
     with pytest.raises(FileError, match="data_batch_1: not a readable CIFAR batch") as caught:
         load_images(tmp_path)
     check_message(str(caught.value))
+
+
+def test_names_that_a_file_holds_are_quoted_in_one_line(tmp_path):
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({b"a\n\rb": 1, "c" * 300: 2}))
+    with pytest.raises(FileError, match="data_batch_1: wanted data and labels") as caught:
+        load_images(tmp_path)
+    check_message(str(caught.value), r"a\n\rb", "ccc...")
 
 
 def test_text_that_is_none_is_refused(native, tmp_path):

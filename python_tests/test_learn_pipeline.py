@@ -177,7 +177,7 @@ def test_images_worse_than_normals_are_warned_of_once(images, monkeypatch):
     assert len([each for each in said if "farther" in str(each.message)]) == 1
     energy = {**fitted.verdict.energy, "samples": 9.0}
     worse = dataclasses.replace(fitted.verdict, energy=energy)
-    assert worse.warning.startswith("images of this GTN are farther from held-out images")
+    assert worse.warning.startswith("new images are farther from held-out images")
 
 
 def test_classes_of_images(images):

@@ -287,12 +287,13 @@ def test_off_is_the_distance_in_scale(sphere):
         of_sets.off_manifold(manifold("torus"), moved, projector)
 
 
-def test_cells_notice_what_is_not_covered(sphere):
+def test_cells_notice_what_is_not_covered(sphere, monkeypatch):
+    monkeypatch.setattr(of_sets, "_TRUE", 5000)
     m, projector = sphere
     c = torch.from_numpy(m.parameters(1000, 2))
     every = of_sets.cell_coverage(m, m.render(c), projector=projector)
     assert every["tv"] < 0.17
-    assert every["reached"] > 0.9
+    assert every["reached"] > 0.8
     c[:, 0] = c[:, 0].abs()  # half of the sphere, twice
     half = of_sets.cell_coverage(m, m.render(c), projector=projector)
     assert half["tv"] == pytest.approx(0.5, abs=0.08)  # but for cells on the border

@@ -79,7 +79,7 @@ def test_only_a_whole_is_looked_at(native, monkeypatch):
     """A look at all of X says nothing of one of its groups."""
     looked = []
 
-    def make_plan(n_x, n_y, d, method, threads, *, data, device):
+    def make_plan(n_x, n_y, d, method, threads, *, data, device, metric):
         looked.append((n_x, n_y, data is not None))
         return Plan("screen", 1.0, 0, "", n_x, n_y, d, threads)
 
@@ -98,7 +98,7 @@ def test_only_a_whole_is_looked_at(native, monkeypatch):
 def by_size(monkeypatch):
     """Auto takes the tree below 50 rows, the screen from there on."""
 
-    def make_plan(n_x, n_y, d, method, threads, *, data, device):
+    def make_plan(n_x, n_y, d, method, threads, *, data, device, metric):
         name = "tree" if n_x < 50 else "screen"
         return Plan(name, n_x / 8, 10 * n_x, f"of {n_x}", n_x, n_y, d, threads)
 

@@ -60,7 +60,7 @@ def test_what_cannot_be_seen_is_said(rng):
     found = topology(rng.standard_normal((1200, 30)), **QUICK)
     assert not found.visible
     assert found.kind == "one"
-    assert "would not have been seen" in found.advice
+    assert "one piece; loops and hollows could not have been seen" in found.advice
 
 
 def test_disagreement_is_said(rng, monkeypatch):
@@ -73,6 +73,15 @@ def test_disagreement_is_said(rng, monkeypatch):
     assert found.shares[2] == (1.0, pytest.approx(2 / 3), 1.0)
     assert (found.kind, found.charts) == ("atlas", 6)
     assert "uncertain: only 67%" in found.advice
+
+
+def test_the_dimension_that_estimates_lead_to():
+    assert module._settled({500: 2.5}) == 2.5
+    # a + b rows ** (-2 / 3), as of a bent set of three dimensions
+    bent = {n: 3 + 150 * n ** (-2 / 3) for n in (500, 1000, 2000, 4000)}
+    assert module._settled(bent) == pytest.approx(3, abs=0.25)
+    # Noise makes it rise where rows are many.
+    assert module._settled({500: 1.1, 1000: 1.02, 2000: 1.04, 4000: 1.6}) == pytest.approx(1.03)
 
 
 def test_rows_that_occur_twice_change_nothing(rng):
@@ -132,6 +141,15 @@ def test_cyclooctane_has_bonds_and_angles(rng):
     assert known.project(ends)[0].max() < 1e-8
     with pytest.raises(ValueError, match="24 columns, got 3"):
         known.project(x[:, :3])
+
+
+@pytest.mark.slow
+def test_cyclooctane_is_a_sphere_and_a_klein_bottle_that_meet():
+    known = Cyclooctane()
+    x = known.points(5000, 0)
+    assert module._look(x, 400, 2, 1, (2,)).ranks[2] == known.betti[2]
+    u, v = x[np.random.default_rng(0).permutation(5000)].reshape(2, 2500, 24)
+    assert np.sqrt(np.square(u - v).sum(axis=1).mean()) == pytest.approx(known.scale, rel=0.02)
 
 
 # ------------------------------------------------------------------ the commands

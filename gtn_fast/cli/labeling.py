@@ -46,10 +46,7 @@ def add(commands: Commands) -> None:
     label = commands.add_parser("label", help="match every y with an x of its own")
     label.set_defaults(run=_label)
     label.add_argument("x", metavar="X", help=MATRIX)
-    label.add_argument("--out", required=True, metavar="LABELS.npz",
-                       help="where the labels go; .parquet: as a table for joins")  # fmt: skip
-    label.add_argument("--report", metavar="RUN.html",
-                       help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
+    _add_files(label)
     source = label.add_mutually_exclusive_group()
     source.add_argument("--y", metavar="Y", help="the source sample (default: drawn, N(0, I))")
     source.add_argument("--seed", type=int, default=0, help="draw Y from this seed (default 0)")
@@ -57,8 +54,6 @@ def add(commands: Commands) -> None:
                        help="the strategy; auto (default) picks an exact one")  # fmt: skip
     label.add_argument("--verify", type=natural, default=0, metavar="N",
                        help="afterwards, check N choices by brute force")  # fmt: skip
-    label.add_argument("--ids", metavar="KEY",
-                       help="what names the rows of X in X's files: a column or array")  # fmt: skip
     label.add_argument("--scratch", metavar="DIR",
                        help="folder for files that take what has no room in --memory")  # fmt: skip
     label.add_argument("--checkpoint", metavar="FILE",
@@ -96,6 +91,16 @@ def add(commands: Commands) -> None:
                              help="the most memory to take beyond X and Y")  # fmt: skip
         command.add_argument("--threads", type=int, help=THREADS)
         command.add_argument("--device", help="cpu (default), cuda or cuda:N")
+
+
+def _add_files(label: argparse.ArgumentParser) -> None:
+    """Add what is written, and what names the rows that are read."""
+    label.add_argument("--out", required=True, metavar="LABELS.npz",
+                       help="where the labels go; .parquet: as a table for joins")  # fmt: skip
+    label.add_argument("--report", metavar="RUN.html",
+                       help="write a page about the run: plan, time, cosines, checks")  # fmt: skip
+    label.add_argument("--ids", metavar="KEY",
+                       help="what names the rows of X in X's files: a column or array")  # fmt: skip
 
 
 def _add_verify(commands: Commands) -> argparse.ArgumentParser:

@@ -84,11 +84,10 @@ def _topology(arguments: argparse.Namespace) -> int:
             ("dimension", f"{found.dimension:.1f} ({dimensions})"),
         ]
         for field, numbers in found.betti.items():
+            nouns = ("piece", "loop", "hollow") if found.visible else ("piece",)
             texts = [
                 f"{count(number, noun)} ({share:.0%})"
-                for number, share, noun in zip(
-                    numbers, found.shares[field], ("piece", "loop", "hollow"), strict=True
-                )
+                for number, share, noun in zip(numbers, found.shares[field], nouns, strict=False)
             ]
             rows.append((f"Betti mod {field}", ", ".join(texts)))
         rows.append(("advice", found.advice))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
 from gtn_fast.inputs.files import FileError, check_file
-from gtn_fast.inputs.wording import in_short
+from gtn_fast.inputs.wording import in_short, listing
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _SHAPE = (3, 32, 32)
@@ -62,8 +62,9 @@ def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     data = _unwrap(batch.get("data"))
     labels = _unwrap(labels)
     if not isinstance(data, np.ndarray) or not isinstance(labels, (list, np.ndarray)):
-        keys = ", ".join(batch) or "nothing"
-        raise FileError(f"{path}: wanted data and labels or fine_labels; it holds: {keys}")
+        raise FileError(
+            f"{path}: wanted data and labels or fine_labels; it holds: {listing(batch)}"
+        )
     if data.ndim != 2 or data.shape[1] != math.prod(_SHAPE):
         raise FileError(f"{path}: wanted rows of {math.prod(_SHAPE)} bytes, got shape {data.shape}")
     if len(labels) != len(data):

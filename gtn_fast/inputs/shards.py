@@ -50,8 +50,8 @@ def _of_dataset(folder: Path, order: Any) -> Sequence[Path]:
                 " save it anew: dataset.flatten_indices().save_to_disk(...)"
             )
         names = [each.get("filename") for each in state.get("_data_files") or []]
-        if not names or not all(isinstance(name, str) for name in names):
-            raise FileError(f"{folder / _STATE}: names no data files")
+        if not names or not all(map(_is_file_name, names)):
+            raise FileError(f"{folder / _STATE}: names no data files of its folder")
         return [folder / name for name in names]
     found = sorted(folder.glob("*.arrow"), key=lambda each: order(str(each)))
     if not found:
@@ -66,8 +66,10 @@ def _of_index(path: Path, key: str | None, order: Any) -> list[str]:
     """
     check_file(path)
     places = _json(path).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(v, str) for v in places.values()):
-        raise FileError(f"{path}: is no index of safetensors: it has no weight_map")
+    if not isinstance(places, dict) or not all(map(_is_file_name, places.values())):
+        raise FileError(f"{path}: is no index of safetensors: no weight_map to files of its folder")
+    if not all(map(str.isprintable, places)):
+        raise FileError(f"{path}: is no index of safetensors: it names what cannot be printed")
     kinds = sorted({re.sub(r"\d+", "*", name) for name in places})
     if key is None:
         if len(kinds) != 1:
@@ -80,6 +82,12 @@ def _of_index(path: Path, key: str | None, order: Any) -> list[str]:
     if not names:
         raise FileError(f"{path}: no key {key!r}; it holds: {listing(kinds)}")
     return [f"{path.parent / places[name]}:{name}" for name in sorted(names, key=order)]
+
+
+def _is_file_name(value: Any) -> bool:
+    """Tell whether it names a file of the same folder, and can stand in a message."""
+    plain = isinstance(value, str) and value.isprintable()
+    return plain and value != "" and Path(value).name == value
 
 
 def _json(path: Path) -> dict[str, Any]:

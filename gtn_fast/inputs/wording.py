@@ -11,7 +11,7 @@ _LONGEST = 40  # characters of one item
 
 def listing(items: Iterable[object], shown: int = SHOWN) -> str:
     """Write the first few items and ``... and 1,990 more``; 'nothing' for none."""
-    texts = [str(item) for item in items]
+    texts = [printable(str(item)) for item in items]
     if not texts:
         return "nothing"
     few = ", ".join(_cut(text) for text in texts[:shown])
@@ -45,6 +45,13 @@ def in_short(value: object, most: int = 200) -> str:
         return f"an integer of {value.bit_length():,} bits"
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Write line breaks, and all else that has no sign of its own, as Python's escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def first_line(error: BaseException) -> str:

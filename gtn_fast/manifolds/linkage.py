@@ -49,7 +49,7 @@ class Cyclooctane:
     betti: Mapping[int, tuple[int, ...]] = field(
         default_factory=lambda: MappingProxyType({2: (1, 1, 2)})
     )
-    scale: float = 1.0
+    scale: float = 2.963
 
     @computes_by_torch
     def points(self, n: int, seed: int = 0) -> Array:

@@ -210,10 +210,7 @@ def intrinsic_dimension(x: Any, *, k: int = 20, max_n: int | None = 10_000, seed
         raise ValueError(
             f"{len(rows)} different rows are too few for k = {k}: need {k + 2}, or a smaller k"
         )
-    found = neighbours(rows, rows, k + 1)
-    distance = np.empty(found.shape)
-    for j in range(k + 1):
-        distance[:, j] = row_distance(rows, rows, found[:, j])
+    distance = lengths_to(rows, neighbours(rows, rows, k + 1))
     logs = np.log(np.sort(distance, axis=1)[:, 1:])  # the row itself is at 0
     return float(1 / np.mean(logs[:, -1:] - logs[:, :-1]))
 
@@ -249,6 +246,12 @@ def row_distance(
         gap = np.subtract(points[some], data[index[some]], dtype=np.float64)
         distance[some] = np.linalg.norm(gap, axis=1)
     return distance
+
+
+def lengths_to(rows: NDArray[Any], near: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return |rows[i] - rows[near[i, j]]| in float64, (n, k)."""
+    columns = [row_distance(rows, rows, near[:, j]) for j in range(near.shape[1])]
+    return np.stack(columns, axis=1)
 
 
 def _mean_distance(u: torch.Tensor, v: torch.Tensor) -> float:

@@ -3,11 +3,11 @@
 A normal source has one piece, without loops or hollows. Data of another shape must be torn, or are
 left, by a generator with one latent space. ``topology`` looks for that shape.
 
-Pieces are those of a graph that joins each row to its nearest 20. Loops and hollows are bars of the
-complex of ``landmarks``, with the lengths of shortest ways in that graph: straight distances hide
-them where images that differ much are all about equally far from each other. A bar counts if it
-lasts through a window of distances, in units of how closely the landmarks cover the data; below it
-every sample has loops by chance.
+Pieces are those of a graph that joins each row to its nearest 10 (on a curve 20). Loops and hollows
+are bars of the complex of ``landmarks``, with the lengths of shortest ways in that graph: straight
+distances hide them where images that differ much are all about equally far from each other. A bar
+counts if it lasts through a window of distances, in units of how closely the landmarks cover the
+data; below it every sample has loops by chance.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ from gtn_fast.metrics.points import (
     choose,
     farthest,
     intrinsic_dimension,
+    lengths_to,
     nearest,
     neighbours,
-    row_distance,
     rows_of,
 )
 from gtn_fast.system.ending import stop_here
 
 LEAST_ROWS = 500
-_JOINED = 20  # of 10, a loop of 4,000 random points breaks in one of four cases
+# Nearest rows that each is joined to. On a curve with 10 of them a loop of 4,000 random points
+# breaks in one of four cases; in more dimensions nothing breaks, and more of them cut corners.
+_JOINED = {1: 20, 2: 10, 3: 10}
 _PIECE = 0.01  # of the rows: smaller pieces are lone rows
 _COVERED = 0.98  # of the rows lie within one unit of a landmark
 # Where a bar must last, in that unit: from where those by chance have ended, to where true ones of
 # the known sets have not. By dimension; from three on the landmarks lie so thin that less is left.
-_WINDOWS = {1: (3.8, 6.0), 2: (3.8, 6.0), 3: (2.75, 3.2)}
+_WINDOWS = {1: (3.8, 6.0), 2: (3.8, 4.6), 3: (2.75, 3.1)}
 # Rows for each landmark, at least. On a curve the widest gap of the rows is many times the usual
 # one, and must not be wide beside the landmarks.
 _ROWS_EACH = {1: 20, 2: 6, 3: 6}
@@ -100,15 +102,13 @@ def topology(
         raise ValueError(f"{len(rows)} rows are too few to see a shape: need {LEAST_ROWS}")
     total, rows = len(rows), rows[choose(len(rows), max_n, "max_n", derive(seed, "topology"))]
     dimensions = _dimensions(rows, seed)
-    dimension = _steadiest(list(dimensions.values()))
-    known = min(max(round(dimension), 1), 3)
-    (low, high), each_of = _WINDOWS[known], _ROWS_EACH[known]
+    dimension = _settled(dimensions)
+    known = _known(dimension)
     looks = []
     for i in range(repeats):
         stop_here()
         half = rows[choose(len(rows), (len(rows) + 1) // 2, "half", derive(seed, f"half {i}"))]
-        few = min(n, len(half) // each_of)
-        looks.append(_look(half, few, low, high, derive(seed, f"look {i}")))
+        looks.append(_look(half, n, known, derive(seed, f"look {i}")))
     betti, shares = {}, {}
     for field in (2, 3):
         every = [look.ranks[field] for look in looks]
@@ -125,7 +125,7 @@ def topology(
         "shares": shares,
         "visible": sum(look.visible for look in looks) > repeats / 2,
     }
-    advice = _advice(rows, found, (low, high), seed)
+    advice = _advice(rows, found, seed)
     return Topology(total, rows.shape[1], dimensions=dimensions, **found, **advice)
 
 
@@ -135,13 +135,20 @@ class _Look:
     visible: bool
 
 
+def _known(dimension: float) -> int:
+    """Return the dimension whose constants serve: from 1 to 3."""
+    return min(max(round(dimension), 1), 3)
+
+
 def _look(
-    rows: NDArray[Any], n: int, low: float, high: float, seed: int, fields: tuple[int, ...] = (2, 3)
+    rows: NDArray[Any], n: int, known: int, seed: int, fields: tuple[int, ...] = (2, 3)
 ) -> _Look:
-    """Return what n landmarks of the rows show between ``low`` and ``high`` units."""
+    """Return what at most n landmarks of the rows show."""
     from scipy.sparse.csgraph import dijkstra
 
-    graph, piece = _joined(rows)
+    low, high = _WINDOWS[known]
+    n = min(n, len(rows) // _ROWS_EACH[known])
+    graph, piece = _joined(rows, _JOINED[known])
     sizes = np.bincount(piece)
     large = np.flatnonzero(sizes >= _PIECE * len(rows))
     within = np.flatnonzero(np.isin(piece, large))
@@ -161,18 +168,18 @@ def _look(
     return _Look(ranks, reached)
 
 
-def _joined(rows: NDArray[Any]) -> tuple[Any, NDArray[np.int64]]:
+def _joined(rows: NDArray[Any], k: int) -> tuple[Any, NDArray[np.int64]]:
     """Return the graph of nearest rows, with distances, and the number of each row's piece."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    near = neighbours(rows, rows, min(_JOINED, len(rows) - 1) + 1)
-    here = np.repeat(np.arange(len(rows)), near.shape[1])
-    there = near.ravel()
+    near = neighbours(rows, rows, min(k, len(rows) - 1) + 1)
+    length = lengths_to(rows, near).ravel()
+    here, there = np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()
     other = here != there
-    here, there = here[other], there[other]
     # Rows that occur twice are at distance 0, which a sparse matrix takes for no edge.
-    length = np.maximum(row_distance(rows[here], rows, there), np.finfo(np.float32).tiny)
+    length = np.maximum(length, np.finfo(np.float32).tiny)[other]
+    here, there = here[other], there[other]
     graph = coo_matrix((length, (here, there)), shape=(len(rows),) * 2).tocsr()
     return graph, np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
@@ -186,51 +193,64 @@ def _dimensions(rows: NDArray[Any], seed: int) -> dict[int, float]:
     }
 
 
-def _steadiest(estimates: list[float]) -> float:
-    """Return the mean of the two successive estimates that differ least.
+def _settled(dimensions: dict[int, float]) -> float:
+    """Return what the estimates, by numbers of rows, say together.
 
-    Few rows see the bends of a set, many its noise; between them the estimates stand still.
+    Few rows reach around the bends of a set, and see more dimensions; many see its noise. Where the
+    estimates fall all the way, the bends' share falls with the squared distance of neighbours, as
+    rows ** (-2 / d), and the last two lead to its end. Elsewhere it is the mean of the two
+    successive estimates that differ least.
     """
+    estimates = list(dimensions.values())
     if len(estimates) == 1:
         return estimates[0]
-    return float(np.mean(min(pairwise(estimates), key=lambda pair: abs(np.log(pair[1] / pair[0])))))
+    pairs = list(pairwise(estimates))
+    if all(b < a for a, b in pairs):
+        (fewer, before), (more, last) = list(dimensions.items())[-2:]
+        growth = float((more / fewer) ** (2 / last))
+        return max(1.0, last - (before - last) / (growth - 1))
+    return float(np.mean(min(pairs, key=lambda pair: abs(np.log(pair[1] / pair[0])))))
 
 
-def _fewest_charts(
-    rows: NDArray[Any], window: tuple[float, float], each_of: int, seed: int
-) -> int | None:
+def _fewest_charts(rows: NDArray[Any], known: int, seed: int) -> int | None:
     """Return the least number of cells that are each one piece without loops or hollows.
 
-    Cells of farthest points. None where cells grow too small to tell.
+    Cells of farthest points, in each piece of the data by itself. None where cells grow too small
+    to tell.
     """
-    for m in _CELLS:
-        cell = nearest(rows, rows[farthest(rows, m, seed=seed)])[1]
-        sizes = np.bincount(cell, minlength=m)
-        if sizes.min() < _LEAST_CELL:
+    piece = _joined(rows, _JOINED[known])[1]
+    sizes = np.bincount(piece)
+    fewest = 0
+    for i in np.flatnonzero(sizes >= _PIECE * len(rows)):
+        cells = _fewest_cells(rows[piece == i], known, seed)
+        if cells is None:
             return None
-        looks = (
-            _look(rows[cell == i], min(_IN_A_CELL, int(sizes[i]) // each_of), *window, seed, (2,))
-            for i in range(m)
-        )
+        fewest += cells
+    return fewest
+
+
+def _fewest_cells(rows: NDArray[Any], known: int, seed: int) -> int | None:
+    for m in _CELLS:
+        if len(rows) < m * _LEAST_CELL:
+            return None
+        cell = nearest(rows, rows[farthest(rows, m, seed=seed)])[1]
+        if np.bincount(cell, minlength=m).min() < _LEAST_CELL:
+            return None
+        looks = (_look(rows[cell == i], _IN_A_CELL, known, seed, (2,)) for i in range(m))
         if all(look.ranks[2] == (1, 0, 0) for look in looks):
             return m
     return None
 
 
-def _advice(
-    rows: NDArray[Any],
-    found: dict[str, Any],
-    window: tuple[float, float],
-    seed: int,
-) -> dict[str, Any]:
+def _advice(rows: NDArray[Any], found: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return kind, charts, d and the words of the advice."""
     pieces, loops, hollows = found["betti"][2]
     agreed = min(found["shares"][2])
     d = max(1, round(found["dimension"]))
+    bare = " without loops or hollows" if found["visible"] else ""
     text = []
     if loops or hollows:
-        each_of = _ROWS_EACH[min(d, 3)]
-        fewest = _fewest_charts(rows, window, each_of, derive(seed, "cells"))
+        fewest = _fewest_charts(rows, _known(d), derive(seed, "cells"))
         charts = max(_FEWEST_CHARTS * pieces, 2 * (fewest or _CELLS[-1] // 2))
         kind = "atlas"
         text.append(
@@ -242,15 +262,15 @@ def _advice(
     elif pieces > 1:
         kind, charts = "clusters", pieces
         text.append(
-            f"a GTN with {pieces} components (clusters), d = {d}: the data have {pieces} pieces"
-            " without loops or hollows"
+            f"a GTN with {pieces} components (clusters), d = {d}:"
+            f" the data have {pieces} pieces{bare}"
         )
     else:
         kind, charts = "one", 1
-        text.append(f"one GTN, d = {d}: the data are one piece without loops or hollows")
+        text.append(f"one GTN, d = {d}: the data are one piece{bare}")
     if not found["visible"]:
         text.append(
-            "loops and hollows would not have been seen: the landmarks lie too far apart in"
+            "loops and hollows could not have been seen: the landmarks lie too far apart in"
             f" {found['dimension']:.1f} dimensions"
         )
     elif agreed < _AGREED:

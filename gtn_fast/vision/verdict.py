@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.verdict import normals_like, worse_than_normals
@@ -52,7 +53,7 @@ class ImageVerdict:
         """Say in plain words what is wrong and what to do; None if nothing is."""
         found = self.energy
         return worse_than_normals(
-            "images of this GTN", self.compared_with, self.rows,
+            "new images", self.compared_with, self.rows,
             *(found[name] for name in ("samples", "plain normals", "full normals",
                                        "reconstructed")),
         )  # fmt: skip
@@ -70,7 +71,7 @@ class ImageVerdict:
 
 def judge_images(
     codec: AnyCodec,
-    gtn: GTN,
+    gtn: GTN | Flow,
     latents: NDArray[Any],
     images: Any,
     held_out: Any = None,
@@ -81,8 +82,8 @@ def judge_images(
 ) -> ImageVerdict:
     """Compare decoded samples with uint8 images (m, c, h, w) held out, or with ``images``.
 
-    ``latents`` (n, d), which the GTN was fitted to, are those of ``images`` (n, c, h, w), or of
-    these ``rows`` (n,) of them. ``network``: Inception Score and FID on its features, too.
+    ``latents`` (n, d), which the GTN or flow was fitted to, are those of ``images`` (n, c, h, w),
+    or of these ``rows`` (n,) of them. ``network``: Inception Score and FID on its features, too.
     """
     count = _ROWS if network is None else _SCORED
     rng = np.random.default_rng(derive(seed, "image verdict"))
@@ -93,7 +94,8 @@ def judge_images(
     else:
         shown = _rows(images, trained[:count])
         real = _rows(held_out, rng.permutation(len(held_out))[:count])
-    normals = normals_like(np.asarray(latents), gtn.component, derive(seed, "normals"), count)
+    component = gtn.component if isinstance(gtn, GTN) else None
+    normals = normals_like(np.asarray(latents), component, derive(seed, "normals"), count)
     sets = {
         "training images": shown,
         "reconstructed": decode_latents(codec, encode_images(codec, real, progress=False)),

@@ -8,6 +8,7 @@ rules.py      what is wrong, whatever was read: not refused in one line, or othe
 stored.py     labels files, checkpoints of a labeling
 models.py     GTN, flow, autoencoder, VAE, classifier, checkpoint of a training
 arrays.py     .npy and .npz, down to the bytes of their headers
+files.py      Arrow, Parquet, HDF5, tars, vectors, shards
 pictures.py   images of all kinds
 commands.py   command lines on matrices of any shape and type
 targets.py    all of these by name

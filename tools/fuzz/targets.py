@@ -16,6 +16,7 @@ TARGETS = {
     "classifier": "models.ClassifierFile",
     "training-checkpoint": "models.TrainingCheckpoint",
     "arrays": "arrays.Arrays",
+    "files": "files.OtherFiles",
     "pictures": "pictures.Pictures",
     "commands": "commands.Commands",
 }

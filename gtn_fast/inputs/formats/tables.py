@@ -19,6 +19,7 @@ from gtn_fast.inputs.formats.packed import Packed
 from gtn_fast.inputs.matrices import Stacked, engine_dtype
 
 _FILE_MAGIC = b"ARROW1"
+_READ_BYTES = 1 << 20  # of a Parquet file, at once
 
 
 def read(path: Path, key: str | None, ndim: int) -> Any:
@@ -32,9 +33,7 @@ def read(path: Path, key: str | None, ndim: int) -> Any:
 
 
 def _parquet(path: Path, key: str | None, ndim: int) -> Any:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
+    with _parquet_file(path) as file:
         rows, schema = file.metadata.num_rows, file.schema_arrow
         shapes = columns.shapes_of(schema, rows)
         name = choose(path, key, shapes, ndim, "column")
@@ -48,6 +47,13 @@ def _parquet(path: Path, key: str | None, ndim: int) -> Any:
             first = next(file.iter_batches(1, columns=[name]), None)
             cols = 0 if first is None else columns.length_of(path, name, first.column(0))
     return _ParquetColumn(path, name, (rows, cols), dtype, sizes)
+
+
+def _parquet_file(path: Path) -> Any:
+    """Open a file so that it is read page by page, however large its row groups are."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES)
 
 
 class _ParquetColumn(Packed):
@@ -65,12 +71,10 @@ class _ParquetColumn(Packed):
 
     def blocks(self, first: int) -> Iterator[NDArray[Any]]:
         """Yield the batches of the row groups from the one that begins at ``first``."""
-        import pyarrow.parquet as pq
-
         # Row groups may be empty: of several that begin at one row, all are read.
         groups = range(int(np.searchsorted(self.starts, first)), len(self.starts))
         at = first
-        with pq.ParquetFile(self.path) as file:
+        with _parquet_file(self.path) as file:
             for batch in file.iter_batches(
                 self.block_rows, row_groups=list(groups), columns=[self._name], use_threads=False
             ):
@@ -152,7 +156,9 @@ def _chunks(mapped: Any, name: str, *, alone: bool) -> Iterator[Any]:
     else:
         batches = iter(reader)
     for batch in batches:
-        yield batch.column(0 if alone else at)
+        column = batch.column(0 if alone else at)
+        column.validate(full=True)  # Arrow trusts what it reads: an offset may lead anywhere
+        yield column
 
 
 def _in_map(mapped: Any, rows: NDArray[Any]) -> NDArray[Any] | None:
