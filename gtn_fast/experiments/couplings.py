@@ -138,9 +138,8 @@ def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | 
 
         def back(made: Array, scaling: Scaling = scaling, d: int = d) -> Array:
             flat = scaling.undo(made) @ axes[:, :d].T + mean
-            return (
-                np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, *whole.images.shape[1:])
-            )
+            pixels: Array = np.clip(np.rint(flat), 0, 255).astype(np.uint8)
+            return pixels.reshape(-1, *whole.images.shape[1:])
 
         x = scaling.apply(x)
         sets.append(Set(f"{whole.name}, PCA to {d}", x[:cut], x[cut:][:_JUDGED], back=back))
@@ -176,7 +175,7 @@ def _learn(each: Set, name: str, notes: Notes) -> None:
     y = torch.from_numpy(each.source(derive(notes.seed, "new"), 0, len(each.held_out), d))
     with torch.no_grad():
         made = {steps: integrate(model, y, steps).numpy() for steps in STEPS}
-        found = {"bend": _bend(model, y, torch.from_numpy(made[STEPS[-1]]))}
+        found: dict[str, Any] = {"bend": _bend(model, y, torch.from_numpy(made[STEPS[-1]]))}
     found["energy"] = {k: points.energy_distance(v, each.held_out) for k, v in made.items()}
     found["sliced"] = {k: points.sliced_wasserstein(v, each.held_out) for k, v in made.items()}
     # The first call of semidiscrete learns its potentials: once, whatever the epochs.

@@ -208,7 +208,7 @@ def check_coupling(coupling: Any, d: int) -> Coupling:
     return made
 
 
-def name_of(coupling: Coupling) -> str:
+def name_of(coupling: Any) -> str:
     """Return the name of a coupling; of another its settings, or what its function is called."""
     for name, make in COUPLINGS.items():
         if repr(make()) == repr(coupling):

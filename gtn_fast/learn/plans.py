@@ -100,9 +100,9 @@ class PlanSampler:
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Return what ``sample_plan`` does, and y0 (m,) and y1 (n,) in the order of the pairs."""
         del replace
-        for name, labels, rows in (("y0", y0, len(x0)), ("y1", y1, len(x1))):
-            if labels is not None and len(labels) != rows:
-                raise ValueError(f"{name} must have a label per row, {rows}, got {len(labels)}")
+        for name, labels, count in (("y0", y0, len(x0)), ("y1", y1, len(x1))):
+            if labels is not None and len(labels) != count:
+                raise ValueError(f"{name} must have a label per row, {count}, got {len(labels)}")
         rows = self.rows(x0, x1)
         return x0, x1[rows], y0, None if y1 is None else y1[rows.to(y1.device)]
 
