@@ -14,7 +14,8 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 
 # Where the experiments on images find their data; see docs/experiments.md.
 DATA ?= ../shared/data
-EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension couplings
+EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension \
+  geodesics-mnist geodesics-fashion atlas-invariants couplings
 
 .PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
@@ -201,6 +202,8 @@ data_of = $(or $(wildcard $(DATA)/$(1).npz),)
 DATA_mnist := $(call data_of,mnist)
 DATA_dimension := $(DATA_mnist)
 DATA_couplings := $(DATA_mnist)
+DATA_geodesics-mnist := $(DATA_mnist)
+DATA_geodesics-fashion = $(DATA_fashion-mnist)
 DATA_fashion-mnist := $(call data_of,fashion_mnist)
 DATA_cifar10 := $(call data_of,cifar10_subset20k)
 DATA_hands := $(call data_of,hands_signdigits64)

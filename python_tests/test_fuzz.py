@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import pickle
+import random
 import sys
 import warnings
 from pathlib import Path

@@ -43,7 +43,6 @@ def affine(d, mixture=None, calibration=None, identity=False):
     gtn = GTN(d, components=1 if mixture is None else len(mixture.weights))
     rng = np.random.default_rng(d)
     gtn.model = nn.Linear(d, d).eval()
-    gtn.model.d, gtn.model.width, gtn.model.classes = d, d, 0
     with torch.no_grad():
         matrix = np.eye(d) + (0 if identity else 0.3 * rng.standard_normal((d, d)))
         gtn.model.weight.copy_(torch.from_numpy(matrix))

@@ -147,7 +147,7 @@ def ring() -> Any:
           f" the straight way takes {math.degrees(abs(np.diff(way)).sum()):.0f}")  # fmt: skip
 
     atlas = Ring()
-    graph = LatentGraph.build(atlas, as_images(circle(angle)), progress=False)
+    graph = LatentGraph.build(atlas, as_images(circle(angle)))
     path = graph.path((np.array([A - math.pi]), 1), (np.array([B + math.pi]), 1))
     length = 2 * path.length  # images are measured in [0, 1], the plane has [-1, 1]
     print(f"two charts: the geodesic is {math.degrees(length):.1f} degrees long,"
@@ -203,7 +203,7 @@ def sphere() -> Any:
     points = rng.standard_normal((2000, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     atlas = Sphere()
-    graph = LatentGraph.build(atlas, as_images(points), progress=False)
+    graph = LatentGraph.build(atlas, as_images(points))
     start, end = (np.array([0.75, -0.35, 0.56]), np.array([-0.35, 0.7, -0.62]))
     start, end = (each / np.linalg.norm(each) for each in (start, end))
     places = [(atlas.located(torch.tensor(p[None], dtype=torch.float32), y)[0].numpy(), y)

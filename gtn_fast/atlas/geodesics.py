@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gtn_fast.atlas.curves import STEPS, Path, charts_of, pixels
+from gtn_fast.atlas.curves import STEPS, Path, charts_of, in_eval, pixels
 from gtn_fast.atlas.edges import Lines, copies, diameter, gaps, meetings, neighbours
 from gtn_fast.atlas.model import Atlas
-from gtn_fast.atlas.nodes import check_eps, encoded, of_data, of_prior
+from gtn_fast.atlas.nodes import check_eps, of_data, of_prior
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.run.progress import progress_bar
@@ -268,8 +268,9 @@ class LatentGraph:
         checked = self.atlas.checked(image, name)
         if len(checked) != 1:
             raise ValueError(f"{name} must be one image, got {len(checked)}")
-        z, chart, _, home = encoded(self.atlas, checked, np.zeros(1, np.int64), 0.0)
-        return z[home][0], int(chart[home][0])
+        with in_eval(self.atlas):
+            chart, z = self.atlas.charted(checked)
+        return z[0], int(chart[0])
 
     def _joined(self, ends: list[tuple[NDArray[np.float32], int]]) -> NDArray[np.int64]:
         """Return the edges of the two ends, which are the nodes n and n + 1: int64 (e, 2)."""

@@ -110,7 +110,8 @@ class GTNAtlas(Atlas):
         # One step of Newton's method more changes nothing but that it knows its derivative.
         slope = jacobian(lambda z: self._points(z, chart), z)
         gap = wanted - self._points(z, chart).detach()
-        return z + torch.linalg.lstsq(slope, gap[:, :, None]).solution[:, :, 0]
+        step: Tensor = torch.linalg.lstsq(slope, gap[:, :, None]).solution
+        return z + step[:, :, 0]
 
     def residual(self, x: Tensor, y: Tensor | int) -> Tensor:
         """Return how far G_y(F_y(x)) is from x in standardised latents, (b,)."""
@@ -132,16 +133,16 @@ class GTNAtlas(Atlas):
     def _points(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the calibrated points of ĥ, standardised: (b, d)."""
         mean, std = self._of("mean")[y], self._of("std")[y]
-        points = self.h_hat(z, y) if self._by_class else self.h_hat(mean + std * z)
+        points: Tensor = self.h_hat(z, y) if self._by_class else self.h_hat(mean + std * z)
         moved = (points - self._of("source")[y])[:, None] @ self._of("matrix")[y]
-        calibrated = moved[:, 0] + self._of("target")[y]
+        calibrated: Tensor = moved[:, 0] + self._of("target")[y]
         return mean + std * calibrated if self._by_class else calibrated
 
     @torch.no_grad()
     def _nearest(self, wanted: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the z (b, d) whose points are nearest to ``wanted``, and how near."""
         z, rest = torch.empty_like(wanted), torch.empty_like(wanted[:, 0])
-        for chart in y.unique().tolist():
+        for chart in sorted(set(y.tolist())):
             for rows in (y == chart).nonzero()[:, 0].split(_ROWS):
                 z[rows], rest[rows] = self._searched(wanted[rows], chart)
         return z, rest

@@ -97,10 +97,11 @@ def nerve(members: Any, min_count: int = 5) -> list[Simplex]:
     if rows.shape[1] > _MOST_CHARTS:
         raise ValueError(f"a nerve takes up to {_MOST_CHARTS} charts, got {rows.shape[1]}")
     min_count = check_integer(min_count, "min_count", 1, 2**48)
-    shared = {(y,): rows[:, y] for y in range(rows.shape[1]) if rows[:, y].sum() >= min_count}
+    every = {(y,): rows[:, y] for y in range(rows.shape[1])}
+    shared: dict[Simplex, Any] = {y: of for y, of in every.items() if of.sum() >= min_count}
     found = list(shared)
     for _ in range(_TOP):
-        larger = {}
+        larger: dict[Simplex, Any] = {}
         for simplex, of in shared.items():
             for y in range(simplex[-1] + 1, rows.shape[1]):
                 both = of & rows[:, y]

@@ -94,8 +94,9 @@ class Atlas(nn.Module):
     def draw(self, n: int, seed: int = 0, chart: int | None = None) -> tuple[Tensor, Tensor]:
         """Draw from the prior: z, float32 (n, d), and y, int64 (n,), on the CPU.
 
-        Row i depends on (seed, i) only. ``chart`` fixes y. Where ``consistent``, a row for whose
-        image psi names another chart is drawn again, ten times at most.
+        Row i depends on (seed, i) only (up to rounding, where networks draw). ``chart`` fixes y.
+        Where ``consistent``, a row for whose image psi names another chart is drawn again, ten
+        times at most.
         """
         n = check_integer(n, "n", 0, 2**40)
         check_room(16 * n * (self.d + 1), f"drawing {n:,} rows")

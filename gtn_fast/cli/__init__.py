@@ -3,6 +3,7 @@
     labeling.py   label, verify, plan
     encoding.py   autoencode
     training.py   train
+    atlas.py      atlas, sample of an atlas
     sampling.py   sample, interpolate
     flows.py      what both do with a flow
     geodesics.py  interpolate --geodesic
@@ -31,6 +32,7 @@ from pathlib import Path
 
 import gtn_fast
 from gtn_fast.cli import (
+    atlas,
     doctor,
     encoding,
     helps,
@@ -102,7 +104,10 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gtn-fast {gtn_fast.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (labeling, encoding, training, sampling, judging, shapes, runs, doctor):
+    for module in (
+        *(labeling, encoding, training, atlas, sampling),
+        *(judging, shapes, runs, doctor),
+    ):
         module.add(commands)
     helps.apply(commands.choices)
     return parser

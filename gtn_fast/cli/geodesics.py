@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import flows, models, stages
 from gtn_fast.cli.common import OK, Array, count, folder_for, natural, print_table
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
@@ -62,7 +62,7 @@ def interpolate(arguments: argparse.Namespace) -> int:
     for row in np.ravel(rows):
         if not 0 <= row < len(images):
             raise ValueError(f"row {row} is not there: {arguments.data} has {len(images):,} images")
-    graph, points, lengths = _paths(atlas, images, rows, arguments, seed, quiet)
+    graph, points, lengths = _paths(atlas, images, rows, arguments, seed)
     captions = [f"row {a} to row {b}, length {length:.3g}"
                 for (a, b), length in zip(rows, lengths, strict=True)]  # fmt: skip
     shown = [(name, each.images, each.caption if atlas.charts > 1 else None)
@@ -100,7 +100,11 @@ def _atlas(arguments: argparse.Namespace) -> Any:
         if arguments.autoencoder:
             raise ValueError(f"{arguments.gtn} is an atlas: --autoencoder goes with a GTN")
         return models.load_atlas(arguments.gtn)
-    gtn = models.load_gtn(arguments.gtn)
+    gtn = flows.load(arguments.gtn)
+    if flows.is_flow(gtn):
+        raise FileError(
+            f"{arguments.gtn}: is a flow, which has no charts; wanted an atlas or a GTN"
+        )
     if not arguments.autoencoder:
         raise FileError(
             f"{arguments.gtn}: a GTN draws latents; --geodesic needs --autoencoder, too"
@@ -119,7 +123,7 @@ def _drawn(n: int, pairs: int, seed: int) -> list[tuple[int, int]]:
 
 
 def _paths(
-    atlas: Any, images: Array, rows: Any, arguments: argparse.Namespace, seed: int, quiet: Any
+    atlas: Any, images: Array, rows: Any, arguments: argparse.Namespace, seed: int
 ) -> tuple[Any, list[Any], list[float]]:
     """Return the graph, the points of each way at equal steps, and the lengths."""
     from gtn_fast.atlas.geodesics import LatentGraph
@@ -127,7 +131,7 @@ def _paths(
     options = stages.given(arguments, "eps")
     if arguments.neighbours is not None:
         options["k"] = arguments.neighbours
-    graph = LatentGraph.build(atlas, images, seed=seed, progress=quiet, **options)
+    graph = LatentGraph.build(atlas, images, seed=seed, **options)
     paths = [graph.path(images[a], images[b]) for a, b in rows]
     points = [path.resample(atlas, arguments.steps) for path in paths]
     return graph, points, [path.length for path in paths]
@@ -136,6 +140,6 @@ def _paths(
 def _write(path: Path, arrays: dict[str, Array]) -> None:
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **cast(Any, arrays))
 
     write_file(path, write)

@@ -57,6 +57,18 @@ HELPS: Mapping[str, Help] = {
             *_RUN,
         ),
     ),
+    "atlas": Help(
+        "gtn-fast atlas IMAGES --out DIR [options]",
+        "Train several latent spaces that cover images together, with --gtn a GTN on each.",
+        "gtn-fast atlas images/ --charts 8 --d 7 --gtn --out atlas/",
+        (
+            ("atlas.safetensors", "the atlas, for sample and interpolate --geodesic"),
+            ("gtn.safetensors", "with --gtn: the atlas and its GTNs, for the same"),
+            ("samples.png", "samples of each chart"),
+            ("reconstructions.png", "images beside their reconstructions (not of a gan)"),
+            *_RUN,
+        ),
+    ),
     "train": Help(
         "gtn-fast train DATA --out DIR [options]",
         "Train a GTN on latents, or with --images on images: label, fit, calibrate, judge.",

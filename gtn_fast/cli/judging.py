@@ -33,7 +33,7 @@ from gtn_fast.outputs.streams import warn
 from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
-_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
+_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit", "charts")
 
 
 def add(commands: Commands) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
+from gtn_fast.cli import atlas as atlases
 from gtn_fast.cli import flows, geodesics, models, stages
 from gtn_fast.cli.common import (
     OK,
@@ -35,6 +36,8 @@ def add(commands: Commands) -> None:
     sample = commands.add_parser("sample", help="draw new samples from a trained GTN")
     sample.set_defaults(run=_sample)
     sample.add_argument("--n", type=natural, default=1000, help="how many samples (default 1000)")
+    sample.add_argument("--chart", type=int, metavar="Y",
+                        help="draw from this chart of an atlas alone")  # fmt: skip
     sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
                         help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
     sample.add_argument("--residual", action="store_true",
@@ -58,7 +61,9 @@ def add(commands: Commands) -> None:
     geodesics.add_options(between)
     for command in (sample, between):
         command.add_argument(
-            "gtn", metavar="GTN.safetensors", help="written by gtn-fast train; or flow.safetensors"
+            "gtn",
+            metavar="GTN.safetensors",
+            help="written by gtn-fast train, or by gtn-fast atlas; or flow.safetensors",
         )
         command.add_argument(
             "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
@@ -75,6 +80,10 @@ def _sample(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix.lower() != ".npy":
         raise FileError(f"{out}: samples are written as .npy")
+    if models.is_atlas(arguments.gtn):
+        return atlases.sample(arguments)
+    if arguments.chart is not None:
+        raise ValueError(f"--chart goes with an atlas, which {arguments.gtn} is not")
     seed = check_seed(arguments.seed or 0)
     _check_outputs(arguments, out)
     gtn, autoencoder = _load(arguments)

@@ -46,10 +46,13 @@ _COMPARED = 2_000  # images whose reconstruction error is reported
 # ------------------------------------------------------------------ arguments
 
 
-def add_image_options(parser: Options) -> None:
-    """Add how images are read."""
+def add_image_options(parser: Options, format_: str = "--kind") -> None:
+    """Add how images are read; ``format_`` is the option that names their format."""
     parser.add_argument(
-        "--kind", choices=KINDS, help="format of the images (default auto: told by the names)"
+        format_,
+        dest="kind",
+        choices=KINDS,
+        help="format of the images (default auto: told by the names)",
     )
     parser.add_argument("--key", metavar="KEY",
                         help="the array of DATA, if the file holds several")  # fmt: skip

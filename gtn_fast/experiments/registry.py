@@ -24,7 +24,21 @@ def _images(title: str, preset: str, data: str | None) -> Experiment:
     return Experiment(title, module, fixed={"spec": preset}, options=options, data=data)
 
 
+def _topology(name: str, what: str) -> Experiment:
+    options = ("epochs", "charts", "limit")
+    module = "gtn_fast.experiments.topology"
+    return Experiment(f"{what}: one latent space, and an atlas", module, fixed={"of": name},
+                      options=options)  # fmt: skip
+
+
+def _geodesics(title: str, spec: str, data: str) -> Experiment:
+    options = ("charts", "width", "epochs", "ae_epochs", "limit")
+    module = "gtn_fast.experiments.geodesics"
+    return Experiment(title, module, fixed={"spec": spec}, options=options, data=data)
+
+
 _NPZ = "an .npz with x_train, y_train, x_test, y_test"
+_DIGITS = f"{_NPZ}, or its idx files"
 EXPERIMENTS: dict[str, Experiment] = {
     "swiss-roll": Experiment(
         "Swiss roll: one dimension, and diffusion beside it (figures 3A, 4, 12)",
@@ -42,7 +56,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options=("epochs",),
     ),
     "mnist": _images("MNIST, d = 5 (figure 6)", "mnist", None),
-    "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", f"{_NPZ}, or its idx files"),
+    "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", _DIGITS),
     "cifar10": _images(
         "CIFAR-10 (figure 7, table 1)", "cifar10", f"{_NPZ}, or the folder cifar-10-batches-py"
     ),
@@ -55,6 +69,24 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Generating above the intrinsic dimension (section 2.1)",
         "gtn_fast.experiments.dimension",
         options=("epochs", "ae_epochs", "limit"),
+    ),
+    "topology-circle": _topology("circle", "Images of a circle"),
+    "topology-two-circles": _topology("two-circles", "Images of two circles"),
+    "topology-sphere": _topology("sphere", "Images of a sphere"),
+    "topology-torus": _topology("torus", "Images of a torus"),
+    "topology-klein": _topology("klein", "Images of a Klein bottle"),
+    "topology-rp2": _topology("rp2", "Images of the projective plane"),
+    "topology-moebius": _topology("moebius", "Images of a Möbius band"),
+    "geodesics-mnist": _geodesics(
+        "Geodesics from chart to chart, MNIST (Stolberg-Larsen and Sommer)", "mnist", _DIGITS
+    ),
+    "geodesics-fashion": _geodesics(
+        "Geodesics from chart to chart, Fashion-MNIST", "fashion-mnist", _DIGITS
+    ),
+    "atlas-invariants": Experiment(
+        "What charts say of the shape of their data",
+        "gtn_fast.experiments.atlas_invariants",
+        options=("charts", "epochs"),
     ),
     "couplings": Experiment(
         "Flows on pairs of several couplings, 1 to 32 steps (beyond the paper)",

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.images.image_set import ImageSet, label_array
 from gtn_fast.inputs.files import FileError, check_file
-from gtn_fast.inputs.wording import listing
-from gtn_fast.inputs.wording import in_short
+from gtn_fast.inputs.wording import in_short, listing
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _SHAPE = (3, 32, 32)

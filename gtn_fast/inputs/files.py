@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gtn_fast.inputs.wording import first_line
+from gtn_fast.inputs.wording import first_line, printable
 
 
 class FileError(ValueError):
-    """A file that cannot be read or written; the message names it and says why."""
+    """A file that cannot be read or written; the message names it and says why.
+
+    One line, whatever the message quotes: a damaged file may hold names with line breaks.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

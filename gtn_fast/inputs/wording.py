@@ -11,7 +11,7 @@ _LONGEST = 40  # characters of one item
 
 def listing(items: Iterable[object], shown: int = SHOWN) -> str:
     """Write the first few items and ``... and 1,990 more``; 'nothing' for none."""
-    texts = [str(item) for item in items]
+    texts = [printable(str(item)) for item in items]
     if not texts:
         return "nothing"
     few = ", ".join(_cut(text) for text in texts[:shown])
@@ -47,6 +47,13 @@ def in_short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def printable(text: str) -> str:
+    """Write line breaks, and all else that has no sign of its own, as Python's escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def first_line(error: BaseException) -> str:
     """Write what another library raised in one line."""
     text = str(error).strip() or type(error).__name__
@@ -54,5 +61,4 @@ def first_line(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
-    text = text if text.isprintable() else repr(text)[1:-1]  # a damaged file may hold line breaks
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

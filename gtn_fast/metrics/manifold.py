@@ -22,7 +22,7 @@ OFF = 0.1  # of the set's scale: farther away an image is off the set
 _TRUE = 20_000  # true images that say what is due, and that geodesics run through
 _FOR_CELLS = 2_000
 _HALF = 0.5  # of what is due to it: a cell is reached
-_JOINED = 10  # true images that each is joined to, for geodesics
+_JOINED = 20  # true images that each is joined to, for geodesics: of 10, ways zigzag by 4 %
 _DRAWN = 2_048  # pictures drawn together
 
 
@@ -80,7 +80,8 @@ def path_errors(m: Manifold, paths: Any, projector: Projector | None = None) -> 
         share_off: share of the paths whose worst is more than 0.1; length: (p,), sum of the
         distances of successive images, in scale; geodesic: (p,), the shortest way between the
         projected ends through 20,000 true images, infinite where there is none; ratio: median of
-        length / geodesic over paths that have both, NaN if none has.
+        length / geodesic over paths that have both, NaN if none has. A true geodesic of the torus
+        in 20 steps has 0.99.
     """
     array = paths if isinstance(paths, torch.Tensor) else torch.as_tensor(np.asarray(paths))
     if array.ndim != 5 or len(array) == 0 or array.shape[1] < 2:

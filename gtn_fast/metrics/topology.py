@@ -215,12 +215,26 @@ def _settled(dimensions: dict[int, float]) -> float:
 def _fewest_charts(rows: NDArray[Any], known: int, seed: int) -> int | None:
     """Return the least number of cells that are each one piece without loops or hollows.
 
-    Cells of farthest points. None where cells grow too small to tell.
+    Cells of farthest points, in each piece of the data by itself. None where cells grow too small
+    to tell.
     """
+    piece = _joined(rows, _JOINED[known])[1]
+    sizes = np.bincount(piece)
+    fewest = 0
+    for i in np.flatnonzero(sizes >= _PIECE * len(rows)):
+        cells = _fewest_cells(rows[piece == i], known, seed)
+        if cells is None:
+            return None
+        fewest += cells
+    return fewest
+
+
+def _fewest_cells(rows: NDArray[Any], known: int, seed: int) -> int | None:
     for m in _CELLS:
+        if len(rows) < m * _LEAST_CELL:
+            return None
         cell = nearest(rows, rows[farthest(rows, m, seed=seed)])[1]
-        sizes = np.bincount(cell, minlength=m)
-        if sizes.min() < _LEAST_CELL:
+        if np.bincount(cell, minlength=m).min() < _LEAST_CELL:
             return None
         looks = (_look(rows[cell == i], _IN_A_CELL, known, seed, (2,)) for i in range(m))
         if all(look.ranks[2] == (1, 0, 0) for look in looks):

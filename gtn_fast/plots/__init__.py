@@ -14,6 +14,7 @@ import matplotlib.
 """
 
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save
+from gtn_fast.plots.charts import chart_points, valued_points
 from gtn_fast.plots.curves import bars, lines_by_x, loss_curves
 from gtn_fast.plots.geodesics import captioned_rows, histograms
 from gtn_fast.plots.matching import (
@@ -42,6 +43,7 @@ __all__ = [
     "bars",
     "bench_chart",
     "captioned_rows",
+    "chart_points",
     "colors_of",
     "cosine_by_rank",
     "digit_strip",
@@ -57,4 +59,5 @@ __all__ = [
     "save",
     "scatter_by_norm",
     "training_snapshots",
+    "valued_points",
 ]

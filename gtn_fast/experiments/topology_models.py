@@ -1,0 +1,176 @@
+"""The models of the topology experiments: one latent space, and atlases, of equal width.
+
+Each is trained for about as long; how many epochs that is, is fixed, so that a run is a function
+of its seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gtn_fast.atlas.cae import train_cae
+from gtn_fast.atlas.gan import train_infogan
+from gtn_fast.atlas.geodesics import LatentGraph, NoPath
+from gtn_fast.atlas.gtn import AtlasGTN
+from gtn_fast.atlas.model import Atlas
+from gtn_fast.atlas.vae import train_atlas_vae
+from gtn_fast.atlas.wae import train_wae
+from gtn_fast.experiments.report import Notes
+from gtn_fast.learn.training.seeds import derive
+from gtn_fast.manifolds import Manifold
+from gtn_fast.vision.tensors import to_bytes, to_unit
+
+Array = NDArray[Any]
+
+CHARTS = {"circle": 4, "two-circles": 4}
+MORE_CHARTS = 8
+_TRAINERS = {"CAE": train_cae, "VAE": train_atlas_vae, "WAE": train_wae, "GAN": train_infogan}
+# Epochs that take about as long on two cores: all charts are decoded at every step.
+_EPOCHS = {"CAE": 16, "VAE": 5, "WAE": 5, "GAN": 16}
+_EPOCHS_OF_ONE = {"CAE": 30, "VAE": 30, "WAE": 24, "GAN": 24}
+_EPOCHS_OF_GTN = 30
+_GRAPH = 2_000  # images that a graph is built of
+
+
+@dataclass
+class Model:
+    """A trained model and how it is asked.
+
+    ``kind``: "single" (one latent space), "atlas", or "ours". ``own``: it was trained for itself,
+    so that its reconstructions are its own. ``ways``: names of ways between images.
+    """
+
+    name: str
+    kind: str
+    atlas: Atlas
+    seconds: float
+    sample: Callable[[int, int], Array]
+    ways: tuple[str, ...] = ()
+    own: bool = True
+
+
+def models(m: Manifold, images: Array, notes: Notes) -> Iterator[Model]:
+    """Yield every model as soon as it is trained."""
+    d, charts = m.dim, notes.options.get("charts", CHARTS.get(m.name, MORE_CHARTS))
+    yield from _one_chart(d, images, notes, ("line", "geodesic"))
+    cae = _trained("CAE", "CAE, its own prior", d, charts, images, notes, ("geodesic",))
+    yield cae
+    yield _gtn("Atlas GTN on CAE", "ours", cae, images, notes)
+    yield _trained("WAE", f"WAE-GAN, d = {d}", d, 1, images, notes)
+    yield _trained("GAN", f"GAN, d = {d}", d, 1, images, notes)
+    for kind, name in (("VAE", "Atlas VAE"), ("WAE", "Atlas WAE-GAN"), ("GAN", "InfoGAN")):
+        yield _trained(kind, name, d, charts, images, notes)
+    yield from _one_chart(d + 1, images, notes, ())
+
+
+def _one_chart(d: int, images: Array, notes: Notes, ways: tuple[str, ...]) -> Iterator[Model]:
+    """Yield a VAE and, on one autoencoder, a Gaussian and a GTN of its latents."""
+    yield _trained("VAE", f"VAE, d = {d}", d, 1, images, notes, ways[:1])
+    ae = _trained("CAE", f"AE + Gaussian, d = {d}", d, 1, images, notes)
+    ae.sample = _gaussian(ae.atlas, images)
+    yield ae
+    yield _gtn(f"AE + GTN, d = {d}", "single", ae, images, notes, ways)
+
+
+def _trained(
+    kind: str,
+    name: str,
+    d: int,
+    charts: int,
+    images: Array,
+    notes: Notes,
+    ways: tuple[str, ...] = (),
+) -> Model:
+    epochs = notes.options.get("epochs", (_EPOCHS_OF_ONE if charts == 1 else _EPOCHS)[kind])
+    more: dict[str, Any] = {}
+    if notes.quick:
+        epochs = 1
+        more["networks"] = {"name": "dense", "width": 16, "embed": 8, "chart": 8}
+        if kind == "CAE":
+            more["start_steps"] = 5
+    train: Any = _TRAINERS[kind]
+    began = time.perf_counter()
+    with notes.timed(f"training {name}"):
+        atlas, _ = train(images, d, charts, epochs=epochs, batch_size=128, progress=False,
+                         seed=derive(notes.seed, name), **more)  # fmt: skip
+    seconds = time.perf_counter() - began
+    if charts > 1:
+        shares = np.bincount(said_by(atlas, images), minlength=charts) / len(images)
+        notes.numbers.setdefault("use", {})[name] = np.round(shares, 4)
+    kind = "single" if charts == 1 else "atlas"
+    return Model(name, kind, atlas, seconds, _prior(atlas), ways)
+
+
+def _gtn(
+    name: str, kind: str, of: Model, images: Array, notes: Notes, ways: tuple[str, ...] = ()
+) -> Model:
+    began = time.perf_counter()
+    made = AtlasGTN(of.atlas)
+    with notes.timed(f"training {name}"):
+        made.fit(images, seed=derive(notes.seed, name), threads=notes.threads, progress=False,
+                 epochs=1 if notes.quick else _EPOCHS_OF_GTN)  # fmt: skip
+    seconds = of.seconds + time.perf_counter() - began
+    return Model(name, kind, made, seconds, _prior(made), ways, own=False)
+
+
+@torch.no_grad()
+def said_by(atlas: Atlas, images: Array) -> Array:
+    """Return the chart that psi names for each of the images, (n,)."""
+    parts = torch.split(torch.from_numpy(images), 512)
+    return torch.cat([atlas.chart_of(to_unit(part)) for part in parts]).numpy()
+
+
+def _prior(atlas: Atlas) -> Callable[[int, int], Array]:
+    return lambda n, seed: atlas.sample(n, seed).numpy()
+
+
+def _gaussian(atlas: Atlas, images: Array) -> Callable[[int, int], Array]:
+    """Draw z from the normal of the latents' own mean and deviation: no GTN."""
+    _, z = atlas.charted(images)
+    mean, std = (torch.from_numpy(each) for each in (z.mean(0), z.std(0)))
+
+    def sample(n: int, seed: int) -> Array:
+        generator = torch.Generator().manual_seed(derive(seed, "gaussian"))
+        drawn = mean + std * torch.randn(n, atlas.d, generator=generator)
+        return atlas.decode_to_bytes(drawn, torch.zeros(n, dtype=torch.int64)).numpy()
+
+    return sample
+
+
+# ------------------------------------------------------------------ ways between images
+
+
+def between(
+    way: str, atlas: Atlas, starts: Array, ends: Array, images: Array, steps: int, seed: int
+) -> Array:
+    """Return a row of ``steps`` images from each start to its end: uint8 (p, steps, ...).
+
+    "line": the straight line in the one chart that there is. "geodesic": the shortest way
+    through a graph of ``images``; pairs between which there is none are left out.
+    """
+    if way == "line":
+        return _lines(atlas, starts, ends, steps)
+    graph = LatentGraph.build(atlas, images, max_points=_GRAPH, seed=seed)
+    made = []
+    for start, end in zip(starts, ends, strict=True):
+        try:
+            made.append(graph.path(start, end).resample(atlas, steps).images)
+        except NoPath:
+            continue
+    return np.stack(made) if made else np.empty((0, steps, *starts.shape[1:]), np.uint8)
+
+
+@torch.no_grad()
+def _lines(atlas: Atlas, starts: Array, ends: Array, steps: int) -> Array:
+    z = [atlas.encode(to_unit(torch.from_numpy(each)), 0) for each in (starts, ends)]
+    t = torch.linspace(0, 1, steps)[None, :, None]
+    line: Tensor = (1 - t) * z[0][:, None] + t * z[1][:, None]
+    return torch.stack([to_bytes(atlas.decode(each, 0)) for each in line]).numpy()
