@@ -39,7 +39,8 @@ def measure(work: workloads.Workload, share: float, exact: float, threads: int) 
     """One line: this share of the lists against ``exact`` seconds."""
     n, d = work.x.shape
     settings = Settings("measured")
-    faiss_centres.SHARES[settings.quality] = {1: share, 2: share}  # whatever the dimension
+    of_shares_n = share / (n / faiss_centres.SHARES_N) ** faiss_centres.SHARES_EXPONENT
+    faiss_centres.SHARES[settings.quality] = {1: of_shares_n, 2: of_shares_n}  # whatever d
     lists = settings.lists(n, n)
     seconds, found = cpu_seconds(
         lambda: faiss_backend.match(

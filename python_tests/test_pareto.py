@@ -95,5 +95,5 @@ def test_measuring_constants(native, monkeypatch, capsys):
     assert measure_faiss.main(["--n", "900", "--d", "4", "--shares", "0.2", "1"]) == 0
     first, few, every = capsys.readouterr().out.splitlines()
     assert first.startswith("gaussian, n = 900, d = 4: exact ")
-    assert few.startswith("share 0.2 (6 of 30): ")
+    assert few.startswith("share 0.2 (9 of 45): ")
     assert "1.0000 of the best cosines" in every

@@ -73,15 +73,32 @@ def match(
     list_length: int = 0,
     progress: Progress | None = None,
     min_cosine: float = -np.inf,
-    assigner: Assigner = faiss_centres.host_assigner,
     **options: Any,
 ) -> Matched:
     """Match approximately; the options are ``FaissOptions``.
 
-    ``assigner``: what holds the centres while they are trained. ValueError where no effort
-    cheaper than the exact engine reaches ``min_cosine_ratio``.
+    ValueError where no effort cheaper than the exact engine reaches ``min_cosine_ratio``.
     """
     del strategy
+    return match_by(
+        faiss_centres.host_assigner, x, y, threads=threads, block=block, list_length=list_length,
+        progress=progress, min_cosine=min_cosine, options=options,
+    )  # fmt: skip
+
+
+def match_by(
+    assigner: Assigner,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    threads: int,
+    block: int,
+    list_length: int,
+    progress: Progress | None,
+    min_cosine: float,
+    options: Mapping[str, Any],
+) -> Matched:
+    """Match with centres that ``assigner`` holds while they are trained."""
     list_length = list_length or options.get("refine") or 0
     run = _Run(x, y, faiss_centres.settings(options), threads, options.get("exact_below"), assigner)
     state = Assignment(len(x), len(y))

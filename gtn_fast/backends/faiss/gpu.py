@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gtn_fast.backends import native
@@ -12,7 +13,7 @@ from gtn_fast.backends.faiss import centres as faiss_centres
 from gtn_fast.backends.faiss.backend import check as check
 from gtn_fast.backends.faiss.backend import predict as predict
 from gtn_fast.backends.faiss.backend import why as why
-from gtn_fast.backends.interface import Matched
+from gtn_fast.backends.interface import Matched, Progress
 from gtn_fast.inputs.device import CUDA, Device
 
 _REMEDY = "pip install 'gtn-fast[faiss-gpu]' in place of faiss-cpu, or take device='cpu'"
@@ -33,8 +34,21 @@ def instructions() -> str:
     return f"{faiss_backend.instructions()}, cuda"
 
 
-def match(x: NDArray[Any], y: NDArray[Any], *, device: Device = CUDA, **how: Any) -> Matched:
+def match(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    *,
+    strategy: str,
+    threads: int,
+    block: int = 0,
+    list_length: int = 0,
+    progress: Progress | None = None,
+    device: Device = CUDA,
+    min_cosine: float = -np.inf,
+    **options: Any,
+) -> Matched:
     """Match as ``backend.match``, with centres from ``device``."""
+    del strategy
     package = faiss_centres.module()
     number = device.index or 0
     there = package.get_num_gpus()
@@ -47,4 +61,7 @@ def match(x: NDArray[Any], y: NDArray[Any], *, device: Device = CUDA, **how: Any
         config.device = number
         return package.GpuIndexFlatIP(resources, columns, config)
 
-    return faiss_backend.match(x, y, assigner=on_device, **how)
+    return faiss_backend.match_by(
+        on_device, x, y, threads=threads, block=block, list_length=list_length,
+        progress=progress, min_cosine=min_cosine, options=options,
+    )  # fmt: skip
