@@ -38,16 +38,24 @@ class Flat(nn.Module):
         return z[:, :, None, None]
 
 
+class Affine(nn.Linear):
+    """A network that is an affine map, with what a GTN asks of its ĥ."""
+
+    def __init__(self, d):
+        super().__init__(d, d)
+        self.d = self.width = d
+        self.classes = 0
+
+
 def affine(d, mixture=None, calibration=None, identity=False):
     """A GTN whose network is an affine map, as if it had been fitted."""
     gtn = GTN(d, components=1 if mixture is None else len(mixture.weights))
     rng = np.random.default_rng(d)
-    gtn.model = nn.Linear(d, d).eval()
-    gtn.model.d, gtn.model.width, gtn.model.classes = d, d, 0  # as HHat says of itself
+    gtn.model = Affine(d).eval()
     with torch.no_grad():
         matrix = np.eye(d) + (0 if identity else 0.3 * rng.standard_normal((d, d)))
         gtn.model.weight.copy_(torch.from_numpy(matrix))
-        gtn.model.bias.copy_(torch.from_numpy(0 * rng.random(d)))
+        gtn.model.bias.copy_(torch.from_numpy((not identity) * rng.random(d)))
     ones = np.ones(d, np.float32)
     gtn.scaling = Scaling(0 * ones, ones) if identity else Scaling(0.1 * ones, 2 * ones)
     gtn.mixture, gtn.calibration = mixture, calibration
