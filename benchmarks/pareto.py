@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fresh, machine, report
-from gtn_fast.backends.faiss import index as faiss_index
+from gtn_fast.backends.faiss.options import QUALITIES
 from gtn_fast.planning.memory import size_text
 from gtn_fast.plots import base
 from gtn_fast.plots.texts import seconds_text
@@ -34,7 +34,7 @@ FULL_N = 1_000_000
 WORKLOADS = ("gaussian", "mnist", "fashion")
 DIMENSIONS = (16, 64, 128)
 EXACT = "exact"
-SETTINGS = (EXACT, *faiss_index.QUALITIES)
+SETTINGS = (EXACT, *QUALITIES)
 SAMPLE = 200  # y's of the independent check
 
 COLUMNS = (

@@ -118,7 +118,7 @@ def label(
         For tests and tuning of "screen"; 0 lets it choose. They never change the answer.
     device : None, str or torch.device
         "cpu", or "cuda" (also "cuda:1") for "screen" on a GPU (docs/gpu.md): the same
-        answer; with method "faiss" for its index. None: where X is, if it is a CUDA tensor,
+        answer; with method "faiss" for its centres. None: where X is, if it is a CUDA tensor,
         d >= 3, n_x * n_y * d >= 10**10, the method is "auto" or "screen" and the GPU backend
         can run; else "cpu".
     flatten : bool

@@ -26,6 +26,7 @@ EXTRAS = {
     "matplotlib": "plots",
     "mlxtend": "demo",
     "tensorboard": "tensorboard",
+    "lightning": "lightning",
     "gudhi": "topology",
     **dict.fromkeys(("torch", "torchmetrics", "safetensors", "PIL", "sklearn", "scipy"), "train"),
 }
@@ -169,6 +170,15 @@ PACKAGES = (
         "saved models; .safetensors as input",
         "'gtn-fast[safetensors]'",
     ),
+    Package(
+        "pyarrow",
+        "pyarrow",
+        ("pyarrow",),
+        "Parquet, Arrow, datasets of Hugging Face; Labels.to_arrow",
+        "'gtn-fast[parquet]'",
+    ),
+    Package("h5py", "h5py", ("h5py",), "HDF5 as input", "'gtn-fast[hdf5]'"),
+    Package("zarr", "zarr", ("zarr",), "Zarr as input", "'gtn-fast[zarr]'"),
     Package("torchmetrics", "torchmetrics", ("torchmetrics",), "FID and IS", "'gtn-fast[train]'"),
     Package(
         "torch-fidelity",

@@ -76,3 +76,11 @@ def test_every_module_has_a_page(name):
     module = importlib.import_module(f"gtn_fast.{name}")
     assert module.__all__
     assert f".. automodule:: gtn_fast.{name}\n" in (REFERENCE / f"{name}.md").read_text()
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    start = ROOT / "docs" / "index.md"
+    menus = re.findall(r"^```{toctree}\n(.*?)^```$", start.read_text("utf-8"), re.DOTALL | re.M)
+    listed = {line.rpartition("<")[2].rstrip(">") for menu in menus for line in menu.splitlines()}
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert sorted(pages - listed) == []

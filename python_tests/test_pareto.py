@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks import fresh, machine, measure_faiss, pareto
+from gtn_fast.backends.faiss import centres as faiss_centres
 
 QUALITY = {
     "sample": 200,
@@ -90,14 +91,9 @@ def test_a_real_run(native, tmp_path, capsys):
 
 
 def test_measuring_constants(native, monkeypatch, capsys):
-    monkeypatch.setattr(measure_faiss, "DIMENSIONS", (4,))
-    monkeypatch.setattr(measure_faiss, "ROWS", 64)
-    monkeypatch.setattr(measure_faiss, "GRAPH_WORKLOAD", ("gaussian", 4))
-    assert measure_faiss.main(["--n", "800"]) == 0
-    out = capsys.readouterr().out
-    for word in ("ivf-pq", "ivf-flat", "ivf-sq8", "centroid", "assign", "scan", "candidate"):
-        assert word in out
-    assert measure_faiss.main(["--n", "800", "--hnsw"]) == 0
-    out = capsys.readouterr().out
-    assert "hnsw built in" in out
-    assert "efSearch=256" in out
+    monkeypatch.setattr(faiss_centres, "SHARES", dict(faiss_centres.SHARES))
+    assert measure_faiss.main(["--n", "900", "--d", "4", "--shares", "0.2", "1"]) == 0
+    first, few, every = capsys.readouterr().out.splitlines()
+    assert first.startswith("gaussian, n = 900, d = 4: exact ")
+    assert few.startswith("share 0.2 (6 of 30): ")
+    assert "1.0000 of the best cosines" in every

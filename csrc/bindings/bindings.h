@@ -22,6 +22,7 @@ void check_threads(int threads);
 void expect(const py::array& a, const char* name, const std::vector<py::ssize_t>& shape);
 
 void add_device(py::module_& m);
+void add_list_matcher(py::module_& m);
 void add_lists(py::module_& m);
 void add_screener(py::module_& m);
 

@@ -247,6 +247,7 @@ PYBIND11_MODULE(_native, m) {
         py::arg("cols"), py::arg("threads"));
   add_device(m);
   add_watch(m);
+  add_list_matcher(m);
   add_lists(m);
   add_screener(m);
   m.def("simd_levels", [] {

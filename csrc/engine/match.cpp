@@ -87,6 +87,25 @@ void run(const Problem& problem, const Options& options, Team& team, Report& rep
 void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_rows,
                      const Rows& y_rows, const Options& options, Control& control, Assignment& out,
                      Report& report) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  check(options, x.cols);
+  Team team(options.threads, &control);
+  const Problem problem = make_problem(x, y, x_rows, y_rows, options, team, out);
+  report.add("seconds_order", seconds());
+  run(problem, options, team, report, out);
+  // There are as many x's as y's: what finds none has read numbers that changed meanwhile.
+  if (options.min_cosine == kAnyCosine && std::ranges::find(out.x_row, kNoRow) != out.x_row.end())
+    throw std::logic_error("a search found nothing");
+  report.add("seconds_native", seconds());
+}
+
+}  // namespace
+
+Problem make_problem(const MatrixView& x, const MatrixView& y, const Rows& x_rows,
+                     const Rows& y_rows, const Options& options, Team& team, Assignment& out) {
   check(x, "X");
   check(y, "Y");
   check(x, x_rows, "X");
@@ -96,12 +115,6 @@ void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_row
   const int64_t n_y = y_rows.all() ? y.rows : y_rows.n;
   if (n_y > n_x && options.min_cosine == kAnyCosine)
     throw std::invalid_argument("Y has more rows than X");
-  check(options, x.cols);
-  const auto start = std::chrono::steady_clock::now();
-  const auto seconds = [start] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
-  Team team(options.threads, &control);
   Problem problem;
   problem.x = x;
   problem.y = y;
@@ -118,15 +131,8 @@ void check_and_match(const MatrixView& x, const MatrixView& y, const Rows& x_row
   out.y_row = problem.y_by_norm;
   out.x_row.resize(static_cast<size_t>(n_y));
   out.cosine.resize(static_cast<size_t>(n_y));
-  report.add("seconds_order", seconds());
-  run(problem, options, team, report, out);
-  // There are as many x's as y's: what finds none has read numbers that changed meanwhile.
-  if (options.min_cosine == kAnyCosine && std::ranges::find(out.x_row, kNoRow) != out.x_row.end())
-    throw std::logic_error("a search found nothing");
-  report.add("seconds_native", seconds());
+  return problem;
 }
-
-}  // namespace
 
 void match(const MatrixView& x, const MatrixView& y, const Rows& x_rows, const Rows& y_rows,
            const Options& options, Control& control, Assignment& out, Report& report) {

@@ -7,7 +7,7 @@
     interface.py  the types that go into ``match`` and come out of it
     native.py     the C++ engine: ray, circle, tree, screen
     reference.py  NumPy: the oracle (method "reference") and the 1-D rank labeling
-    faiss/        candidates from an index of FAISS, on the CPU or a GPU: approximate
+    faiss/        the engine among the lists nearest to a y, centres by FAISS: approximate
     triton/       the screen on a GPU: the backend, and its kernels in Triton
     cuda/         the same with kernels of our own, csrc/cuda: what triton.backend tries first
     distributed/  the screen with X in shards on several processes
@@ -23,8 +23,8 @@ Who calls whom, from ``label`` down to the compiled engine:
       |             |
       |             +-- native.match ----------------------------------> _native (C++)
       |             +-- reference.match --------> gtn_fast.reference
-      |             +-- faiss.backend.match --.
-      |             +-- faiss.gpu.match ------+-> lists.blocks --------> _native
+      |             +-- faiss.backend.match --.-------------------------> _native.ListMatcher
+      |             +-- faiss.gpu.match ------+
       |             `-- triton.backend.match -+-> lists.rest ----------> native.match
       |                         `-- cuda.loop ----------------------------> _native.DeviceLoop
       |
@@ -39,6 +39,8 @@ A backend is an entry of ``registry.BACKENDS`` and a module with these functions
     instructions()  what it computes with, for the report
     predict(n_x, n_y, d, threads) -> (seconds, bytes beyond X and Y)
                     only for strategies of which planning/costs.py has no formula
+    why(n_x, n_y, d, threads) -> str
+                    beside ``predict``: what a plan says, where there is more to say than who asked
     check(options) -> options
                     as plain values; TypeError or ValueError for those that make no sense;
                     only where the entry names options that run.schedule passes on (those of

@@ -93,7 +93,7 @@ BACKENDS = (
         devices=("cpu",),
         strategies=("faiss",),
         needs=("faiss", "gtn_fast._native"),
-        description="approximate: candidates from an index of FAISS",
+        description="approximate: the nearest lists, around centres of FAISS",
         options=FaissOptions,
     ),
     Backend(
@@ -103,7 +103,7 @@ BACKENDS = (
         devices=("cuda",),
         strategies=("faiss",),
         needs=("faiss with GPUs", "gtn_fast._native", "a CUDA GPU"),
-        description="the same with the index on a GPU",
+        description="the same with centres from a GPU",
         options=FaissOptions,
     ),
     Backend(

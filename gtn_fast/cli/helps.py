@@ -118,6 +118,18 @@ HELPS: Mapping[str, Help] = {
             ("DIR/NAME/summary.md", "ours beside the paper's"),
         ),
     ),
+    "topology": Help(
+        "gtn-fast topology DATA [options]",
+        "Look at the shape of images or latents: dimension, pieces, loops, hollows; what fits it.",
+        "gtn-fast topology latents.npy --out shape.json",
+        (("SHAPE.json", "with --out: what was found"),),
+    ),
+    "manifold": Help(
+        "gtn-fast manifold NAME --out X.npz [options]",
+        "Write a set of images whose shape is known, to test a generator with.",
+        "gtn-fast manifold torus --n 20000 --out torus.npz",
+        (("X.npz", "images, and the true parameters of each"),),
+    ),
     "bench": Help(
         "gtn-fast bench [options]",
         "Measure this machine against the authors' loop and, where installed, FAISS and SciPy.",

@@ -36,23 +36,27 @@ def add(commands: Commands) -> None:
     topology = commands.add_parser("topology", help="the shape of data, and which model fits it")
     topology.set_defaults(run=_topology)
     topology.add_argument("data", metavar="DATA", help=f"images, or latents: {MATRIX}")
-    topology.add_argument("--kind", choices=KINDS, default="auto", help="of images")
-    topology.add_argument("--split", choices=SPLITS, default="train", help="of images")
+    topology.add_argument("--kind", choices=KINDS, default="auto", help="format of the images")
+    topology.add_argument(
+        "--split", choices=SPLITS, default="train", help="train or test, for images that have both"
+    )
     topology.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
     topology.add_argument("--landmarks", type=int, default=300, metavar="N",
                           help="points that stand for all (default 300, at most 500)")  # fmt: skip
     topology.add_argument("--repeats", type=int, default=5,
                           help="looks at other halves of the rows (default 5)")  # fmt: skip
-    topology.add_argument("--seed", type=int, default=0, help="default 0")
-    topology.add_argument("--out", metavar="SHAPE.json", help="write it, too")
+    topology.add_argument("--seed", type=int, default=0, help="seed of what is picked (default 0)")
+    topology.add_argument("--out", metavar="SHAPE.json", help="write the findings there, too")
     add_force(topology)
     topology.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
     manifold = commands.add_parser("manifold", help="images of known shape, as a data set")
     manifold.set_defaults(run=_manifold)
-    manifold.add_argument("name", metavar="NAME", help="'list' shows all")
-    manifold.add_argument("--n", type=natural, default=20_000, help="how many (default 20000)")
-    manifold.add_argument("--seed", type=int, default=0, help="default 0")
+    manifold.add_argument("name", metavar="NAME", help="which set; 'list' prints their names")
+    manifold.add_argument(
+        "--n", type=natural, default=20_000, help="how many images (default 20000)"
+    )
+    manifold.add_argument("--seed", type=int, default=0, help="seed of the images (default 0)")
     manifold.add_argument("--out", metavar="X.npz", help="images, and parameters of each")
     add_force(manifold)
     manifold.add_argument("--quiet", action="store_true", help="no summary")

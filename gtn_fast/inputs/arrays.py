@@ -182,16 +182,14 @@ def uncopied(described: Described, where: str = "cuda") -> Described:
     return replace(described, copy_bytes=0) if holds else described
 
 
-def hold_or_convert(
-    described: Described, where: str = "cuda", allocate: Allocate | None = None
-) -> Any:
+def hold_or_convert(described: Described, where: str = "cuda") -> Any:
     """Leave a tensor on a device of type ``where`` there (``Held``); ``convert`` anything else.
 
     ValueError at the first NaN or infinity.
     """
     value = described.value
     if not is_tensor(value) or value.device.type != where:
-        return convert(described, allocate)
+        return convert(described)
     torch = sys.modules["torch"]
     held = Held(value, described.dtype)
     if value.dtype.is_floating_point:

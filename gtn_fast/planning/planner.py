@@ -184,8 +184,7 @@ def make_plan(
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
     if strategy not in t.BYTES:  # costs.py has no formula: the backend predicts
-        seconds, needed = backend.load().predict(n_x, n_y, d, threads)
-        return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)
+        return _by_backend(backend, strategy, why, n_x, n_y, d, threads)
     at = (n_x, n_y, d, threads, spread)
     measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
     if method == "auto" and seconds_of(strategy, *at) >= measured_from:
@@ -241,5 +240,15 @@ def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: De
     """Plan for a GPU, by the prediction of its backend."""
     strategy, why = ("screen", f"on {device}") if method == "auto" else (method, "asked for")
     backend = registry.find(strategy, device.kind)
-    seconds, needed = backend.load().predict(n_x, n_y, d, threads)
+    return _by_backend(backend, strategy, why, n_x, n_y, d, threads)
+
+
+def _by_backend(
+    backend: registry.Backend, strategy: str, why: str, n_x: int, n_y: int, d: int, threads: int
+) -> Plan:
+    """Plan by what the backend says of itself."""
+    module = backend.load()
+    seconds, needed = module.predict(n_x, n_y, d, threads)
+    if hasattr(module, "why"):
+        why = module.why(n_x, n_y, d, threads)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads)

@@ -114,11 +114,12 @@ def _pair_cosines(x: Any, y: Any, x_index: NDArray[np.int64], threads: int) -> N
 
 
 def _read_x(job: Job, schedule: Schedule) -> Any:
-    room = None if job.memory is None else Room(job.memory, job.scratch)
     if schedule.leaves_tensors:
-        x: Any = hold_or_convert(job.x, allocate=room)
+        x: Any = hold_or_convert(job.x)
+    elif job.memory is None:
+        x = convert(job.x)
     else:
-        x = convert(job.x, room)
+        x = convert(job.x, Room(job.memory, job.scratch))
     if isinstance(x, Stacked) and not job.device.is_cpu:
         return np.asarray(x)
     return x

@@ -100,6 +100,11 @@ struct Assignment {
   }
 };
 
+// Scales and orders of those rows, and room for their answer in `out`. std::invalid_argument for
+// what cannot be matched.
+Problem make_problem(const MatrixView& x, const MatrixView& y, const Rows& x_rows,
+                     const Rows& y_rows, const Options& options, Team& team, Assignment& out);
+
 // One function a strategy, which fills x_row and cosine. Preconditions (match() checks):
 // 1 <= n_y, n_x < 2^32 - 1, n_y <= n_x unless there is a min_cosine, equal cols >= 1, finite
 // values; ray: cols == 1, circle: cols == 2, both by cosine; out has n_y entries. Each tells

@@ -17,6 +17,7 @@ double seconds_since(Clock::time_point start) {
 
 // Y's that a thread searches for at once, at most, but for the rounding to the kernel's width.
 constexpr int kTile = 384;
+constexpr int kProbingTile = 1024;      // where few of them share a frame
 constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
 // Free x's, as a share of those last laid out, at which a new layout pays: frames of neighbours
 // become tighter, even ones as large as they were.
@@ -42,21 +43,32 @@ void ScreenBlocks::refresh() {
   const auto start = Clock::now();
   const double free = static_cast<double>(items_free_);
   const double share = store_.neighbours() ? kNeighbourRelayout : kEvenRelayout;
-  if (laid_out_ == 0 || free < share * static_cast<double>(laid_out_)) {
+  if (!probing_ && (laid_out_ == 0 || free < share * static_cast<double>(laid_out_))) {
     // X only thins out: what was spread too evenly for neighbours stays so.
     const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
-    store_.pack(make_layout(problem_, vectors_, items_, team_, try_neighbours, store_.narrow(),
-                            out_of_core_),
-                team_);
-    laid_out_ = items_free_;
-    neighbours_ = neighbours_ || store_.neighbours();
-    peak_bytes_ = std::max(peak_bytes_, store_.bytes());
-    ++packs_;
+    pack(make_layout(problem_, vectors_, items_, team_, try_neighbours, store_.narrow(),
+                     out_of_core_));
   } else if (free <= (1.0 - kCompactShare) * static_cast<double>(store_.columns())) {
     store_.compact(team_);
     ++compactions_;
   }
   seconds_pack_ += seconds_since(start);
+}
+
+void ScreenBlocks::use_lists(const MatrixView& centres) {
+  const auto start = Clock::now();
+  probing_.reset();
+  probing_ = std::make_unique<Probing>(centres, problem_, items_, team_);
+  pack(probing_->layout());
+  seconds_pack_ += seconds_since(start);
+}
+
+void ScreenBlocks::pack(const Layout& layout) {
+  store_.pack(layout, team_);
+  laid_out_ = items_free_;
+  neighbours_ = neighbours_ || store_.neighbours();
+  peak_bytes_ = std::max(peak_bytes_, store_.bytes());
+  ++packs_;
 }
 
 void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again) {
@@ -65,13 +77,15 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again
   const int64_t n = static_cast<int64_t>(lists.y_rank.size());
   // As many equal tiles for every thread, of a multiple of the kernel's width.
   const int64_t share = (n + team_.size() - 1) / team_.size();
-  const int64_t rounds = (share + kTile - 1) / kTile;
+  const int64_t most = probing_ ? kProbingTile : kTile;
+  const int64_t rounds = (share + most - 1) / most;
   const int64_t even = (share + rounds - 1) / rounds;
   const int64_t width = kernels().tile_y;
   const int64_t tile = (even + width - 1) / width * width;
   team_.for_chunks(n, tile, [&](int64_t begin, int64_t end, int thread) {
-    searches_[static_cast<size_t>(thread)].search(lists, static_cast<size_t>(begin),
-                                                  static_cast<size_t>(end), wanted, certain, floor);
+    ScreenSearch& search = searches_[static_cast<size_t>(thread)];
+    search.search(lists, static_cast<size_t>(begin), static_cast<size_t>(end), wanted, certain,
+                  floor, probing_.get(), thread);
   });
   seconds_search_ += seconds_since(start);
 }

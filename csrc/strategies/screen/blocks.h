@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "strategies/common/free_items.h"
 #include "strategies/screen/block_lists.h"
 #include "strategies/screen/floor.h"
+#include "strategies/screen/probing.h"
 #include "strategies/screen/search.h"
 #include "strategies/screen/store.h"
 
@@ -28,6 +30,11 @@ class ScreenBlocks {
   // Closes gaps when enough columns are dead; lays the free x's out anew when few are left. To be
   // called before a block, while items are free.
   void refresh();
+  // From now on a search looks at the nearest lists alone: see Probing. The lists are made now, of
+  // what is free.
+  void use_lists(const MatrixView& centres);
+  // Null before use_lists().
+  Probing* probing() { return probing_.get(); }
 
   // Places per list: room for candidates that the bounds cannot tell from the wanted ones.
   static int places(int wanted) { return 4 * wanted + 16; }
@@ -47,6 +54,7 @@ class ScreenBlocks {
   // The item's last member was taken.
   void kill(uint32_t item) {
     if (packed()) store_.kill(item);
+    if (probing_) probing_->kill(item);
     --items_free_;
   }
   bool packed() const { return laid_out_ > 0; }
@@ -59,6 +67,7 @@ class ScreenBlocks {
 
  private:
   ScreenCounters counters() const;
+  void pack(const Layout& layout);
 
   const Problem& problem_;
   FreeItems& items_;
@@ -67,6 +76,7 @@ class ScreenBlocks {
   const ScreenVectors vectors_;
   ScreenStore store_;
   std::deque<ScreenSearch> searches_;  // one per thread
+  std::unique_ptr<Probing> probing_;
   int64_t items_free_;
   int64_t laid_out_ = 0;
   bool neighbours_ = false;

@@ -69,25 +69,19 @@ void CodeScreen::look_at(size_t f, const std::vector<uint32_t>& ys) {
   threshold_.resize(tile_.size());
   for (const uint32_t y : ys) {
     const YTile::Query& q = tile_.query(y);
-    // Cauchy-Schwarz on what the codes leave out, of the columns and of the y.
-    const double error = q.code_norm * frame.residual + q.rest * frame.radius + q.slack;
+    const double error = score_error(q, frame);
     view_[y] = {base[y], q.scale * frame.scale, error};
     threshold_[y] = integer_threshold(y);
   }
   codes_ = tile_.gather_codes(ys);
 }
 
-// A score below this one has an upper bound below the list's threshold: the smallest that
-// reaches it is the quotient rounded up. Rounded down it is as small or smaller, and stays so
-// whatever the division rounds to, since that is off by far less than one.
+// A score below this one has an upper bound below the list's threshold.
 int32_t CodeScreen::integer_threshold(size_t y) {
   const View& view = view_[y];
   const double score = (tile_.list(y).threshold() - view.base - view.error) / view.unit +
                        static_cast<double>(tile_.query(y).offset);
-  const double floor = std::floor(score);  // NaN cannot occur, -inf and +inf clamp
-  if (floor <= -static_cast<double>(kScoreLimit)) return -kScoreLimit;
-  if (floor >= static_cast<double>(kScoreLimit)) return kScoreLimit;
-  return static_cast<int32_t>(floor);
+  return score_threshold(score);
 }
 
 // Returns how many pairs came through: the codes could not rule them out.

@@ -1,6 +1,7 @@
 // Screening by codes: every pair of a y and a column gets a score, few come through.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -8,6 +9,22 @@
 #include "strategies/screen/tile.h"
 
 namespace gtn {
+
+// How far the value of a y with a column of the frame may be from what their codes say:
+// Cauchy-Schwarz on what the codes leave out, of the columns and of the y.
+inline double score_error(const YTile::Query& q, const Frame& frame) {
+  return q.code_norm * frame.residual + q.rest * frame.radius + q.slack;
+}
+
+// The smallest integer score that reaches this one is it rounded up. Rounded down it is as small
+// or smaller, and stays so whatever the divisions before round to, since that is off by far less
+// than one.
+inline int32_t score_threshold(double score) {
+  const double floor = std::floor(score);  // NaN cannot occur, -inf and +inf clamp
+  if (floor <= -static_cast<double>(kScoreLimit)) return -kScoreLimit;
+  if (floor >= static_cast<double>(kScoreLimit)) return kScoreLimit;
+  return static_cast<int32_t>(floor);
+}
 
 // Compares the codes of a frame with those of a tile's y's, and offers to the lists what the
 // bound cannot rule out. Each thread has its own.

@@ -14,20 +14,61 @@ ScreenSearch::ScreenSearch(const SearchInputs& in)
       floor_sample_(in, tile_) {}
 
 void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wanted, int certain,
-                          const Floor* floor) {
-  tile_.load(lists.y_rank.data() + begin, end - begin);
+                          const Floor* floor, Probing* probing, int thread) {
+  const Problem& problem = in_.problem;
+  tile_.load({problem, false, problem.y_by_norm}, lists.y_rank.data() + begin, end - begin,
+             probing == nullptr);
   start_lists(lists, begin, wanted, floor);
   nearest_.assign(tile_.size(), kNoRank);
   raised_ = false;
-  if (in_.store.neighbours()) visit_nearest();
-  std::vector<uint32_t> all(tile_.size());
-  std::iota(all.begin(), all.end(), 0);
-  for (size_t f = 0; f < in_.store.frames().size(); ++f) {
-    visit(f, all);
-    raised_ = true;
+  if (probing) {
+    probing->find(tile_, thread, probes_);
+    visit_probed();
+  } else {
+    visit_all();
   }
   for (size_t y = 0; y < tile_.size(); ++y)
     lists.state[begin + y] = tile_.finish_list(y, certain, lists.places, lists.list(begin + y));
+}
+
+void ScreenSearch::visit_all() {
+  if (in_.store.neighbours()) visit_nearest();
+  ys_.resize(tile_.size());
+  std::iota(ys_.begin(), ys_.end(), 0);
+  for (size_t f = 0; f < in_.store.frames().size(); ++f) {
+    visit(f, ys_);
+    raised_ = true;
+  }
+}
+
+// Frame after frame, each for the y's that probe it: they share its codes. Bases are found y by
+// y: the centres of all frames lie nearer in memory than all y's do.
+void ScreenSearch::visit_probed() {
+  const size_t n = tile_.size();
+  const std::vector<size_t>& from = probes_.begin;
+  frame_end_.assign(in_.store.frames().size() + 1, 0);
+  for (const uint32_t f : probes_.frame) ++frame_end_[f + 1];
+  std::partial_sum(frame_end_.begin(), frame_end_.end(), frame_end_.begin());
+  by_frame_.resize(from[n]);
+  for (uint32_t y = 0; y < n; ++y)
+    for (size_t p = from[y]; p < from[y + 1]; ++p) {
+      const uint32_t f = probes_.frame[p];
+      const double base = tile_.base(f, y);
+      by_frame_[frame_end_[f]++] = {y, base};
+      if (p > from[y]) continue;
+      nearest_[y] = f;
+      tile_.set_base(y, base);
+    }
+  visit_first();
+  for (size_t f = 0, first = 0; f + 1 < frame_end_.size(); first = frame_end_[f++]) {
+    if (first == frame_end_[f]) continue;
+    ys_.clear();
+    for (size_t i = first; i < frame_end_[f]; ++i) {
+      ys_.push_back(by_frame_[i].y);
+      tile_.set_base(by_frame_[i].y, by_frame_[i].base);
+    }
+    visit(f, ys_);
+  }
 }
 
 void ScreenSearch::start_lists(BlockLists& lists, size_t begin, int wanted, const Floor* floor) {
@@ -62,15 +103,24 @@ void ScreenSearch::visit_nearest() {
       best[y] = better ? f : best[y];
       top[y] = better ? base : top[y];
     }
+  nearest_ = best;
+  visit_first();
+}
+
+void ScreenSearch::visit_first() {
   std::vector<std::pair<uint32_t, uint32_t>> first;  // frame, y
-  for (uint32_t y = 0; y < n; ++y) first.emplace_back(best[y], y);
+  for (uint32_t y = 0; y < tile_.size(); ++y)
+    if (nearest_[y] != kNoRank) first.emplace_back(nearest_[y], y);
   std::sort(first.begin(), first.end());
-  for (size_t begin = 0, end = 0; begin < n; begin = end) {
+  for (size_t begin = 0, end = 0; begin < first.size(); begin = end) {
     const uint32_t frame = first[begin].first;
-    std::vector<uint32_t> ys;
-    for (; end < n && first[end].first == frame; ++end) ys.push_back(first[end].second);
-    visit(frame, ys);
-    for (const uint32_t y : ys) nearest_[y] = frame;
+    ys_.clear();
+    for (; end < first.size() && first[end].first == frame; ++end) {
+      ys_.push_back(first[end].second);
+      nearest_[ys_.back()] = kNoRank;  // for visit()
+    }
+    visit(frame, ys_);
+    for (const uint32_t y : ys_) nearest_[y] = frame;
   }
   raised_ = true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "gtn_fast/match.h"
 #include "gtn_fast/parallel.h"
@@ -10,6 +11,16 @@
 #include "strategies/screen/store.h"
 
 namespace gtn {
+
+// Whose lists are made, by rank. Borrowed.
+struct Askers {
+  const Problem& problem;
+  bool of_x;                            // rows of its X, not of its Y
+  const std::vector<uint32_t>& row_of;  // by rank
+  void point(uint32_t row, double* out) const {
+    of_x ? problem.x_point(row, out) : problem.y_point(row, out);
+  }
+};
 
 // Borrowed: all of it outlives the search.
 struct SearchInputs {

@@ -7,8 +7,9 @@ namespace gtn {
 
 YTile::YTile(const SearchInputs& in, int64_t& rescored) : in_(in), rescored_(rescored) {}
 
-void YTile::load(const uint32_t* y_rank, size_t n) {
+void YTile::load(const Askers& askers, const uint32_t* y_rank, size_t n, bool all_bases) {
   n_ = n;
+  all_bases_ = all_bases;
   columns_seen_ = 0;
   seen_ = 1.0;
   point_.resize(n * width());
@@ -18,18 +19,21 @@ void YTile::load(const uint32_t* y_rank, size_t n) {
   query_.resize(n);
   code_.assign(n * lines(), CacheLine{});
   if (shortlist_.size() < n) shortlist_.resize(n);
-  const Problem& problem = in_.problem;
   for (size_t y = 0; y < n; ++y) {
-    const uint32_t row = problem.y_by_norm[y_rank[y]];
+    const uint32_t row = askers.row_of[y_rank[y]];
     double* const point = point_.data() + y * width();
     double* const vector = rotated_.data() + y * dims();
-    problem.y_point(row, point);
-    if (!problem.by_distance()) std::copy_n(point, width(), point_f32_.data() + y * width());
-    const ScreenVectors::Query of_y = in_.store.vectors().of_y(row, vector);
+    askers.point(row, point);
+    if (!in_.problem.by_distance()) std::copy_n(point, width(), point_f32_.data() + y * width());
+    std::copy_n(point, width(), vector);
+    const ScreenVectors::Query of_y = in_.store.vectors().of_y(vector);
     in_.store.rotation().apply(vector, scratch_.data());
     quantise(y, of_y);
   }
-  compute_bases();
+  if (all_bases)
+    compute_bases();
+  else
+    base_.resize(n_);
 }
 
 void YTile::quantise(size_t y, const ScreenVectors::Query& of_y) {
@@ -63,8 +67,7 @@ void YTile::compute_bases() {
       std::copy_n(out - n_, n_, out);
       continue;
     }
-    for (size_t y = 0; y < n_; ++y)
-      out[y] = in_.kernels.ordered_dot(rotated(y), store.center(f), store.dims()) - query(y).shift;
+    for (size_t y = 0; y < n_; ++y) out[y] = base(f, y);
   }
 }
 

@@ -25,8 +25,9 @@ class YTile {
   // Pairs that a list evaluates are added to `rescored`.
   YTile(const SearchInputs& in, int64_t& rescored);
 
-  // Takes the n y's of these ranks. Their lists must be started next.
-  void load(const uint32_t* y_rank, size_t n);
+  // Takes the n y's of these ranks. Their lists must be started next. `all_bases` false: the bases
+  // of every frame are set before it is looked at, for some of the y's.
+  void load(const Askers& askers, const uint32_t* y_rank, size_t n, bool all_bases);
   void start_list(size_t y, int wanted, double floor) { shortlist_[y].reset(wanted, floor); }
 
   size_t size() const { return n_; }
@@ -37,7 +38,13 @@ class YTile {
   // Of y and all after it, code_stride() apart.
   const int8_t* codes(size_t y) const { return code_[y * lines()].bytes; }
   // By y: value of the frame's centre, which is rotated vector . centre - shift.
-  const double* bases(size_t frame) const { return base_.data() + frame * n_; }
+  const double* bases(size_t frame) const { return base_.data() + (all_bases_ ? frame * n_ : 0); }
+  double base(size_t frame, size_t y) const {
+    return in_.kernels.ordered_dot(rotated(y), in_.store.center(frame), in_.store.dims()) -
+           query(y).shift;
+  }
+  // Of the frame that comes next, where not all are known.
+  void set_base(size_t y, double base) { base_[y] = base; }
 
   Shortlist& list(size_t y) { return shortlist_[y]; }
   // Makes room in a full list.
@@ -75,6 +82,7 @@ class YTile {
   const SearchInputs in_;
   int64_t& rescored_;
   size_t n_ = 0;
+  bool all_bases_ = true;
   std::vector<double> point_, rotated_, scratch_;
   std::vector<float> point_f32_;
   std::vector<Query> query_;

@@ -106,16 +106,15 @@ void ScreenVectors::of_x(int64_t row, double* out) const {
 // L >= f r max(2 |v|, r / b) >= max(2 r |v|, r^2), so that |x - y|^2 <= (r + |v|)^2 <= 2 L + 2 S.
 // That makes less than (d / 2 + 32) u (L + S), an eighth of slack (L + S). Squares that underflow
 // are far below: L >= r^2 >= 2^-400.
-ScreenVectors::Query ScreenVectors::of_y(int64_t row, double* out) const {
-  problem_.y_point(row, out);
+ScreenVectors::Query ScreenVectors::of_y(double* v) const {
   if (!problem_.by_distance()) return {0.0, 1.0, 1.0};
   const int64_t d = problem_.x.cols;
-  for (int64_t k = 0; k < d; ++k) out[k] -= centre_[static_cast<size_t>(k)];
-  const double shift = ordered_dot(out, out, d);
+  for (int64_t k = 0; k < d; ++k) v[k] -= centre_[static_cast<size_t>(k)];
+  const double shift = ordered_dot(v, v, d);
   const double last = radius_ / balance_;
   const double scale = radius_ * fit_;
-  for (int64_t k = 0; k < d; ++k) out[k] *= 2.0 * scale;
-  out[d] = -scale * last;
+  for (int64_t k = 0; k < d; ++k) v[k] *= 2.0 * scale;
+  v[d] = -scale * last;
   const double length = scale * std::sqrt(4.0 * shift + last * last) * (1.0 + 0x1p-40);
   return {shift, length, 2.0 * length + shift};
 }

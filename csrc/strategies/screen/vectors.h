@@ -28,7 +28,8 @@ class ScreenVectors {
   struct Query {
     double shift, length, roundings;
   };
-  Query of_y(int64_t row, double* out) const;
+  // v: the point of a y, which becomes y'.
+  Query of_y(double* v) const;
 
  private:
   void find_centre();

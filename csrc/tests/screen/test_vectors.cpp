@@ -26,7 +26,8 @@ TEST_CASE("screen vectors: within their slack of the value, lengths as promised"
         const double slack = ScreenStore(p, vectors, items, kernels()).slack();
         std::vector<double> a(static_cast<size_t>(d + 1)), b(a.size()), point_x(a), point_y(a);
         for (int64_t j = 0; j < y.rows; ++j) {
-          const ScreenVectors::Query q = vectors.of_y(j, b.data());
+          p.y_point(j, b.data());
+          const ScreenVectors::Query q = vectors.of_y(b.data());
           CHECK(std::sqrt(ordered_dot(b.data(), b.data(), d + 1)) <= q.length);
           p.y_point(j, point_y.data());
           for (int64_t i = 0; i < x.rows; ++i) {

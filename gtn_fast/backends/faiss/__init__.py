@@ -1,7 +1,7 @@
-"""Candidates from an index of FAISS: approximate.
+"""Lists around centres of FAISS: approximate.
 
-backend.py  on the CPU: the index while it is cheaper, the exact engine for the rest
-gpu.py      the same with the index on a GPU
-index.py    an index over the free x's, rebuilt as they go
-cost.py     seconds and bytes; decides what is cheaper
+backend.py  lists while they are quicker, the exact engine for the rest
+centres.py  centres by k-means; how many there are, how many are probed
+gpu.py      the same with centres from a GPU
+cost.py     seconds and bytes; decides what is quicker
 """

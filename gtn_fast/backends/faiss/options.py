@@ -7,8 +7,7 @@ from typing import Annotated, TypedDict
 from gtn_fast.backends.options import Choice, Share, Whole
 
 KINDS = ("ivf-pq", "ivf-flat", "ivf-sq8")
-# nprobe and refine of a quality.
-QUALITIES = {"fast": (8, 16), "balanced": (32, 32), "careful": (128, 96)}
+QUALITIES = ("fast", "balanced", "careful")
 MOST_REFINED = 512
 
 
@@ -18,23 +17,28 @@ class FaissOptions(TypedDict, total=False):
     quality: Annotated[
         str | None,
         Choice(
-            tuple(QUALITIES),
-            "fast, balanced (default) or careful: sets nprobe and refine; like the six options that"
+            QUALITIES,
+            "fast, balanced (default) or careful: sets nprobe; like the six options that"
             " follow, of method faiss alone",
             "Q",
         ),
     ]
-    nlist: Annotated[int | None, Whole(1, 2**20, "lists of the first index (default: 2 sqrt(n_x))")]
+    nlist: Annotated[
+        int | None, Whole(1, 2**20, "lists of the first index (default: 1.5 sqrt(n_x))")
+    ]
     nprobe: Annotated[int | None, Whole(1, 2**20, "lists probed for each y")]
     refine: Annotated[
         int | None,
-        Whole(1, MOST_REFINED, f"candidates evaluated exactly for each y, at most {MOST_REFINED}"),
+        Whole(
+            1,
+            MOST_REFINED,
+            f"candidates kept for each y, at most {MOST_REFINED} (default: as many as it takes);"
+            " never changes the answer",
+        ),
     ]
     index: Annotated[
         str | None,
-        Choice(
-            KINDS, "ivf-pq (default), ivf-sq8 or ivf-flat (default on a GPU, no ivf-pq)", "KIND"
-        ),
+        Choice(KINDS, "for calls of old: lists are scanned in full, whatever is given", "KIND"),
     ]
     min_cosine_ratio: Annotated[
         float | None,

@@ -74,6 +74,15 @@ class Assignment:
         """How many x's are free."""
         return len(self.taken) - self.before - self.done + self.without
 
+    def settle(
+        self, y_rows: NDArray[np.int64], x_rows: NDArray[np.int64], cosine: NDArray[np.float64]
+    ) -> None:
+        """End the next turns, which are of these rows of Y: they take these x's, or none (-1)."""
+        self.x_index[y_rows], self.cosine[y_rows] = x_rows, cosine
+        self.taken[x_rows[x_rows >= 0]] = 1
+        self.done += len(y_rows)
+        self.without += int((x_rows < 0).sum())
+
     def take_none(self, y_rows: NDArray[np.int64]) -> None:
         """End the next turns, which are of these rows of Y: they take none."""
         self.cosine[y_rows] = np.nan
