@@ -53,7 +53,7 @@ def test_a_run_is_a_function_of_its_seed(quick, tmp_path):
 
 def row(name, kind, share_off=0.5, tv=0.3, right=False, ways=None):
     ways = {k: topology.Way(*v, np.zeros(0)) for k, v in (ways or {}).items()}
-    return topology.Row(name, kind, 0.1, share_off, tv, 0.5, "1 2 1", right, ways)
+    return topology.Row(name, kind, 0.1, share_off, tv, 0.5, "1 2 1", right, ways=ways)
 
 
 def read(of, rows):

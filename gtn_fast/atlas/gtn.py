@@ -181,7 +181,7 @@ class AtlasGTN(Atlas):
             raise TypeError(f"only a NetworkAtlas can be saved, got {type(self.atlas).__name__}")
         tensors = {f"atlas/{name}": value for name, value in self.atlas.state_dict().items()}
         tensors["weights"] = self.weights
-        about = []
+        about: list[dict[str, Any] | None] = []
         for chart, gtn in enumerate(self.gtns):
             if gtn is None:
                 about.append(None)
