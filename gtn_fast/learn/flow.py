@@ -40,7 +40,7 @@ from gtn_fast.system.ending import long_call, stop_here
 
 _KIND = "flow"
 _NOT_WHOLE = "is not a whole flow"
-_FIELDS = ("layers", "width", "lr", "batch_size", "epochs", "patience")  # of a preset
+_FIELDS = ("layers", "width", "lr", "batch_size", "epochs", "patience", "min_steps")  # of a preset
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
 MAX_STEPS = 1 << 20
