@@ -5,7 +5,6 @@ python tools/front_picture.py    writes docs/figures/labeling.png
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from small_picture import save_small
 
 import gtn_fast
 from gtn_fast.plots import DATA, INK, SOURCE
@@ -73,12 +72,7 @@ def draw() -> Figure:
 
 def main() -> int:
     """Write the picture, small enough for a front page."""
-    drawn = io.BytesIO()
-    draw().savefig(drawn, format="png", dpi=100, facecolor="white")
-    with Image.open(drawn) as image:
-        small = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-        small.save(FILE, optimize=True)
-    print(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB")
+    save_small(draw(), FILE, dpi=100, colors=COLORS)
     return 0
 
 

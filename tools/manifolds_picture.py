@@ -5,7 +5,6 @@ python tools/manifolds_picture.py    writes docs/figures/manifolds.png
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from small_picture import save_small
 
 from gtn_fast.manifolds import MANIFOLDS, Manifold
 from gtn_fast.plots import INK
@@ -59,12 +58,7 @@ def draw() -> Figure:
 
 def main() -> int:
     """Write the picture, small."""
-    drawn = io.BytesIO()
-    draw().savefig(drawn, format="png", dpi=80, facecolor="white")
-    with Image.open(drawn) as image:
-        small = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-        small.save(FILE, optimize=True)
-    print(f"{FILE.name}: {FILE.stat().st_size / 1e3:.0f} kB")
+    save_small(draw(), FILE, dpi=80, colors=COLORS)
     return 0
 
 
