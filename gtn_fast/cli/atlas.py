@@ -12,6 +12,7 @@ from gtn_fast import plots
 from gtn_fast.cli import models, stages
 from gtn_fast.cli.common import (
     OK,
+    PICTURE_BYTES,
     Array,
     Commands,
     count,
@@ -19,10 +20,11 @@ from gtn_fast.cli.common import (
     positive,
     print_table,
     write_array,
+    write_arrays,
     write_json,
 )
 from gtn_fast.inputs.arguments import check_seed
-from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 from gtn_fast.planning.memory import check_memory
 
@@ -38,7 +40,6 @@ _TITLES = {
 _DEFAULTS: dict[str, Any] = {"epochs": 20, "batch_size": 128}
 _MOST_CHARTS_SHOWN, _OF_A_CHART = 8, 12
 _COMPARED = 2_000  # images whose reconstruction error is reported
-_PICTURE_BYTES = 1 << 22
 
 
 def add(commands: Commands) -> None:
@@ -235,18 +236,15 @@ def sample(arguments: argparse.Namespace) -> int:
     targets = [
         Target(out, 4 * atlas.d * arguments.n),
         Target(beside, (pixels + 8) * arguments.n),
-        Target(picture, _PICTURE_BYTES),
+        Target(picture, PICTURE_BYTES),
     ]
     check_targets(targets, Sources([arguments.gtn]), force=arguments.force)
     check_memory(3 * arguments.n * (4 * atlas.d + pixels), f"sampling {arguments.n:,} rows")
     z, y = atlas.draw(arguments.n, seed, arguments.chart)
     images = atlas.decode_to_bytes(z, y).numpy()
-
-    def save(path: Path) -> None:
-        write_file(path, lambda to: np.savez_compressed(to, images=images, chart=y.numpy()))
-
+    arrays = {"images": images, "chart": y.numpy()}
     deliver(out, lambda path: write_array(path, z.numpy()))
-    deliver(beside, save)
+    deliver(beside, lambda path: write_arrays(path, arrays))
     plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
     if not arguments.quiet:
         print_table(

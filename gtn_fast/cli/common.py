@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from gtn_fast.outputs.targets import Sources, Target, check_targets
 
 Array = NDArray[Any]
 
+PICTURE_BYTES = 1 << 22  # of a picture, at most
 OK, WRONG, BAD_INPUT, NO_ENGINE = 0, 1, 2, 3
 UNEXPECTED, INTERRUPTED = 70, 130
 MATRIX = (
@@ -96,6 +97,16 @@ def write_array(path: Path, array: Array) -> None:
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # by its name, NumPy would add .npy to .NPY
             np.save(file, array)
+
+    write_file(path, write)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as a compressed .npz, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # by its name, NumPy would add .npz to .NPZ
+            np.savez_compressed(file, **cast(Any, arrays))
 
     write_file(path, write)
 

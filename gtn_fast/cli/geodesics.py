@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from gtn_fast import plots
 from gtn_fast.cli import flows, models, stages
-from gtn_fast.cli.common import OK, Array, count, folder_for, natural, print_table
+from gtn_fast.cli.common import OK, Array, count, folder_for, natural, print_table, write_arrays
 from gtn_fast.images import is_picture_folder, load_images
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.patterns import split_key
-from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources
 
 _OWN = ("data", "neighbours", "eps")
@@ -75,7 +74,7 @@ def interpolate(arguments: argparse.Namespace) -> int:
         "rows": np.array(rows),
     }
     with stages.making(out):
-        deliver(out / "interpolations.npz", lambda path: _write(path, arrays))
+        deliver(out / "interpolations.npz", lambda path: write_arrays(path, arrays))
         plots.save(plots.captioned_rows(shown), out / "interpolation.png")
     if not arguments.quiet:
         found = graph.stats()
@@ -135,11 +134,3 @@ def _paths(
     paths = [graph.path(images[a], images[b]) for a, b in rows]
     points = [path.resample(atlas, arguments.steps) for path in paths]
     return graph, points, [path.length for path in paths]
-
-
-def _write(path: Path, arrays: dict[str, Array]) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **cast(Any, arrays))
-
-    write_file(path, write)

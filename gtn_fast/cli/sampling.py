@@ -13,6 +13,7 @@ from gtn_fast.cli import atlas as atlases
 from gtn_fast.cli import flows, geodesics, models, stages
 from gtn_fast.cli.common import (
     OK,
+    PICTURE_BYTES,
     Array,
     Commands,
     add_force,
@@ -20,15 +21,15 @@ from gtn_fast.cli.common import (
     natural,
     print_table,
     write_array,
+    write_arrays,
 )
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import FileError
-from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 from gtn_fast.planning.memory import check_memory
 
 _CLOUD = 4_000  # samples behind the paths of an interpolation
-_PICTURE_BYTES = 1 << 22  # of a picture, at most
 
 
 def add(commands: Commands) -> None:
@@ -129,7 +130,7 @@ def _check_outputs(
     targets = [Target(out, array_bytes)]
     if arguments.autoencoder:
         arrays, picture = _beside(out)
-        targets += [Target(arrays, image_bytes), Target(picture, _PICTURE_BYTES)]
+        targets += [Target(arrays, image_bytes), Target(picture, PICTURE_BYTES)]
     check_targets(targets, _sources(arguments), force=arguments.force)
 
 
@@ -144,11 +145,7 @@ def _beside(out: Path) -> tuple[Path, Path]:
 
 def _write_images(images: Array, out: Path) -> list[Path]:
     arrays, picture = _beside(out)
-
-    def save(path: Path) -> None:
-        write_file(path, lambda temporary: np.savez_compressed(temporary, images=images))
-
-    deliver(arrays, save)
+    deliver(arrays, lambda path: write_arrays(path, {"images": images}))
     plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
     return [arrays, picture]
 

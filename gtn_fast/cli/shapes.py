@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gtn_fast.cli import models
 from gtn_fast.cli.common import (
     MATRIX,
@@ -19,13 +17,14 @@ from gtn_fast.cli.common import (
     count,
     natural,
     print_table,
+    write_arrays,
     write_json,
 )
 from gtn_fast.images import KINDS, SPLITS, load_images
 from gtn_fast.inputs.arguments import check_seed
 from gtn_fast.inputs.files import FileError
 from gtn_fast.inputs.patterns import split_key
-from gtn_fast.outputs.files import deliver, write_file
+from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
 _CYCLOOCTANE = "cyclooctane"  # has no images, but points
@@ -131,11 +130,7 @@ def _manifold(arguments: argparse.Namespace) -> int:
     else:
         images, parameters = known.images(arguments.n, seed)
         arrays = {"images": images, "parameters": parameters}
-
-    def save(path: Path) -> None:
-        write_file(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-    deliver(out, save)
+    deliver(out, lambda path: write_arrays(path, arrays))
     if not arguments.quiet:
         numbers = ", ".join(
             f"{' '.join(map(str, betti))} mod {field}" for field, betti in known.betti.items()

@@ -55,8 +55,7 @@ def _open(spec: str, key: str | None, ids: str | None) -> Opened:
         if ids is not None:
             raise FileError(f"{spec}: standard input has one array, and no {ids!r} beside it")
         return Opened(spec, None, load_array(spec, key))
-    path, own = split_key(spec, key)
-    key = own
+    path, key = split_key(spec, key)
     try:
         before = State.of(str(path))
     except OSError:

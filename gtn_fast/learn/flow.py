@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
-from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
 from gtn_fast.learn import presets as _presets
 from gtn_fast.learn import verdict
 from gtn_fast.learn.ahead import Ahead
 from gtn_fast.learn.couplings import COUPLINGS, Coupling, How, check_coupling, name_of, rows_of
 from gtn_fast.learn.devices import check_torch_device
+from gtn_fast.learn.prepared import described, line, points, standardised
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.sizes import rebuilt
@@ -167,7 +167,9 @@ class Flow:
         preset = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
         check_files(log, tensorboard, checkpoint)
         behind = max(1, check_threads(None) // 2) if threads is None else check_threads(threads)
-        scaling, x, val_x = self._standardised(X, val, flatten)
+        x_in = described(X, "X", self.d, flatten)
+        val_in = None if val is None else described(val, "val", self.d, flatten)
+        scaling, x, val_x = standardised(x_in, val_in)
 
         self.scaling, self.verdict, self.label_seconds = scaling, None, 0.0
         self.model = self._network(derive(seed, "flow weights"))
@@ -255,7 +257,7 @@ class Flow:
         scaling = self._fitted()
         if getattr(y, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
-        return scaling.undo(self._follow(self._points(y, "y"), steps, solver))
+        return scaling.undo(self._follow(points(y, "y", self.d), steps, solver))
 
     def inverse(
         self, x: Any, *, steps: int | None = None, solver: str | None = None
@@ -268,7 +270,7 @@ class Flow:
         scaling = self._fitted()
         if getattr(x, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
-        given = scaling.apply(self._points(x, "x"))
+        given = scaling.apply(points(x, "x", self.d))
         return self._follow(given, steps, solver, backwards=True)
 
     def interpolate(
@@ -283,13 +285,7 @@ class Flow:
         """Map the straight line from y0 (d,) to y1 (d,): (points, d), ends included."""
         points = check_integer(points, "points", 2, 2**31 - 1)
         check_room(20 * points * self.d, f"a path of {points:,} points")
-        ends = [
-            self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
-            for name, y in (("y0", y0), ("y1", y1))
-        ]
-        part = np.linspace(0, 1, points)[:, None]
-        line = (1 - part) * ends[0] + part * ends[1]
-        return self.transform(line, steps=steps, solver=solver)
+        return self.transform(line(y0, y1, points, self.d), steps=steps, solver=solver)
 
     def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
@@ -319,11 +315,8 @@ class Flow:
         tensors, meta = load_tensors(path, _KIND)
         with whole(path, _NOT_WHOLE):
             d, fields = meta["d"], meta["preset"]
-            arrays = {name: tensors[f"scaling/{name}"].numpy() for name in ("mean", "std")}
-            if any(a.shape != (d,) or a.dtype != np.float32 for a in arrays.values()):
-                raise ValueError(f"scaling is not of {d} coordinates")
-            if not (arrays["std"] > 0).all():
-                raise ValueError("scaling/std must be above 0")
+            mean, std = (tensors[f"scaling/{name}"].numpy() for name in ("mean", "std"))
+            scaling = Scaling.stored(mean, std, d)
             weights = {k[6:]: t for k, t in tensors.items() if k.startswith("model/")}
             preset = preset_for(d, **fields)
             model = rebuilt(lambda: Velocity.of(d, preset.layers, preset.width, 0), weights)
@@ -332,7 +325,7 @@ class Flow:
             options = {"coupling": known, "steps": meta["steps"], "solver": meta["solver"]}
             flow = Flow(d, device=device, **options, **fields)
             flow.model.load_state_dict(model.state_dict())
-            flow.scaling = Scaling(**arrays)
+            flow.scaling = scaling
             flow.label_seconds = float(meta["label_seconds"])
             if meta["history"] is not None:
                 flow.history = History(**meta["history"])
@@ -376,30 +369,7 @@ class Flow:
         made: NDArray[np.float32] = torch.cat(parts).numpy()
         return made
 
-    def _standardised(
-        self, X: Any, val: Any, flatten: bool
-    ) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return X's scaling, and X and val (or None) standardised by it."""
-        x_in = self._described(X, "X", flatten)
-        val_in = None if val is None else self._described(val, "val", flatten)
-        with unchanged(x_in, val_in):
-            x, val_x = convert(x_in), None if val_in is None else convert(val_in)
-            scaling = Scaling.of(x)
-            return scaling, scaling.apply(x), None if val_x is None else scaling.apply(val_x)
-
     def _fitted(self) -> Scaling:
         if self.scaling is None:
             raise ValueError("this flow has not learned anything yet: fit, or Flow.load a file")
         return self.scaling
-
-    def _points(self, value: Any, name: str) -> NDArray[Any]:
-        """Return a checked matrix (n, self.d), float32 or float64."""
-        described = self._described(value, name)
-        with unchanged(described):
-            return np.asarray(convert(described))
-
-    def _described(self, value: Any, name: str, flatten: bool = False) -> Described:
-        described = describe(value, name, flatten=flatten)
-        if described.cols != self.d:
-            raise ValueError(f"{name} must have {self.d} columns, got {described.cols}")
-        return described

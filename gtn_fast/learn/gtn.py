@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gtn_fast.backends.methods import check_method
 from gtn_fast.inputs.arguments import check_integer, check_seed
-from gtn_fast.inputs.arrays import convert, is_tensor, unchanged
 from gtn_fast.labels import Labels
 from gtn_fast.learn import finishing, gtn_file, verdict
 from gtn_fast.learn import presets as _presets
@@ -22,7 +21,7 @@ from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.hhat import HHat, answers, mse
 from gtn_fast.learn.labeling import Labeled, label_points
 from gtn_fast.learn.mixture import Mixture
-from gtn_fast.learn.prepared import Prepared, described, prepare
+from gtn_fast.learn.prepared import Prepared, line, points, prepare
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.residuals import Residuals
 from gtn_fast.learn.scaling import Scaling
@@ -303,8 +302,8 @@ class GTN:
             )
         y, of = self._source.draw(n, seed, classes)
         if residual and self.residuals is not None:
-            points = self.residuals.add(answers(self.model, y, of), y, of, seed)
-            return scaling.undo(self._source.placed(points, of))
+            made = self.residuals.add(answers(self.model, y, of), y, of, seed)
+            return scaling.undo(self._source.placed(made, of))
         return scaling.undo(self._calibrated(y, of))
 
     def transform(self, y: Any, *, classes: Any = None) -> NDArray[np.float32]:
@@ -315,17 +314,17 @@ class GTN:
         scaling = self._fitted()
         if getattr(y, "shape", None) == (0, self.d):
             return np.empty((0, self.d), dtype=np.float32)
-        given = self._points(y, "y").astype(np.float32, copy=False)
+        given = points(y, "y", self.d).astype(np.float32, copy=False)
         return scaling.undo(self._calibrated(given, self._source.of(given, classes)))
 
     def _calibrated(
         self, y: NDArray[np.float32], of: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
         """Return ĥ of y (n, d), standardised."""
-        points = answers(self.model, y, of)
+        made = answers(self.model, y, of)
         if self.calibration is not None:
-            points = self.calibration.apply(points, of)
-        return self._source.placed(points, of)
+            made = self.calibration.apply(made, of)
+        return self._source.placed(made, of)
 
     def interpolate(
         self, y0: Any, y1: Any, steps: int = 20, *, classes: Any = None
@@ -336,12 +335,7 @@ class GTN:
         """
         steps = check_integer(steps, "steps", 2, 2**31 - 1)
         check_room(20 * steps * self.d, f"a path of {steps:,} steps")
-        ends = [
-            self._points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name)
-            for name, y in (("y0", y0), ("y1", y1))
-        ]
-        part = np.linspace(0, 1, steps)[:, None]
-        return self.transform((1 - part) * ends[0] + part * ends[1], classes=classes)
+        return self.transform(line(y0, y1, steps, self.d), classes=classes)
 
     def interpolate_between(self, row_a: int, row_b: int, steps: int = 20) -> NDArray[np.float32]:
         """Interpolate from the y of one row of X to the y of another (figure 8).
@@ -412,8 +406,3 @@ class GTN:
         if self.scaling is None:
             raise ValueError("this GTN has not learned anything yet: call fit, or GTN.load a file")
         return self.scaling
-
-    def _points(self, value: Any, name: str) -> NDArray[Any]:
-        """Return a checked matrix (n, self.d), float32 or float64."""
-        with unchanged(found := described(value, name, self.d)):
-            return np.asarray(convert(found))

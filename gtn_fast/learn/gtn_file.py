@@ -125,15 +125,12 @@ def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Save
     mixture, component = None, None
     if k > 1 or classes is not None:
         mixture, component = _mixture(arrays, k, d, len(index))
-    scaling = Scaling(_shaped(arrays["scaling/mean"], (d,)), _shaped(arrays["scaling/std"], (d,)))
-    if not (scaling.std > 0).all():
-        raise ValueError("scaling/std must be above 0")
     return SavedGTN(
         d=d,
         preset=preset(Preset(**meta["preset"])),
         components=meta["components"],
         weights={name[6:]: t for name, t in tensors.items() if name.startswith("model/")},
-        scaling=scaling,
+        scaling=Scaling.stored(arrays["scaling/mean"], arrays["scaling/std"], d),
         mixture=mixture,
         component=component,
         x_index=index,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtn_fast.inputs.arrays import Described, convert, describe, unchanged
+from gtn_fast.inputs.arrays import Described, convert, describe, is_tensor, unchanged
 from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.labeling import nearest
 from gtn_fast.learn.mixture import Mixture
@@ -70,10 +70,7 @@ def prepare(
         known, of = Classes.of(classes, x_in.rows)
         if val_in is not None:
             of_val = known.numbers(val_classes, val_in.rows, "val_classes")
-    with unchanged(x_in, val_in):
-        x, val_x = convert(x_in), None if val_in is None else convert(val_in)
-        scaling = Scaling.of(x)
-        x, val_x = scaling.apply(x), None if val_x is None else scaling.apply(val_x)
+    scaling, x, val_x = standardised(x_in, val_in)
     mixture = None
     if known is not None and of is not None:
         mixture = Mixture.of(x, of, [f"class {name!r}" for name in known.names])
@@ -89,6 +86,32 @@ def described(value: Any, name: str, d: int, flatten: bool = False) -> Described
     if found.cols != d:
         raise ValueError(f"{name} must have {d} columns, got {found.cols}")
     return found
+
+
+def standardised(
+    x_in: Described, val_in: Described | None
+) -> tuple[Scaling, NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return X's scaling, and X and val (or None) standardised by it."""
+    with unchanged(x_in, val_in):
+        x, val = convert(x_in), None if val_in is None else convert(val_in)
+        scaling = Scaling.of(x)
+        return scaling, scaling.apply(x), None if val is None else scaling.apply(val)
+
+
+def points(value: Any, name: str, d: int) -> NDArray[Any]:
+    """Return a checked matrix (n, d), float32 or float64."""
+    with unchanged(found := described(value, name, d)):
+        return np.asarray(convert(found))
+
+
+def line(y0: Any, y1: Any, count: int, d: int) -> NDArray[np.float64]:
+    """Return the straight line from y0 (d,) to y1 (d,): (count, d), ends included."""
+    ends = [
+        points(y.reshape(1, -1) if is_tensor(y) else np.reshape(y, (1, -1)), name, d)
+        for name, y in (("y0", y0), ("y1", y1))
+    ]
+    part = np.linspace(0, 1, count)[:, None]
+    return np.asarray((1 - part) * ends[0] + part * ends[1])
 
 
 def _check_classes(val: Any, classes: Any, val_classes: Any, components: int) -> None:

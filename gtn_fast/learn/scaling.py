@@ -51,6 +51,15 @@ class Scaling:
             )
         return cls(mean, std)
 
+    @classmethod
+    def stored(cls, mean: NDArray[Any], std: NDArray[Any], d: int) -> Scaling:
+        """Return what a file holds; ValueError unless it scales d coordinates."""
+        if any(each.shape != (d,) or each.dtype != np.float32 for each in (mean, std)):
+            raise ValueError(f"scaling is not of {d} coordinates")
+        if not (std > 0).all():
+            raise ValueError("scaling/std must be above 0")
+        return cls(mean, std)
+
     def apply(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Give (x - mean) / std of (n, d), float32, rounded once from float64."""
         out = np.empty(x.shape, dtype=np.float32)
