@@ -71,8 +71,8 @@ class Outcome:
 # (file, a piece of one line, what it becomes, sanitizer that is needed to see it)
 NAMED = (
     ("csrc/strategies/screen/code_screen.cpp", " + 0x1.1p-24", "", ""),
-    ("csrc/strategies/screen/code_screen.cpp", "std::floor(score)", "std::ceil(score) + 1.0", ""),
-    ("csrc/strategies/screen/code_screen.cpp", "q.code_norm * frame.residual + ", "", ""),
+    ("csrc/strategies/screen/code_screen.h", "std::floor(score)", "std::ceil(score) + 1.0", ""),
+    ("csrc/strategies/screen/code_screen.h", "q.code_norm * frame.residual + ", "", ""),
     ("csrc/strategies/screen/store.cpp", "std::sqrt(residual2)", "0.5 * std::sqrt(residual2)", ""),
     ("csrc/strategies/screen/store.cpp", "std::sqrt(radius2)", "0.5 * std::sqrt(radius2)", ""),
     ("csrc/strategies/screen/store.cpp", "slack_ = 4.0 *", "slack_ = 0.0 *", ""),
