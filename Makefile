@@ -17,7 +17,7 @@ DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension \
   geodesics-mnist geodesics-fashion atlas-invariants couplings
 
-.PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
+.PHONY: help venv build test test-long test-arm core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
   bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
 .DELETE_ON_ERROR:
@@ -26,6 +26,7 @@ help:
 	@echo "make demo         label real and synthetic data; table and pictures in demo_output/"
 	@echo "make test         build and run all tests but the slow ones"
 	@echo "make test-long    the slow tests too; core-test, triton-test: only those"
+	@echo "make test-arm     the C++ tests for ARM, cross-compiled, under qemu"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
 	@echo "make docs         the documentation site in build/site; warnings are errors, links checked"
 	@echo "make format       let ruff and clang-format rewrite the sources"
@@ -93,6 +94,30 @@ core-test: build
 	  -DGTN_WERROR=$(if $(filter-out 0 OFF,$(GTN_WERROR)),ON,OFF) >/dev/null
 	$(CMAKE) --build build/cmake --target gtn_core_test --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/cmake --output-on-failure
+
+# The core for ARM: cross-compiled, and run by an emulator as a CPU that has every level; the choice
+# of a level also as CPUs that have fewer. An ARM machine runs the tests itself.
+ARM_CXX ?= aarch64-linux-gnu-g++
+ARM_LIBRARIES ?= /usr/aarch64-linux-gnu
+ARM_EMULATOR ?= $(firstword $(shell which qemu-aarch64 qemu-aarch64-static 2>/dev/null))
+ARM_CPUS := cortex-a72 neoverse-n1
+ifneq ($(filter aarch64 arm64,$(shell uname -m)),)
+ARM_CMAKE_ARGS :=
+ARM_CPUS :=
+else
+ARM_CMAKE_ARGS = -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER=$(ARM_CXX) \
+  "-DCMAKE_CROSSCOMPILING_EMULATOR=$(ARM_EMULATOR);-L;$(ARM_LIBRARIES);-cpu;max"
+endif
+
+test-arm: venv
+	@test -z '$(ARM_CPUS)' || which $(ARM_CXX) $(or $(ARM_EMULATOR),qemu-aarch64) >/dev/null 2>&1 || \
+	  { echo "make: $(ARM_CXX) and qemu-aarch64 are needed (Debian: apt-get install g++-aarch64-linux-gnu qemu-user)" >&2; exit 1; }
+	@$(CMAKE) -S . -B build/arm $(ARM_CMAKE_ARGS) -DGTN_TESTS=ON -DGTN_MODULE=OFF -DGTN_WERROR=ON >/dev/null
+	$(CMAKE) --build build/arm --target gtn_core_test --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/arm --output-on-failure
+	@for cpu in $(ARM_CPUS); do echo "== $$cpu" && $(ARM_EMULATOR) -L $(ARM_LIBRARIES) -cpu $$cpu \
+	  build/arm/gtn_core_test "--source-file=*/kernels/test_levels.cpp" || exit 1; done
 
 lint: venv
 	$(BIN)/ruff check .
