@@ -165,7 +165,9 @@ soak: build
 # Python 3.10, if it is here, and exactly the lowest versions of pyproject.toml. PyPI's torch of
 # Linux brings CUDA, some gigabytes: let PIP_EXTRA_INDEX_URL name PyTorch's index of CPU builds.
 MINIMUM := build/minimum-venv
-MINIMUM_PYTHON ?= $(firstword $(shell command -v python3.10) $(wildcard $(HOME)/.pyenv/versions/3.10*/bin/python) $(PYTHON))
+MINIMUM_PYTHON ?= $(firstword \
+  $(shell python3.10 -c 'import sys; print(sys.executable)' 2>/dev/null) \
+  $(wildcard $(HOME)/.pyenv/versions/3.10*/bin/python) $(PYTHON))
 
 test-minimum: $(MINIMUM)/.built
 	$(MINIMUM)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST_ARGS)

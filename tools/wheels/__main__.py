@@ -1,6 +1,6 @@
 """Build the sdist, a wheel of it per Python, and try each; exit code 1 if one cannot be accepted.
 
-Everything lies in ``build/wheels``; what is to be published in ``--out``. Compiled files are kept
+Everything lies in ``build/wheels``, what can be published in ``--out``. Compiled files are kept
 from Python to Python, since only the bindings know of Python. There is no stable ABI in pybind11,
 hence one wheel per version.
 """
@@ -53,17 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     sources = _unpack(_sdist(out))
     for python in pythons:
         wheel = _build(python, given.machine, sources)
-        if given.machine == HERE:
-            wheel = Path(shutil.copy2(wheel, out))
-        else:
+        if given.machine != HERE:  # what this compiler links serves this machine alone
             wheel = _repair(wheel, given.machine, out)
         _try(wheel, python, given.machine, shlex.split(given.run_by))
     return 0
 
 
 def _sdist(out: Path) -> Path:
-    before = set(out.glob("*.tar.gz"))
-    for old in before:
+    for old in out.glob("*.tar.gz"):
         old.unlink()
     _run([sys.executable, "-m", "build", "--no-isolation", "--sdist", "-o", out, ROOT], quiet=True)
     (sdist,) = out.glob("*.tar.gz")
@@ -123,7 +120,7 @@ def _repair(wheel: Path, machine: str, out: Path) -> Path:
     accepted = WORK / "accepted"
     shutil.rmtree(accepted, ignore_errors=True)
     platform = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
-    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", platform]
+    command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--plat", platform]
     _run([*command, "--wheel-dir", accepted, wheel], _with_tools())
     (repaired,) = accepted.glob("*.whl")
     return Path(shutil.move(repaired, out / repaired.name))
@@ -143,7 +140,8 @@ def _try(wheel: Path, python: Python, machine: str, run_by: Sequence[str]) -> No
         if not run_by:
             print(f"{wheel.name}: built and audited, never run: no --run-by was given")
             return
-        _run([*run_by, script, ROOT], {"PATH": "", "PYTHONPATH": str(folder)})
+        command = [shutil.which(run_by[0]) or run_by[0], *run_by[1:]]
+        _run([*command, script, ROOT], {"PATH": "", "PYTHONPATH": str(folder)})
         return
     folder = WORK / "empty" / python.tag
     _run([python.path, "-m", "venv", "--clear", folder])
@@ -151,10 +149,8 @@ def _try(wheel: Path, python: Python, machine: str, run_by: Sequence[str]) -> No
     _pip(inside, "--only-binary", ":all:", wheel)
     alone = {"PATH": "", "HOME": str(folder)}
     _run([inside, "-I", script, ROOT], alone)
-    _run(
-        [inside, "-I", folder / "bin" / "gtn-fast", "plan", "--n", "1000", "--d", "8"], alone, True
-    )
-    _run([inside, "-I", folder / "bin" / "gtn-fast", "doctor"], alone, quiet=True)
+    for words in ("plan --n 1000 --d 8", "doctor"):
+        _run([inside, "-I", folder / "bin" / "gtn-fast", *words.split()], alone, quiet=True)
     print(f"{wheel.name}: tried in an empty environment", flush=True)
 
 
