@@ -94,8 +94,7 @@ def judge_images(
     else:
         shown = _rows(images, trained[:count])
         real = _rows(held_out, rng.permutation(len(held_out))[:count])
-    component = gtn.component if isinstance(gtn, GTN) else None
-    normals = normals_like(np.asarray(latents), component, derive(seed, "normals"), count)
+    normals = normals_like(np.asarray(latents), gtn.component, derive(seed, "normals"), count)
     sets = {
         "training images": shown,
         "reconstructed": decode_latents(codec, encode_images(codec, real, progress=False)),
