@@ -216,7 +216,7 @@ def test_report_of_every_kind_of_value(tmp_path):
     assert table[2] == r"| a \| b | 0.1235 | the paper | >= 0.1 | yes |"
     assert table[3].endswith("| **no** |")
     assert "12,345" in table[4]
-    result = Result("x", "Title", lines, ["somewhere/f.png"], 3.2, {})
+    result = Result("x", "Title", lines, ["somewhere/f.png"], 3.2, 3.1, {})
     page = summary(result, quick=True)
     assert page.startswith("# Title\n")
     assert "quick run" in page

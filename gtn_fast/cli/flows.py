@@ -39,7 +39,7 @@ def add_to_sample(parser: argparse.ArgumentParser) -> None:
 
 def settings(d: int, arguments: argparse.Namespace) -> Any:
     """Return network and training of the flow that is asked for; ValueError if it makes none."""
-    from gtn_fast.learn.flow import preset_for
+    from gtn_fast.learn.flow_file import preset_for
 
     for name, default in _OF_H_HAT.items():
         if getattr(arguments, name) != default:

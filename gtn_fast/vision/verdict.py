@@ -53,9 +53,8 @@ class ImageVerdict:
         """Say in plain words what is wrong and what to do; None if nothing is."""
         found = self.energy
         return worse_than_normals(
-            "new images", self.compared_with, self.rows,
-            *(found[name] for name in ("samples", "plain normals", "full normals",
-                                       "reconstructed")),
+            "new images", self.compared_with, self.rows, found["samples"], found["plain normals"],
+            found["full normals"], found["reconstructed"],
         )  # fmt: skip
 
     def table(self) -> str:
