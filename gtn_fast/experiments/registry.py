@@ -37,6 +37,12 @@ def _geodesics(title: str, spec: str, data: str) -> Experiment:
     return Experiment(title, module, fixed={"spec": spec}, options=options, data=data)
 
 
+def _atlas_images(title: str, spec: str) -> Experiment:
+    return Experiment(f"Generators with charts and without, {title}",
+                      "gtn_fast.experiments.atlas_images", fixed={"spec": spec},
+                      options=("charts", "epochs", "limit"), data=_DIGITS)  # fmt: skip
+
+
 def _calibration(title: str, spec: str, data: str) -> Experiment:
     module = "gtn_fast.experiments.calibration"
     return Experiment(f"Calibration on latents of an autoencoder, {title}", module,
@@ -90,6 +96,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "geodesics-fashion": _geodesics(
         "Geodesics from chart to chart, Fashion-MNIST", "fashion-mnist", _DIGITS
     ),
+    "atlas-mnist": _atlas_images("MNIST", "mnist"),
+    "atlas-fashion": _atlas_images("Fashion-MNIST", "fashion-mnist"),
     "atlas-invariants": Experiment(
         "What charts say of the shape of their data",
         "gtn_fast.experiments.atlas_invariants",
