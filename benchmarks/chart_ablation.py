@@ -1,9 +1,10 @@
 """One ĥ for all charts, told which, beside one for each: what AtlasGTN would be with it.
 
     python -m benchmarks.chart_ablation [--of torus] [--charts 8] [--epochs 32] [--seeds 3]
+        [--atlas FILE]
 
-A chart autoencoder learns 20,000 images of a set of known shape, once. Then come an
-``AtlasGTN``, and GTNs that get the chart as an input beside y (``GTN.fit(classes=)``), of the same
+A chart autoencoder learns 20,000 images of a set of known shape, once; FILE may hold it. Then come
+an ``AtlasGTN``, and GTNs that get the chart as an input beside y (``GTN.fit(classes=)``), of the same
 size and of twice the width. Each is trained for 30 epochs from every seed; 2,000 samples are
 projected onto the set. Prints a table of means over seeds; docs/atlas.md has the last one.
 """
@@ -23,7 +24,7 @@ from torch import Tensor
 from benchmarks import machine
 from gtn_fast.atlas.cae import train_cae
 from gtn_fast.atlas.gtn import AtlasGTN
-from gtn_fast.atlas.model import Atlas
+from gtn_fast.atlas.model import Atlas, NetworkAtlas
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Projector, manifold
@@ -64,10 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--charts", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--atlas")
     options = parser.parse_args(arguments)
     m = manifold(options.of)
     images = m.images(IMAGES, derive(0, "images"))[0]
-    atlas, _ = train_cae(images, m.dim, options.charts, epochs=options.epochs, progress=False)
+    if options.atlas:
+        atlas = NetworkAtlas.load(options.atlas)
+    else:
+        atlas, _ = train_cae(images, m.dim, options.charts, epochs=options.epochs, progress=False)
     projector = Projector(m)
     makers = {
         "one ĥ for each chart": lambda: AtlasGTN(atlas),
