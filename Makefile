@@ -15,7 +15,8 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 # Where the experiments on images find their data; see docs/experiments.md.
 DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension \
-  geodesics-mnist geodesics-fashion atlas-invariants couplings
+  geodesics-mnist geodesics-fashion atlas-mnist atlas-fashion atlas-invariants couplings \
+  calibration-mnist calibration-fashion calibration-cifar10 calibration-hands
 
 .PHONY: help venv build test test-long test-arm core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
@@ -279,6 +280,12 @@ DATA_dimension := $(DATA_mnist)
 DATA_couplings := $(DATA_mnist)
 DATA_geodesics-mnist := $(DATA_mnist)
 DATA_geodesics-fashion = $(DATA_fashion-mnist)
+DATA_atlas-mnist := $(DATA_mnist)
+DATA_atlas-fashion = $(DATA_fashion-mnist)
+DATA_calibration-mnist := $(DATA_mnist)
+DATA_calibration-fashion = $(DATA_fashion-mnist)
+DATA_calibration-cifar10 = $(DATA_cifar10)
+DATA_calibration-hands = $(DATA_hands)
 DATA_fashion-mnist := $(call data_of,fashion_mnist)
 DATA_cifar10 := $(call data_of,cifar10_subset20k)
 DATA_hands := $(call data_of,hands_signdigits64)
