@@ -15,12 +15,13 @@ NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(
 # Where the experiments on images find their data; see docs/experiments.md.
 DATA ?= ../shared/data
 EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands dimension \
-  geodesics-mnist geodesics-fashion atlas-invariants couplings
+  geodesics-mnist geodesics-fashion atlas-mnist atlas-fashion atlas-invariants couplings \
+  calibration-mnist calibration-fashion calibration-cifar10 calibration-hands
 
 .PHONY: help venv build test test-long test-arm core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
-  bench-training bench-calibration bench-pareto bench-distributed \
-  bench-arm arm-core sanitize wheel-check clean
+  bench-training bench-calibration bench-pareto bench-distributed bench-arm arm-core sanitize \
+  test-minimum wheel wheel-aarch64 wheel-check wheel-release clean
 .DELETE_ON_ERROR:
 
 help:
@@ -44,7 +45,11 @@ help:
 	@echo "                  mutants-core, mutants-python: only those"
 	@echo "make fuzz         a fuzzer at every reader, the command line and the match: 10 minutes"
 	@echo "make soak         small calls, kills and full disks by the hundred; half an hour"
-	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
+	@echo "make test-minimum  the tests with the lowest versions that pyproject.toml promises"
+	@echo "make wheel        manylinux_2_28 wheels of x86-64 for the Pythons found here, each tried in an"
+	@echo "                  empty environment; wheel-aarch64: of 64-bit ARM, by the same compiler"
+	@echo "make wheel-check  sdist, and a wheel of it by this machine's compiler, tried likewise"
+	@echo "make wheel-release  all wheels of this system, by cibuildwheel; Linux: in containers"
 	@echo "make clean        remove the environment, builds and results"
 
 # --- environment and build -------------------------------------------------------
@@ -184,20 +189,57 @@ SOAK_ARGS ?=
 soak: build
 	$(BIN)/python -m tools.soak $(SOAK_ARGS)
 
-# The wheel is built from the sdist, as a user without the repository would.
-wheel-check: venv
-	rm -rf build/dist build/empty
-	$(BIN)/python -m build --no-isolation --outdir build/dist .
-	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip --disable-pip-version-check install -q \
-	  --constraint constraints.txt build/dist/*.whl
-	cd build/empty && bin/python -m pip --disable-pip-version-check list && bin/python -c '\
-	import numpy as np, gtn_fast; \
-	x = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32); \
-	labels = gtn_fast.label(x); \
-	gtn_fast.verify(x, labels.y, labels); \
-	assert sorted(labels.x_index) == list(range(1000)); \
-	print("wheel", gtn_fast.__version__, "labeled 1000 points")' && bin/gtn-fast plan --n 1000 --d 8
+# --- the lowest versions -----------------------------------------------------------
+
+# Python 3.10, if it is here, and exactly the lowest versions of pyproject.toml. PyPI's torch of
+# Linux brings CUDA, some gigabytes: let PIP_EXTRA_INDEX_URL name PyTorch's index of CPU builds.
+MINIMUM := build/minimum-venv
+MINIMUM_PYTHON ?= $(firstword \
+  $(shell python3.10 -c 'import sys; print(sys.executable)' 2>/dev/null) \
+  $(wildcard $(HOME)/.pyenv/versions/3.10*/bin/python) $(PYTHON))
+
+test-minimum: $(MINIMUM)/.built
+	$(MINIMUM)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+$(MINIMUM)/.installed: tools/minimum_requirements.txt
+	$(MINIMUM_PYTHON) -m venv --clear $(MINIMUM)
+	$(MINIMUM)/bin/python -m pip --disable-pip-version-check install -q --only-binary :all: --requirement $<
+	$(MINIMUM)/bin/python -m pip --disable-pip-version-check install -q --no-deps torchcfm==1.0.7
+	@touch $@
+
+$(MINIMUM)/.built: $(MINIMUM)/.installed $(NATIVE_SOURCES)
+	GTN_BUILD_DIR=build/minimum CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(MINIMUM)/bin/python -m pip \
+	  --disable-pip-version-check install -q --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# --- wheels ----------------------------------------------------------------------
+
+# Built from the sdist, as a user without the repository would, and tried where nothing else is.
+# PYTHONS="python3.12 python3.13": for those alone. AARCH64_PYTHON: a command that runs a Python
+# with NumPy on 64-bit ARM (qemu-user, say), which then tries that wheel.
+PYTHONS ?=
+AARCH64_PYTHON ?=
+WHEELS := build/wheels-venv/bin/python -m tools.wheels
+
+wheel: build/wheels-venv/.installed
+	$(WHEELS) $(addprefix --python ,$(PYTHONS))
+
+wheel-aarch64: build/wheels-venv/.installed
+	$(WHEELS) --for aarch64 $(addprefix --python ,$(PYTHONS)) --run-by "$(AARCH64_PYTHON)"
+
+wheel-check: build/wheels-venv/.installed
+	$(WHEELS) --for here --python $(PYTHON)
+
+# As [tool.cibuildwheel] in pyproject.toml says.
+wheel-release: build/release-venv/.installed
+	build/release-venv/bin/python -m cibuildwheel --output-dir build/dist
+
+build/wheels-venv/.installed: tools/wheels_requirements.txt
+build/release-venv/.installed: tools/release_requirements.txt
+build/wheels-venv/.installed build/release-venv/.installed:
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q --requirement $<
+	@touch $@
 
 # --- runs ------------------------------------------------------------------------
 
@@ -238,6 +280,12 @@ DATA_dimension := $(DATA_mnist)
 DATA_couplings := $(DATA_mnist)
 DATA_geodesics-mnist := $(DATA_mnist)
 DATA_geodesics-fashion = $(DATA_fashion-mnist)
+DATA_atlas-mnist := $(DATA_mnist)
+DATA_atlas-fashion = $(DATA_fashion-mnist)
+DATA_calibration-mnist := $(DATA_mnist)
+DATA_calibration-fashion = $(DATA_fashion-mnist)
+DATA_calibration-cifar10 = $(DATA_cifar10)
+DATA_calibration-hands = $(DATA_hands)
 DATA_fashion-mnist := $(call data_of,fashion_mnist)
 DATA_cifar10 := $(call data_of,cifar10_subset20k)
 DATA_hands := $(call data_of,hands_signdigits64)
