@@ -90,7 +90,7 @@ def test_workflows_only_call_make(workflow):
 
 def test_every_part_has_a_workflow():
     text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
-    parts = ("lint", "test", "sanitize", "fuzz", "docs")
+    parts = ("lint", "test", "test-arm", "sanitize", "fuzz", "docs")
     for target in (*parts, "test-minimum", "wheel-check", "wheel-release"):
         assert f"make {target}" in text
     assert "ubuntu-24.04-arm" in text
