@@ -175,3 +175,13 @@ def test_one_python_per_version(tmp_path):
 )
 def test_what_an_audited_wheel_serves(platform, fit):
     assert serves(f"gtn_fast-1.0-cp312-cp312-{platform}.whl", "x86_64") == fit
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_installing_with_the_training_layer_compiles_once(page):
+    """And a CPU build of torch comes first: pip would not replace that of CUDA afterwards."""
+    text = (ROOT / page).read_text(encoding="utf-8").split("## Install")[1].split("\n#")[0]
+    (block,) = (b for b in re.findall(r"(?:^    \S.*\n)+", text, re.MULTILINE) if "[train]" in b)
+    first, second = (line.split("#")[0].strip() for line in block.splitlines())
+    assert first.startswith("pip install torch --index-url")
+    assert second == "pip install '.[train]'"
