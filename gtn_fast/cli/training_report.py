@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gtn_fast.cli import helps
-from gtn_fast.learn.verdict import FEWEST
 from gtn_fast.pages.rows import Row
 from gtn_fast.pages.texts import seconds_text
 from gtn_fast.pages.training import Training, write_training_page
@@ -98,6 +97,8 @@ def write(
 
 
 def _in_words(verdicts: list[Any]) -> str:
+    from gtn_fast.learn.verdict import FEWEST
+
     warnings = [each.warning for each in verdicts if each.warning]
     if warnings:
         return "; ".join(warnings)

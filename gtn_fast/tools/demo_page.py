@@ -20,7 +20,7 @@ _LABELS = (
     ("Nine pairs", "small_example.png", "Numbered by turn: the y's of small norm choose first."),
     ("Cosines by turn", "cosine_by_rank.png", "Late y's choose among what is left."),
     ("Digits by norm", "mnist_by_norm.png",
-     "Labels keep what is near the centre near the centre."),
+     "By their own norm, and by the norm of the y that took them."),
 )  # fmt: skip
 _LEARNED = (
     ("A square from a ball", "generated_square.png", "New points beside the data."),
