@@ -384,6 +384,26 @@ def test_train_flow_and_sample_in_steps(at, capsys):
     np.testing.assert_array_equal(again.sample(5), flow.sample(5))
 
 
+def test_train_flow_with_classes(at):
+    x, of = halves()
+    np.save("x.npy", x)
+    np.save("of.npy", of)
+    small = ("--layers", 2, "--width", 16, "--batch-size", 64, "--epochs", 4, "--quiet")
+    assert run("train", "x.npy", "--flow", "--classes", "of.npy", "--val", 0.2, "--out", "f",
+               *small) == 0  # fmt: skip
+    flow, name = Flow.load("f/flow.safetensors"), str(of[0])
+    assert read("f/metrics.json")["classes"] == list(flow.classes.names)
+    how = ("--class", name, "--quiet")
+    assert run("sample", "f/flow.safetensors", "--n", 9, "--out", "s.npy", *how) == 0
+    label = flow.classes.parsed(name)
+    np.testing.assert_array_equal(np.load("s.npy"), flow.sample(9, classes=label))
+    assert run("interpolate", "f/flow.safetensors", "--out", "one", *how) == 0
+    assert run("interpolate", "f/flow.safetensors", "--out", "any", "--count", 2, "--quiet") == 0
+    ends = flow.source_sample(4, classes=np.repeat(flow.sample_classes(2), 2))
+    path = flow.interpolate(*ends[:2], classes=flow.sample_classes(2)[0])
+    np.testing.assert_array_equal(np.load("any/interpolations.npy")[0], path)
+
+
 def test_train_flow_on_images(at):
     small = ("--layers", 1, "--width", 8, "--epochs", 1, "--ae-epochs", 1, "--d", D)
     assert run("train", at / "images.npz", "--images", "--flow", "--out", "f", *small,
@@ -400,7 +420,6 @@ def test_train_flow_on_images(at):
     [
         ("train {at}/x.npy --flow --out f --rays 10", "--rays is about ĥ: it goes without --flow"),
         ("train {at}/x.npy --flow --out f --components 2", "--components is about ĥ"),
-        ("train {at}/x.npy --flow --out f --classes {at}/x.npy", "--classes is about ĥ"),
         ("train {at}/x.npy --flow --out f --width 99999999", "width must be from 1"),
         ("sample {at}/points/gtn.safetensors --out s.npy --steps 3",
          "is a GTN, which maps in one step: leave out --steps"),

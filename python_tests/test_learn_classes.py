@@ -264,7 +264,7 @@ def test_bad_calls(gtn, data):
         gtn.sample(5, classes=["left", "right"])
     with pytest.raises(TypeError, match="must hold strings, as those of fit, got booleans"):
         gtn.sample(5, classes=True)
-    with pytest.raises(ValueError, match="classes= is missing, the class of every y: 'left'"):
+    with pytest.raises(ValueError, match="classes= is missing, the class of every row: 'left'"):
         gtn.transform(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="classes= is missing"):
         gtn.interpolate(np.zeros(2), np.ones(2))

@@ -1,10 +1,11 @@
-"""Puts measured experiments into docs/experiments.md: tables, figures, nothing by hand.
+"""Puts measured experiments into the documents: tables, figures, nothing by hand.
 
     python tools/experiments_page.py RESULTS    RESULTS: the --out of `gtn-fast experiment`
 
 Between `<!-- NAME:start -->` and `<!-- NAME:end -->` the page gets the lines of
 RESULTS/NAME/metrics.json and links to its figures, which are copied to docs/figures in a
-size for reading. Sections whose experiment is not in RESULTS stay as they are. What stands
+size for reading. docs/flow-matching.md and docs/atlas.md get tables of their own
+(result_tables.py). Sections whose experiment is not in RESULTS stay as they are. What stands
 between the sections is written by people.
 """
 
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import result_tables
 from PIL import Image
 
 from gtn_fast.experiments import Line
@@ -49,14 +51,41 @@ def main(arguments: list[str]) -> int:
         return f"{match[1]}{_section(record, folder)}\n{match[3]}"
 
     PAGE.write_text(SECTION.sub(filled, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    _other_pages(results)
     size = sum(path.stat().st_size for path in FIGURES.iterdir())
     print(f"docs/figures: {size / 1e6:.2f} MB")
     return 0
 
 
+def _other_pages(results: Path) -> None:
+    """Fill the tables of the pages that explain what the experiments measure."""
+    measured = {}
+    for name in ("couplings", *(f"topology-{each}" for each in result_tables.SETS)):
+        file = results / name / "metrics.json"
+        if file.is_file():
+            measured[name] = json.loads(file.read_text(encoding="utf-8"))
+    if "couplings" in measured:
+        lines = result_tables.couplings_by_step(measured["couplings"])
+        _put("flow-matching.md", "couplings-by-step", lines)
+    sets = {name.removeprefix("topology-"): record for name, record in measured.items()
+            if name != "couplings"}  # fmt: skip
+    if sets:
+        page = (DOCS / "atlas.md").read_text(encoding="utf-8")
+        before = result_tables.standing(page, "topology-results")
+        _put("atlas.md", "topology-results", result_tables.topology(sets, before))
+
+
+def _put(page: str, name: str, lines: list[str]) -> None:
+    path = DOCS / page
+    text = result_tables.replaced(path.read_text(encoding="utf-8"), name, lines)
+    path.write_text(text, encoding="utf-8")
+    print(f"{page}, {name}: {len(lines)} lines")
+
+
 def _section(record: dict[str, Any], folder: Path) -> str:
-    minutes = f"{record['seconds'] / 60:.1f} min" if record["seconds"] >= 90 else ""
-    took = minutes or f"{record['seconds']:.0f} s"
+    took = _duration(record["seconds"])
+    if "cpu_seconds" in record:
+        took += f" ({_duration(record['cpu_seconds'])} of CPU time)"
     text = [f"{took} on {record['machine']}; seed {record['seed']}.", ""]
     text += lines_table([Line(**line) for line in record["lines"]])
     text.append("")
@@ -65,6 +94,10 @@ def _section(record: dict[str, Any], folder: Path) -> str:
         _shrink(folder / figure, FIGURES / name)
         text.append(f"![{record['name']}, {Path(figure).stem}](figures/{name})")
     return "\n".join(text)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _shrink(source: Path, target: Path) -> None:

@@ -19,7 +19,6 @@ _OF_H_HAT = {
     "preset": None,
     "rays": None,
     "components": 1,
-    "classes": None,
     "no_calibrate": False,
 }
 
@@ -40,7 +39,7 @@ def add_to_sample(parser: argparse.ArgumentParser) -> None:
 
 def settings(d: int, arguments: argparse.Namespace) -> Any:
     """Return network and training of the flow that is asked for; ValueError if it makes none."""
-    from gtn_fast.learn.flow import preset_for
+    from gtn_fast.learn.flow_file import preset_for
 
     for name, default in _OF_H_HAT.items():
         if getattr(arguments, name) != default:
@@ -48,17 +47,20 @@ def settings(d: int, arguments: argparse.Namespace) -> Any:
     return preset_for(d, **stages.given(arguments, *_OVERRIDES))
 
 
-def fit(
-    x: Any, val: Any, arguments: argparse.Namespace, out: Path, checkpoint: str
-) -> tuple[Any, Any]:
-    """Train a flow on latents (n, d) and write it into ``out``; return it and its history."""
+def fit(data: Any, arguments: argparse.Namespace, out: Path, checkpoint: str) -> tuple[Any, Any]:
+    """Train a flow on latents ``data.x`` (n, d), of ``data.classes``; write it into ``out``.
+
+    Return it and its history.
+    """
     from gtn_fast.learn.flow import Flow
 
-    flow = Flow(x.shape[1], device=arguments.device, **stages.given(arguments, *_OVERRIDES))
+    flow = Flow(data.x.shape[1], device=arguments.device, **stages.given(arguments, *_OVERRIDES))
     with stages.keeping(out / checkpoint):
         history = flow.fit(
-            x,
-            val,
+            data.x,
+            data.val,
+            classes=data.classes,
+            val_classes=data.val_classes,
             seed=arguments.seed,
             epochs=arguments.epochs,
             patience=arguments.patience,

@@ -73,7 +73,7 @@ def add(commands: Commands) -> None:
             "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
         )
         command.add_argument("--class", dest="label", metavar="LABEL",
-                             help="for a GTN with classes: this one (default: drawn)")  # fmt: skip
+                             help="of a model with classes: this one (default: drawn)")  # fmt: skip
         command.add_argument("--autoencoder", metavar="A.safetensors",
                              help="decode the points to images with this autoencoder (default: the"
                                   " one in the folder RUN)")  # fmt: skip
@@ -131,9 +131,9 @@ def _write(samples: Array, autoencoder: Any, out: Path) -> str:
 
 def _how(gtn: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what ``sample`` takes beside n and seed, for a flow and for a GTN."""
-    how, label = flows.how_to_follow(gtn, arguments), _class(gtn, arguments)
+    how = {"classes": _class(gtn, arguments), **flows.how_to_follow(gtn, arguments)}
     if not flows.is_flow(gtn):
-        return {"classes": label, "residual": arguments.residual}
+        return {**how, "residual": arguments.residual}
     if arguments.residual:
         raise FileError(
             f"{arguments.gtn}: is a flow, which leaves no residuals: leave out --residual"
@@ -217,27 +217,23 @@ def _drawn_paths(
 ) -> tuple[list[Array], list[str]]:
     """Return paths between pairs of y's, and what they are called: their classes, if any."""
     count, chosen = arguments.count or 4, _class(gtn, arguments)
-    if not _has_classes(gtn):
+    if gtn.classes is None:
         ends = gtn.source_sample(2 * count, seed)
         return [gtn.interpolate(*pair, arguments.steps) for pair in ends.reshape(-1, 2, gtn.d)], []
     drawn = gtn.sample_classes(count, seed).tolist() if chosen is None else [chosen] * count
     ends = gtn.source_sample(2 * count, seed, classes=np.repeat(drawn, 2))
     paths = [
-        gtn.interpolate(*pair, steps=arguments.steps, classes=name)
+        gtn.interpolate(*pair, arguments.steps, classes=name)
         for pair, name in zip(ends.reshape(-1, 2, gtn.d), drawn, strict=True)
     ]
     return paths, [f"class {name}" for name in drawn]
 
 
-def _has_classes(generator: Any) -> bool:
-    return not flows.is_flow(generator) and generator.classes is not None
-
-
 def _class(gtn: Any, arguments: argparse.Namespace) -> Any:
-    """Return the label that --class names; ValueError if the GTN has none of that name."""
+    """Return the label that --class names; ValueError if the model has none of that name."""
     if arguments.label is None:
         return None
-    if not _has_classes(gtn):
+    if gtn.classes is None:
         raise ValueError(f"--class: {arguments.gtn} was trained without classes")
     return gtn.classes.parsed(arguments.label)
 

@@ -294,7 +294,7 @@ def _fit(data: _Data, chosen: Any, arguments: argparse.Namespace, out: Path) -> 
     from gtn_fast.learn.gtn import GTN
 
     if arguments.flow:
-        return flows.fit(data.x, data.val, arguments, out, _CHECKPOINT)
+        return flows.fit(data, arguments, out, _CHECKPOINT)
     d = data.x.shape[1]
     if arguments.rays and d != 2:
         warn(f"--rays has no effect at d = {d}: its lines are in the plane")

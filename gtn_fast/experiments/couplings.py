@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,9 @@ def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | 
             return pixels.reshape(-1, *whole.images.shape[1:])
 
         x = scaling.apply(x)
-        sets.append(Set(f"{whole.name}, PCA to {d}", x[:cut], x[cut:][:_JUDGED], back=back))
+        sets.append(
+            Set(f"{Path(whole.name).name}, PCA to {d}", x[:cut], x[cut:][:_JUDGED], back=back)
+        )
     return sets, scorer, whole.images[order[cut:]][:_JUDGED]
 
 

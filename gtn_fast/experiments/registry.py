@@ -37,6 +37,19 @@ def _geodesics(title: str, spec: str, data: str) -> Experiment:
     return Experiment(title, module, fixed={"spec": spec}, options=options, data=data)
 
 
+def _atlas_images(title: str, spec: str) -> Experiment:
+    return Experiment(f"Generators with charts and without, {title}",
+                      "gtn_fast.experiments.atlas_images", fixed={"spec": spec},
+                      options=("charts", "epochs", "limit"), data=_DIGITS)  # fmt: skip
+
+
+def _calibration(title: str, spec: str, data: str) -> Experiment:
+    module = "gtn_fast.experiments.calibration"
+    return Experiment(f"Calibration on latents of an autoencoder, {title}", module,
+                      fixed={"spec": spec}, options=("d", "ae_epochs", "limit"),
+                      data=data)  # fmt: skip
+
+
 _NPZ = "an .npz with x_train, y_train, x_test, y_test"
 _DIGITS = f"{_NPZ}, or its idx files"
 EXPERIMENTS: dict[str, Experiment] = {
@@ -83,6 +96,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "geodesics-fashion": _geodesics(
         "Geodesics from chart to chart, Fashion-MNIST", "fashion-mnist", _DIGITS
     ),
+    "atlas-mnist": _atlas_images("MNIST", "mnist"),
+    "atlas-fashion": _atlas_images("Fashion-MNIST", "fashion-mnist"),
     "atlas-invariants": Experiment(
         "What charts say of the shape of their data",
         "gtn_fast.experiments.atlas_invariants",
@@ -93,4 +108,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "gtn_fast.experiments.couplings",
         options=("epochs", "limit"),
     ),
+    "calibration-mnist": _calibration("MNIST", "mnist", _DIGITS),
+    "calibration-fashion": _calibration("Fashion-MNIST", "fashion-mnist", _DIGITS),
+    "calibration-cifar10": _calibration("CIFAR-10", "cifar10", _NPZ),
+    "calibration-hands": _calibration("sign-language hands", "hands", "an .npz with x, y"),
 }

@@ -50,6 +50,7 @@ class Result:
     lines: list[Line]
     figures: list[str]
     seconds: float
+    cpu_seconds: float
     numbers: dict[str, Any]
 
 
@@ -150,13 +151,14 @@ def run(
     notes = Notes(folder, bool(quick), seed, threads, source, say, given)
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     with torch_threads(None if threads is None else check_threads(threads)):
         function(notes, **entry.fixed)
-    seconds = time.perf_counter() - start
-    result = Result(name, entry.title, notes.lines, notes.figures, seconds, notes.numbers)
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    result = Result(name, entry.title, notes.lines, notes.figures, seconds, used, notes.numbers)
     _write(result, notes)
-    say(f"  {seconds:.0f} s in all; wrote {len(result.figures)} figures and summary.md to {folder}")
+    took = f"{seconds:.0f} s in all, {used:.0f} s of CPU"
+    say(f"  {took}; wrote {len(result.figures)} figures and summary.md to {folder}")
     return result
 
 
@@ -172,6 +174,7 @@ def _write(result: Result, notes: Notes) -> None:
         "options": notes.options,
         "data": notes.data,
         "seconds": round(result.seconds, 2),
+        "cpu_seconds": round(result.cpu_seconds, 2),
         "machine": bench.machine(),
         "version": __version__,
         "lines": [dataclasses.asdict(line) for line in result.lines],

@@ -39,6 +39,7 @@ class Ahead(Generic[T]):
         if self._job is None or self._job.number != number:
             self._end()
             self._job = _Job(self._make, number)
+            self._job.start()  # after it is known here: Ctrl-C may come as soon as it runs
 
     def __call__(self, number: int) -> T:
         """Return the answer for ``number``; the next one is begun then."""
@@ -75,6 +76,8 @@ class _Job(Generic[T]):
         self._answer: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"labels {number}", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def answer(self) -> T:
@@ -87,7 +90,8 @@ class _Job(Generic[T]):
 
     def end(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What follows the training of ĥ: its calibration, the residuals that are kept, the verdict."""
+"""What follows a training: the verdict, and of ĥ its calibration and the residuals."""
 
 from __future__ import annotations
 
@@ -63,11 +63,17 @@ def residuals(
 
 
 def judged(
-    sample: Callable[[int, int], NDArray[np.float32]], given: Prepared, seed: int
+    sample: Callable[[int, int], NDArray[np.float32]],
+    given: Prepared,
+    seed: int,
+    of: str = "GTN",
 ) -> Verdict:
-    """Compare new samples with standardised data; warn if normals are nearer."""
+    """Compare new samples with standardised data; warn if normals are nearer.
+
+    ``of``: "GTN" or "flow", what the samples are of.
+    """
     made = given.scaling.apply(sample(ROWS, seed))
-    found = judge(made, given.x, given.val, seed, given.component)
+    found = judge(made, given.x, given.val, seed, given.component, of)
     if found.warning is not None:
         warn(found.warning, stacklevel=3)
     return found

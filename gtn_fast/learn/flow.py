@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,46 +18,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
+from gtn_fast.learn import finishing, flow_file
 from gtn_fast.learn import presets as _presets
-from gtn_fast.learn import verdict
 from gtn_fast.learn.ahead import Ahead
-from gtn_fast.learn.couplings import COUPLINGS, Coupling, How, check_coupling, name_of, rows_of
+from gtn_fast.learn.classes import Classes
+from gtn_fast.learn.couplings import Coupling, How, check_coupling, name_of, rows_of
 from gtn_fast.learn.devices import check_torch_device
-from gtn_fast.learn.prepared import described, line, points, standardised
-from gtn_fast.learn.presets import Preset
+from gtn_fast.learn.flow_file import preset_for
+from gtn_fast.learn.mixture import Mixture
+from gtn_fast.learn.prepared import Prepared, line, points, prepare
 from gtn_fast.learn.scaling import Scaling
-from gtn_fast.learn.sizes import rebuilt
+from gtn_fast.learn.source import Source
 from gtn_fast.learn.training.guards import threads_for
 from gtn_fast.learn.training.logs import check_files
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.learn.training.store import PathLike, load_tensors, save_tensors, whole
+from gtn_fast.learn.training.store import PathLike, whole
 from gtn_fast.learn.velocity import Velocity, check_solver, integrate, matching_loss
 from gtn_fast.learn.verdict import Verdict
 from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
 from gtn_fast.system.ending import long_call, stop_here
 
-_KIND = "flow"
-_NOT_WHOLE = "is not a whole flow"
-_FIELDS = ("layers", "width", "lr", "batch_size", "epochs", "patience", "min_steps")  # of a preset
 _ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
 _ROWS = 1024  # but at least so many rows
 MAX_STEPS = 1 << 20
-
-
-def preset_for(d: int, **overrides: Any) -> Preset:
-    """Return network and training of a flow in d dimensions, with some fields replaced.
-
-    ValueError or TypeError for a field that a flow does not have, or a value that makes no
-    network.
-    """
-    unknown = [name for name in overrides if name not in _FIELDS]
-    if unknown:
-        raise ValueError(f"a flow has no field {unknown[0]!r}; valid: {', '.join(_FIELDS)}")
-    width = max(128, min(512, 8 * d))
-    base = Preset("flow", 4, width, 0, 1e-3, 256, epochs=30, patience=None)
-    return _presets.preset(base, **overrides)
 
 
 class Flow:
@@ -89,14 +74,16 @@ class Flow:
     model : Velocity
         On standardised coordinates.
     scaling : Scaling or None
+    classes : Classes or None
+        The labels that the last fit was given.
+    mixture : Mixture or None
+        Where the classes lie, in standardised coordinates.
     label_seconds : float
         Spent on all labelings of the last fit, most of them while it trained.
     history : History or None
     verdict : Verdict or None
         What the last fit came to, against plain normals.
     """
-
-    component = None  # of every row, as a GTN of several has them: what judges images asks
 
     def __init__(
         self,
@@ -114,8 +101,10 @@ class Flow:
         self.steps = check_integer(steps, "steps", 1, MAX_STEPS)
         self.solver = check_solver(solver)
         self.device = check_torch_device(device)
-        self.model = self._network(0)
-        self.model.eval()
+        self.classes: Classes | None = None
+        self.mixture: Mixture | None = None
+        self.component: NDArray[np.int64] | None = None  # class of every row; not kept in files
+        self.model = self._network(0).eval()
         self.scaling: Scaling | None = None
         self.label_seconds = 0.0
         self.history: History | None = None
@@ -124,13 +113,18 @@ class Flow:
     def __repr__(self) -> str:
         fitted = "not fitted" if self.scaling is None else "fitted"
         network = f"{self.preset.layers} layers of {self.preset.width}"
-        return f"Flow(d={self.d}, {network}, {self.steps} steps of {self.solver}, {fitted})"
+        classes = "" if self.classes is None else f"{len(self.classes)} classes, "
+        return (
+            f"Flow(d={self.d}, {classes}{network}, {self.steps} steps of {self.solver}, {fitted})"
+        )
 
     def fit(
         self,
         X: Any,
         val: Any = None,
         *,
+        classes: Any = None,
+        val_classes: Any = None,
         seed: int = 0,
         epochs: int | None = None,
         patience: int | None = None,
@@ -149,15 +143,19 @@ class Flow:
         a background thread while the epoch before trains: no epoch waits for labels that are made
         quicker than it trains. ``threads`` is for the labeling; None leaves half of the CPUs to
         the training. ``val``, ``metric`` and the rest are as for ``GTN.fit``: a validation loss,
-        or a score, chooses the weights, and ``patience`` needs one. What is learned is a
+        or a score, chooses the weights, and ``patience`` needs one. ``classes`` (n,), integers,
+        strings or booleans: noise and data are paired inside a class, and the network and
+        ``sample`` know the classes; ``val_classes`` (m,) are val's. A warning says so if samples
+        are farther from the data than normals; ``summary`` has the figures. What is learned is a
         function of the data, the arguments and the seed; a run that was killed goes on from its
         ``checkpoint`` and ends with the same weights.
 
         Raises
         ------
         TypeError, ValueError
-            Bad arguments: X that is constant, NaN, of another width; a checkpoint of another
-            run; files that cannot be written. Those about X and val leave the flow as it was.
+            Bad arguments: X that is constant, NaN, of another width; a class of fewer than two
+            different rows, or missing; a checkpoint of another run; files that cannot be written.
+            Those about X, val and classes leave the flow as it was.
         FloatingPointError
             The loss became NaN or infinite.
         """
@@ -167,35 +165,27 @@ class Flow:
         preset = _presets.for_fit(self.preset, self.d, epochs, patience, watched=watched)
         check_files(log, tensorboard, checkpoint)
         behind = max(1, check_threads(None) // 2) if threads is None else check_threads(threads)
-        x_in = described(X, "X", self.d, flatten)
-        val_in = None if val is None else described(val, "val", self.d, flatten)
-        scaling, x, val_x = standardised(x_in, val_in)
+        given = prepare(
+            self.d, X, val, classes, val_classes, components=1, seed=seed, flatten=flatten
+        )
+        self._begin(given, derive(seed, "flow weights"))
 
-        self.scaling, self.verdict, self.label_seconds = scaling, None, 0.0
-        self.model = self._network(derive(seed, "flow weights"))
-
-        def pairs(
-            rows: NDArray[np.float32], purpose: str, number: int | None, progress: Any
-        ) -> Sequence[Tensor]:
-            began = time.perf_counter()
-            y = normal(derive(seed, purpose), 0, len(rows), self.d, threads=number)
-            how = How(derive(seed, f"{purpose} rows"), number, progress)
-            index = rows_of(self.coupling, rows, y, how)
-            self.label_seconds += time.perf_counter() - began
-            return torch.from_numpy(y), torch.from_numpy(rows[index])
-
-        def ahead(round_: int, progress: Any) -> Sequence[Tensor]:
-            return pairs(x, f"flow {round_}", behind, progress)
+        def pairs(round_: int, progress: Any, number: int | None = behind) -> Sequence[Tensor]:
+            data = given.learned, given.component
+            return self._paired(*data, seed, f"flow {round_}", number, progress)
 
         rounds = (preset.epochs - 1) // relabel_every if relabel_every else 0
-        with Ahead(ahead, rounds) as labels:
+        with Ahead(pairs, rounds) as labels:
 
             def refresh(epoch: int) -> Sequence[Tensor] | None:
                 round_, rest = divmod(epoch - 1, relabel_every)
                 return labels(round_) if round_ and not rest else None
 
-            val_pairs = None if val_x is None else pairs(val_x, "flow val", threads, progress)
-            first = pairs(x, "flow 0", threads, progress)
+            val_pairs = None
+            if given.val_learned is not None:
+                held_out = given.val_learned, given.val_component
+                val_pairs = self._paired(*held_out, seed, "flow val", threads, progress)
+            first = pairs(0, progress, threads)
             if rounds:
                 labels.begin(1)
             self.history = train(
@@ -217,12 +207,37 @@ class Flow:
                 title="train flow",
                 draws=True,
                 identity=_presets.identity(
-                    preset, coupling=name_of(self.coupling), relabel_every=relabel_every
+                    preset, coupling=name_of(self.coupling), relabel_every=relabel_every,
+                    **({} if given.classes is None else {"classes": list(given.classes.names)}),
                 ),
-            )
-        made = scaling.apply(self.sample(verdict.ROWS, derive(seed, "verdict")))
-        self.verdict = verdict.judge(made, x, val_x, derive(seed, "verdict"))
+            )  # fmt: skip
+        self.verdict = finishing.judged(self.sample, given, derive(seed, "verdict"), "flow")
         return self.history
+
+    def _begin(self, given: Prepared, seed: int) -> None:
+        """Forget what was learned before; take over what is known of the data."""
+        self.scaling, self.classes = given.scaling, given.classes
+        self.mixture, self.component = given.mixture, given.component
+        self.verdict, self.label_seconds = None, 0.0
+        self.model = self._network(seed)
+
+    def _paired(
+        self,
+        x: NDArray[np.float32],
+        of: NDArray[np.int64] | None,
+        seed: int,
+        purpose: str,
+        threads: int | None,
+        progress: Any,
+    ) -> Sequence[Tensor]:
+        """Draw a y for every row of x (n, d), inside its class: y, x_y, and the classes if any."""
+        began = time.perf_counter()
+        y = normal(derive(seed, purpose), 0, len(x), self.d, threads=threads)
+        how = How(derive(seed, f"{purpose} rows"), threads, progress)
+        index = rows_of(self.coupling, x, y, how, None if of is None else (of, of))
+        self.label_seconds += time.perf_counter() - began
+        found = torch.from_numpy(y), torch.from_numpy(x[index])
+        return found if of is None else (*found, torch.from_numpy(of))
 
     def summary(self) -> str:
         """Return in words what the last fit came to; ValueError before one."""
@@ -233,45 +248,87 @@ class Flow:
             lines.append(f"{len(self.history.epochs)} epochs, best {self.history.best_epoch}")
         return "\n".join(lines if self.verdict is None else [*lines, self.verdict.table()])
 
-    def source_sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
+    def source_sample(self, n: int, seed: int = 0, *, classes: Any = None) -> NDArray[np.float32]:
         """Return the y's that ``sample(n, seed)`` maps, (n, d); never those of a training.
 
-        Row i depends on (seed, i) only: a longer sample begins with the shorter one.
+        ``classes`` as for ``sample``. Row i depends on (seed, i) only: a longer sample begins
+        with the shorter one.
         """
-        n = check_integer(n, "n", 0, 2**48)
-        return normal(derive(check_seed(seed), "sample"), 0, n, self.d)
+        return self._source.draw(n, seed, classes)[0]
+
+    def sample_classes(self, n: int, seed: int = 0) -> NDArray[Any]:
+        """Return the class of each row of ``sample(n, seed)``, (n,): drawn by the data's shares."""
+        return self._source.drawn_classes(n, seed)
+
+    @property
+    def _source(self) -> Source:
+        return Source(self.d, self.mixture, self.classes, "flow")
 
     def sample(
-        self, n: int, seed: int = 0, *, steps: int | None = None, solver: str | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        classes: Any = None,
+        steps: int | None = None,
+        solver: str | None = None,
     ) -> NDArray[np.float32]:
-        """Generate new points (n, d), in the data's own scale."""
+        """Generate new points (n, d), in the data's own scale.
+
+        ``classes``: the class of every point, one label or n of them; without it they are drawn
+        by the data's shares (``sample_classes`` says which).
+        """
         self._fitted()
         n = check_integer(n, "n", 0, 2**48)
         check_room(16 * n * self.d, f"sampling {n:,} rows")
-        return self.transform(self.source_sample(n, seed), steps=steps, solver=solver)
+        y, of = self._source.draw(n, seed, classes)
+        return self._there(y, of, steps, solver)
 
     def transform(
-        self, y: Any, *, steps: int | None = None, solver: str | None = None
+        self,
+        y: Any,
+        *,
+        classes: Any = None,
+        steps: int | None = None,
+        solver: str | None = None,
     ) -> NDArray[np.float32]:
-        """Follow the flow from y (n, d) to the data's own scale: float32 (n, d)."""
-        scaling = self._fitted()
-        if getattr(y, "shape", None) == (0, self.d):
-            return np.empty((0, self.d), dtype=np.float32)
-        return scaling.undo(self._follow(points(y, "y", self.d), steps, solver))
+        """Follow the flow from y (n, d) to the data's own scale: float32 (n, d).
+
+        A flow with classes needs those of y, one label or n of them.
+        """
+        self._fitted()
+        given = self._rows(y, "y")
+        return self._there(given, self._source.of(given, classes), steps, solver)
+
+    def _there(
+        self,
+        y: NDArray[Any],
+        of: NDArray[np.int64] | None,
+        steps: int | None,
+        solver: str | None,
+    ) -> NDArray[np.float32]:
+        made = self._source.placed(self._follow(y, of, steps, solver), of)
+        return self._fitted().undo(made)
 
     def inverse(
-        self, x: Any, *, steps: int | None = None, solver: str | None = None
+        self,
+        x: Any,
+        *,
+        classes: Any = None,
+        steps: int | None = None,
+        solver: str | None = None,
     ) -> NDArray[np.float32]:
         """Follow the flow backwards: the y (n, d) that ``transform`` sends near x (n, d).
 
         The way there and back ends where it began but for the error of the steps: take more of
-        them, or "heun".
+        them, or "heun". A flow with classes needs those of x.
         """
-        scaling = self._fitted()
-        if getattr(x, "shape", None) == (0, self.d):
-            return np.empty((0, self.d), dtype=np.float32)
-        given = scaling.apply(points(x, "x", self.d))
-        return self._follow(given, steps, solver, backwards=True)
+        scaling, given = self._fitted(), self._rows(x, "x")
+        of = self._source.of(given, classes)
+        local = scaling.apply(given)
+        if self.mixture is not None:
+            local = self.mixture.to_local(local, of)
+        return self._follow(local, of, steps, solver, backwards=True)
 
     def interpolate(
         self,
@@ -279,13 +336,23 @@ class Flow:
         y1: Any,
         points: int = 20,
         *,
+        classes: Any = None,
         steps: int | None = None,
         solver: str | None = None,
     ) -> NDArray[np.float32]:
-        """Map the straight line from y0 (d,) to y1 (d,): (points, d), ends included."""
+        """Map the straight line from y0 (d,) to y1 (d,): (points, d), ends included.
+
+        ``classes``: the one that the path stays in, where the flow has classes.
+        """
         points = check_integer(points, "points", 2, 2**31 - 1)
         check_room(20 * points * self.d, f"a path of {points:,} points")
-        return self.transform(line(y0, y1, points, self.d), steps=steps, solver=solver)
+        ways = {"classes": classes, "steps": steps, "solver": solver}
+        return self.transform(line(y0, y1, points, self.d), **ways)
+
+    def _rows(self, given: Any, name: str) -> NDArray[Any]:
+        if getattr(given, "shape", None) == (0, self.d):  # ``points`` refuses what has no rows
+            return np.empty((0, self.d), dtype=np.float32)
+        return points(given, name, self.d)
 
     def save(self, path: PathLike, *, force: bool = False) -> None:
         """Write all that is needed to sample and interpolate: one .safetensors file.
@@ -293,81 +360,59 @@ class Flow:
         A flow that is there is replaced, anything else only with ``force``. FileError (a
         ValueError) for that, and if the disk refuses; ValueError before a fit.
         """
-        scaling = self._fitted()
-        tensors = {f"scaling/{name}": torch.from_numpy(getattr(scaling, name))
-                   for name in ("mean", "std")}  # fmt: skip
-        tensors |= {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        meta = {
-            "d": self.d,
-            "preset": {name: getattr(self.preset, name) for name in _FIELDS},
-            "steps": self.steps,
-            "solver": self.solver,
-            "coupling": name_of(self.coupling),
-            "label_seconds": self.label_seconds,
-            "history": None if self.history is None else asdict(self.history),
-            "verdict": None if self.verdict is None else asdict(self.verdict),
-        }
-        save_tensors(path, _KIND, tensors, meta, force=force)
+        self._fitted()
+        flow_file.save(self, path, force=force)
 
     @staticmethod
     def load(path: PathLike, device: torch.device | str | None = None) -> Flow:
         """Read what ``save`` wrote. FileError for a file that is no (whole) flow."""
-        tensors, meta = load_tensors(path, _KIND)
-        with whole(path, _NOT_WHOLE):
-            d, fields = meta["d"], meta["preset"]
-            mean, std = (tensors[f"scaling/{name}"].numpy() for name in ("mean", "std"))
-            scaling = Scaling.stored(mean, std, d)
-            weights = {k[6:]: t for k, t in tensors.items() if k.startswith("model/")}
-            preset = preset_for(d, **fields)
-            model = rebuilt(lambda: Velocity.of(d, preset.layers, preset.width, 0), weights)
-            # One of the caller's own is not in the file: what it was called is no coupling.
-            known = meta["coupling"] if meta["coupling"] in COUPLINGS else "labels"
-            options = {"coupling": known, "steps": meta["steps"], "solver": meta["solver"]}
-            flow = Flow(d, device=device, **options, **fields)
-            flow.model.load_state_dict(model.state_dict())
-            flow.scaling = scaling
-            flow.label_seconds = float(meta["label_seconds"])
-            if meta["history"] is not None:
-                flow.history = History(**meta["history"])
-            if meta["verdict"] is not None:
-                flow.verdict = Verdict(**meta["verdict"])
+        d, options, saved = flow_file.load(path)
+        with whole(path, flow_file.NOT_WHOLE):
+            flow = Flow(d, device=device, **options)
+            saved.give(flow)
         return flow
 
     def _network(self, seed: int) -> Velocity:
-        preset = self.preset
-        return Velocity.of(self.d, preset.layers, preset.width, seed).to(self.device)
+        preset, count = self.preset, len(self.classes or ())
+        return Velocity.of(self.d, preset.layers, preset.width, seed, count).to(self.device)
 
     @torch.no_grad()
     def _follow(
         self,
         start: NDArray[Any],
+        of: NDArray[np.int64] | None,
         steps: int | None,
         solver: str | None,
         *,
         backwards: bool = False,
     ) -> NDArray[np.float32]:
-        """Follow the flow from standardised points (n, d), in blocks of rows."""
+        """Follow the flow from standardised points (n, d), of classes (n,), in blocks of rows."""
         steps = self.steps if steps is None else check_integer(steps, "steps", 1, MAX_STEPS)
         solver = self.solver if solver is None else check_solver(solver)
 
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            stop_here()
-            v: Tensor = self.model(x, t)
-            return v
+        if not len(start):
+            return np.empty((0, self.d), dtype=np.float32)
 
         # A mapped file cannot be written, and torch warns of tensors that cannot.
-        given = torch.from_numpy(np.require(start, np.float32, "W"))
+        given = [torch.from_numpy(np.require(start, np.float32, "W"))]
+        given += [] if of is None else [torch.from_numpy(of)]
         was_training = self.model.training  # a metric is called in the middle of a training
         self.model.eval()
         rows = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
         parts = []
         with long_call(), threads_for(self.model, self.preset.batch_size):
-            for part in torch.split(given, rows):
-                there = part.to(self.device)
-                parts.append(integrate(velocity, there, steps, solver, backwards=backwards).cpu())
+            for part in zip(*(torch.split(each, rows) for each in given), strict=True):
+                at, *its = (each.to(self.device) for each in part)
+                v = partial(self._velocity, tuple(its))
+                parts.append(integrate(v, at, steps, solver, backwards=backwards).cpu())
         self.model.train(was_training)
         made: NDArray[np.float32] = torch.cat(parts).numpy()
         return made
+
+    def _velocity(self, of: tuple[Tensor, ...], x: Tensor, t: Tensor) -> Tensor:
+        stop_here()
+        v: Tensor = self.model(x, t, *of)
+        return v
 
     def _fitted(self) -> Scaling:
         if self.scaling is None:

@@ -274,10 +274,7 @@ class GTN:
 
     def sample_classes(self, n: int, seed: int = 0) -> NDArray[Any]:
         """Return the class of each row of ``sample(n, seed)``, (n,): drawn by the data's shares."""
-        classes = self._source.known_classes()
-        _, of = self._source.draw(n, seed)
-        assert of is not None
-        return classes.named(of)
+        return self._source.drawn_classes(n, seed)
 
     @property
     def _source(self) -> Source:

@@ -80,7 +80,7 @@ def to_tensors(gtn: SavedGTN) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "labels/x_index": gtn.x_index,
     }
     if gtn.mixture is not None and gtn.component is not None:
-        arrays |= {f"mixture/{name}": getattr(gtn.mixture, name) for name in _MIXTURE}
+        arrays |= mixture_arrays(gtn.mixture)
         arrays["mixture/component"] = gtn.component
     if gtn.calibration is not None:
         arrays |= _maps(gtn.calibration, "calibration")
@@ -116,7 +116,7 @@ def load(path: PathLike) -> SavedGTN:
 
 def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> SavedGTN:
     """Return the GTN that ``to_tensors`` took apart; an error of some kind for anything else."""
-    d, classes = meta["d"], _classes(meta.get("classes"))
+    d, classes = meta["d"], classes_of(meta.get("classes"))
     k = meta["components"] if classes is None else len(classes)
     arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("model/")}
     index = arrays["labels/x_index"]
@@ -124,7 +124,8 @@ def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Save
         raise ValueError("labels/x_index is no permutation")
     mixture, component = None, None
     if k > 1 or classes is not None:
-        mixture, component = _mixture(arrays, k, d, len(index))
+        mixture = mixture_of(arrays, k, d)
+        component = _numbers(arrays["mixture/component"], len(index), k)
     return SavedGTN(
         d=d,
         preset=preset(Preset(**meta["preset"])),
@@ -150,7 +151,8 @@ def _verdict(stored: Mapping[str, Any] | None) -> Verdict | None:
     return None if stored is None or "full_normals" not in stored else Verdict(**stored)
 
 
-def _classes(names: Any) -> Classes | None:
+def classes_of(names: Any) -> Classes | None:
+    """Return the classes that a file names; ValueError for names that are none."""
     if names is None:  # files from before there were classes do not mention them
         return None
     kinds = {type(name) for name in names}
@@ -197,20 +199,23 @@ def _numbers(component: NDArray[Any], n: int, k: int) -> NDArray[np.int64]:
     return of
 
 
-def _mixture(
-    arrays: Mapping[str, NDArray[Any]], k: int, d: int, n: int
-) -> tuple[Mixture, NDArray[np.int64]]:
+def mixture_arrays(mixture: Mixture) -> dict[str, NDArray[np.float64]]:
+    """Return what a file holds of a mixture, by name."""
+    return {f"mixture/{name}": getattr(mixture, name) for name in _MIXTURE}
+
+
+def mixture_of(arrays: Mapping[str, NDArray[Any]], k: int, d: int) -> Mixture:
+    """Return the mixture of k parts that ``mixture_arrays`` took apart; ValueError if none."""
     mixture = Mixture(
         means=_shaped(arrays["mixture/means"], (k, d)),
         stds=_shaped(arrays["mixture/stds"], (k, d)),
         weights=_shaped(arrays["mixture/weights"], (k,)),
     )
-    component = _numbers(arrays["mixture/component"], n, k)
     if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
         raise ValueError("mixture/weights are no shares of one")
     if not (mixture.stds > 0).all():
         raise ValueError("mixture/stds must be above 0")
-    return mixture, component
+    return mixture
 
 
 def _ascending(rows: NDArray[Any], n: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Where the y's of a GTN come from: a normal, or a mixture with a component for each cluster."""
+"""Where y's come from: a normal, or a mixture with a component for each cluster."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class Source:
     """A distribution in R^d: the mixture, or N(0, I) without one and for ``classes``.
 
     With classes the mixture says where each of them lies: ĥ maps to coordinates centred and scaled
-    by the class.
+    by the class. ``whose``: what an error calls the generator.
     """
 
     d: int
     mixture: Mixture | None = None
     classes: Classes | None = None
+    whose: str = "GTN"
 
     @property
     def parts(self) -> int:
@@ -55,7 +56,7 @@ class Source:
         """Return the component of each y (n, d), or its class, which has to be said: (n,)."""
         if self.classes is not None:
             if classes is None:
-                raise ValueError(f"classes= is missing, the class of every y: {self.classes}")
+                raise ValueError(f"classes= is missing, the class of every row: {self.classes}")
             return self.classes.numbers(classes, len(y))
         if classes is not None:
             self.known_classes()
@@ -69,8 +70,15 @@ class Source:
             return points
         return self.mixture.from_local(points, of)
 
+    def drawn_classes(self, n: int, seed: int) -> NDArray[Any]:
+        """Return the label of each row of ``draw(n, seed)``, (n,); ValueError without classes."""
+        classes = self.known_classes()
+        _, of = self.draw(n, seed)
+        assert of is not None
+        return classes.named(of)
+
     def known_classes(self) -> Classes:
         """Return the classes; ValueError where there are none."""
         if self.classes is None:
-            raise ValueError("this GTN knows no classes: it was fitted without classes=")
+            raise ValueError(f"this {self.whose} knows no classes: it was fitted without classes=")
         return self.classes

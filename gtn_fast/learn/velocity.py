@@ -23,37 +23,48 @@ class Velocity(nn.Module):
     """v(x, t): (b, d) points and (b,) times -> (b, d) velocities, float32.
 
     ``layers`` times Linear -> SiLU, all ``width`` wide, then a linear output. The time is one
-    more input. ValueError or TypeError for sizes that make no network.
+    more input, and so is the class of a point, one of ``classes``, one-hot. ValueError or
+    TypeError for sizes that make no network.
     """
 
-    def __init__(self, d: int, *, layers: int, width: int) -> None:
+    def __init__(self, d: int, *, layers: int, width: int, classes: int = 0) -> None:
         super().__init__()
         self.d = check_integer(d, "d", 1, 2**31 - 1)
         layers = check_integer(layers, "layers", 1, MAX_LAYERS)
         width = check_integer(width, "width", 1, MAX_WIDTH)
-        weights = (2 * self.d + 1 + (layers - 1) * width) * width
+        self.classes = check_integer(classes, "classes", 0, MAX_WIDTH)
+        inputs = self.d + 1 + self.classes
+        weights = (inputs + self.d + (layers - 1) * width) * width
         check_weights(weights, f"a network of {layers} layers of width {width} for d = {self.d}")
         stack: list[nn.Module] = []
         for layer in range(layers):
-            stack += [nn.Linear(self.d + 1 if layer == 0 else width, width), nn.SiLU()]
+            stack += [nn.Linear(inputs if layer == 0 else width, width), nn.SiLU()]
         self.net = nn.Sequential(*stack, nn.Linear(width, self.d))
 
     @classmethod
-    def of(cls, d: int, layers: int, width: int, seed: int) -> Velocity:
+    def of(cls, d: int, layers: int, width: int, seed: int, classes: int = 0) -> Velocity:
         """Make the network, weights drawn from ``seed``, not from torch's generator."""
-        return seeded(lambda: cls(d, layers=layers, width=width), seed)
+        return seeded(lambda: cls(d, layers=layers, width=width, classes=classes), seed)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Map (b, d) and (b,) to (b, d)."""
-        v: Tensor = self.net(torch.cat((x, t[:, None]), dim=1))
+    def forward(self, x: Tensor, t: Tensor, of: Tensor | None = None) -> Tensor:
+        """Map (b, d) and (b,) to (b, d); ``of`` (b,), where there are classes: each row's."""
+        inputs = [x, t[:, None]]
+        if of is not None:
+            inputs.append(nn.functional.one_hot(of, self.classes).to(x.dtype))
+        v: Tensor = self.net(torch.cat(inputs, dim=1))
         return v
 
 
-def matching_loss(model: nn.Module, y: Tensor, x: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Return the mean of |v((1 - t) y + t x, t) - (x - y)|², t uniform in [0, 1], one per row."""
+def matching_loss(
+    model: nn.Module, y: Tensor, x: Tensor, *of: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return the mean of |v((1 - t) y + t x, t) - (x - y)|², t uniform in [0, 1], one per row.
+
+    ``of``: where there are classes, those of the rows, (b,).
+    """
     t = torch.rand(len(y), generator=generator, device=y.device)
     between = torch.lerp(y, x, t[:, None])
-    return nn.functional.mse_loss(model(between, t), x - y)
+    return nn.functional.mse_loss(model(between, t, *of), x - y)
 
 
 Field = Callable[[Tensor, Tensor], Tensor]

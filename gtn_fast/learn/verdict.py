@@ -18,10 +18,9 @@ ROWS = 2000  # of each set that is compared
 FEWEST = 200  # rows, below which nothing certain can be said
 _CLEAR = 1.1  # a distance that is larger by less is called equal
 
-REMEDY = (
-    "take fewer dimensions, a wider network or more epochs, components=k or classes= for data of"
-    " several parts"
-)
+_PARTS = "take fewer dimensions, a wider network or more epochs"
+REMEDY = f"{_PARTS}, components=k or classes= for data of several parts"
+REMEDIES = {"GTN": REMEDY, "flow": f"{_PARTS}, more steps, classes= for data of several parts"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Verdict:
         Of rows of the training data: what cannot be beaten by much.
     rows : int
         That were compared with; of fewer than 200 nothing certain can be said.
+    of : str
+        "GTN" or "flow": what made the samples.
     """
 
     compared_with: str
@@ -51,13 +52,14 @@ class Verdict:
     full_normals: float
     data: float
     rows: int
+    of: str = "GTN"
 
     @property
     def warning(self) -> str | None:
         """Say in plain words what is wrong and what to do; None if nothing is."""
         return worse_than_normals(
-            "samples of this GTN", self.compared_with, self.rows,
-            self.samples, self.normals, self.full_normals, self.data,
+            f"samples of this {self.of}", self.compared_with, self.rows,
+            self.samples, self.normals, self.full_normals, self.data, REMEDIES[self.of],
         )  # fmt: skip
 
     def table(self) -> str:
@@ -82,6 +84,7 @@ def worse_than_normals(
     normals: float,
     full: float,
     data: float,
+    remedy: str = REMEDY,
 ) -> str | None:
     """Return the warning about samples that are farther than either kind of normals, if any.
 
@@ -93,7 +96,7 @@ def worse_than_normals(
     which = "plain normals" if normals <= full else "normals of the data's covariance"
     return (
         f"{what} are farther from {compared_with} (energy distance {samples:.3g}) than {which}"
-        f" ({nearest:.3g}): {REMEDY}"
+        f" ({nearest:.3g}): {remedy}"
     )
 
 
@@ -103,10 +106,11 @@ def judge(
     held_out: NDArray[Any] | None,
     seed: int,
     component: NDArray[np.int64] | None = None,
+    of: str = "GTN",
 ) -> Verdict:
     """Compare standardised samples (m, d) with the data (n, d) or rows of it held out.
 
-    ``component`` (n,): of each row of the data.
+    ``component`` (n,): of each row of the data. ``of``: what made the samples.
     """
     rng = np.random.default_rng(seed)
     if held_out is not None:
@@ -124,6 +128,7 @@ def judge(
         full_normals=energy_distance(full, real),
         data=energy_distance(rest, real),
         rows=len(real),
+        of=of,
     )
 
 

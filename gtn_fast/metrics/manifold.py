@@ -7,6 +7,7 @@ project once where several numbers of one sample are wanted.
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, Projected, Projector
 from gtn_fast.metrics.homology import Window, window
-from gtn_fast.metrics.points import farthest, lengths_to, nearest, neighbours
+from gtn_fast.metrics.points import farthest, nearest, neighbours, row_distance
 
 OFF = 0.1  # of the set's scale: farther away an image is off the set
 _TRUE = 20_000  # true images that say what is due, and that geodesics run through
@@ -146,6 +147,27 @@ def _shares(rows: NDArray[Any], centres: NDArray[Any]) -> NDArray[np.float64]:
     return np.bincount(cell, minlength=len(centres)) / len(rows)
 
 
+# Of each projector: which true images are near each other costs more than all the rest.
+_WAYS: WeakKeyDictionary[Projector, _Ways] = WeakKeyDictionary()
+
+
+class _Ways:
+    """True images, and edges from each to its nearest others: pairs of rows and their lengths."""
+
+    def __init__(self, m: Manifold, projector: Projector) -> None:
+        self.true = _pictures(m, projector.table[:_TRUE])
+        self.edges = _edges(self.true, self.true, _JOINED + 1)
+
+
+def _edges(
+    rows: NDArray[Any], true: NDArray[Any], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the length of every edge from a row to its k nearest of ``true``; and its ends."""
+    near = neighbours(rows, true, k)
+    weight = np.stack([row_distance(rows, true, near[:, c]) for c in range(k)], axis=1)
+    return weight.ravel(), np.repeat(np.arange(len(rows)), k), near.ravel()
+
+
 def _geodesics(
     m: Manifold, projector: Projector, starts: NDArray[Any], ends: NDArray[Any]
 ) -> NDArray[np.float64]:
@@ -153,14 +175,17 @@ def _geodesics(
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import dijkstra
 
-    true = _pictures(m, projector.table[:_TRUE])
-    nodes = np.concatenate((true, starts, ends)).astype(np.float32)
-    near = neighbours(nodes, nodes, _JOINED + 1)
-    weight = lengths_to(nodes, near).ravel()
-    here, there = np.repeat(np.arange(len(nodes)), _JOINED + 1), near.ravel()
+    if projector not in _WAYS:
+        _WAYS[projector] = _Ways(m, projector)
+    ways = _WAYS[projector]
+    first, p = len(ways.true), len(starts)
+    asked = np.concatenate((starts, ends)).astype(np.float32)
+    weight, here, there = _edges(asked, ways.true, _JOINED)
+    weight, here, there = (
+        np.concatenate(pair) for pair in zip(ways.edges, (weight, here + first, there), strict=True)
+    )
     other = here != there
     weight, here, there = weight[other], here[other], there[other]
-    graph = coo_matrix((weight, (here, there)), shape=(len(nodes),) * 2).tocsr()
-    first, p = len(true), len(starts)
+    graph = coo_matrix((weight, (here, there)), shape=(first + 2 * p,) * 2).tocsr()
     far = dijkstra(graph, directed=False, indices=np.arange(first, first + p))
     return np.asarray(far[np.arange(p), first + p + np.arange(p)])

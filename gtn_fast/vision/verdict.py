@@ -53,9 +53,8 @@ class ImageVerdict:
         """Say in plain words what is wrong and what to do; None if nothing is."""
         found = self.energy
         return worse_than_normals(
-            "new images", self.compared_with, self.rows,
-            *(found[name] for name in ("samples", "plain normals", "full normals",
-                                       "reconstructed")),
+            "new images", self.compared_with, self.rows, found["samples"], found["plain normals"],
+            found["full normals"], found["reconstructed"],
         )  # fmt: skip
 
     def table(self) -> str:
@@ -94,8 +93,7 @@ def judge_images(
     else:
         shown = _rows(images, trained[:count])
         real = _rows(held_out, rng.permutation(len(held_out))[:count])
-    component = gtn.component if isinstance(gtn, GTN) else None
-    normals = normals_like(np.asarray(latents), component, derive(seed, "normals"), count)
+    normals = normals_like(np.asarray(latents), gtn.component, derive(seed, "normals"), count)
     sets = {
         "training images": shown,
         "reconstructed": decode_latents(codec, encode_images(codec, real, progress=False)),
