@@ -33,6 +33,8 @@ NOT_TESTED = {
     "gpu": "triton 3.6 belongs to a newer torch than the lowest",
     "zarr": "needs Python 3.11",
     "docs": "makes the site",
+    "ray": "its test runs where the package is",
+    "spark": "needs Java, too",
     "lint": "reads the sources",
 }
 
