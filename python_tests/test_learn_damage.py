@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gtn_fast.inputs.files import FileError
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training import checkpoint
 from gtn_fast.learn.training.generators import seeded
@@ -218,3 +219,17 @@ def test_weights_spoilt_by_the_last_step_are_no_result(tmp_path):
     with pytest.raises(FloatingPointError, match="holds NaN or infinity after epoch 1"):
         train(nn.Linear(3, 3), hostile, [data()], checkpoint=path, **how)
     assert not path.exists()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("kind", [GTN, Flow])
+def test_samples_that_are_no_numbers_are_no_samples(kind):
+    """Weights that are numbers can still be too large for what they are multiplied with."""
+    model = kind(3, layers=2, width=4)
+    model.fit(data().numpy(), epochs=1, progress=False)
+    with torch.no_grad():
+        for weight in model.model.parameters():
+            weight.fill_(1e30)
+    for call in (lambda: model.sample(5), lambda: model.transform(np.ones((2, 3), np.float32))):
+        with pytest.raises(FloatingPointError, match="row 0 of what the model made is not finite"):
+            call()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from typing import ClassVar
 
 import cases
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast.planning import calibration, choice, planner
+from gtn_fast.planning import calibration, choice, planner, rehearsal
 from gtn_fast.planning.calibration import SAME, by_dimension, speeds
 from gtn_fast.planning.costs import duration_text
 from gtn_fast.planning.look import Spread, look
@@ -215,6 +217,54 @@ def test_the_choice_is_this_machines(machine):
     assert small.strategy == make_plan(20_000, 20_000, 5, "auto", small.threads).strategy
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_what_the_data_do_to_a_strategy_counts(native, monkeypatch, metric):
+    """Rows that a screen is slow on go to the tree, whatever sizes alone would say."""
+    normals = cases.make("gaussian", 20_000, 1, 8)[0]
+    data = normals.astype(np.float32) + 5
+    of_data, tried = {}, []
+
+    def best_time(x, y, strategy, metric):
+        own = abs(float(x.mean())) > 1
+        tried.append((own, strategy, metric, x.dtype, x.shape, y.dtype, y.shape))
+        return of_data.get(strategy, 1.0) if own else 1.0
+
+    monkeypatch.setattr(rehearsal, "best_time", best_time)
+    monkeypatch.setattr(planner, "_REHEARSES_FROM_S", 1e-9)
+    rehearsal._of_normals.cache_clear()
+    first = gtn_fast.plan(data, metric=metric)
+    narrow = (np.float32, (1000, 8)) * 2
+    assert [each for each in tried if each[0]] == [
+        (True, strategy, metric, *narrow) for strategy in ("tree", "screen")
+    ]
+    other = {"tree": "screen", "screen": "tree"}[first.strategy]
+    of_data[first.strategy] = 100.0
+    assert gtn_fast.plan(data, metric=metric).strategy == other
+    of_data[other] = 100.0
+    both = gtn_fast.plan(data, metric=metric)
+    assert both.strategy == first.strategy
+    assert both.seconds == pytest.approx(100 * first.seconds, rel=0.5)
+    of_data.clear()
+    of_data[first.strategy] = 0.01  # a small match that is quicker says nothing of a large one
+    assert gtn_fast.plan(data, metric=metric) == first
+    rehearsal._of_normals.cache_clear()
+
+
+def test_a_rehearsal_takes_what_comes(native):
+    """Wide numbers, zeros, rows that are not finite, too few: at least 1, and no warning."""
+    x = cases.make("gaussian", 3000, 1, 4)[0].astype(np.float64)
+    hostile = x.copy()
+    hostile[::2] = 0
+    hostile[1::4] = np.nan
+    for data in (x, 1e300 * x, 1e-300 * x, hostile, x[:10], np.zeros((2000, 4)), torch.tensor(x)):
+        for metric in ("cosine", "euclidean"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                slower = rehearsal.rehearse(data, metric)
+            assert all(1 <= times < math.inf for times in slower)
+    assert rehearsal.rehearse(x[:10]) == (1, 1)
+
+
 def test_a_match_waits_for_no_measurement_that_it_cannot_repay(machine):
     make_plan(20_000, 20_000, 3, "auto", 1)
     assert machine.measured == []
@@ -249,7 +299,7 @@ def test_words():
     text = str(gtn_fast.plan(BIG, 10**5, 100, threads=1))
     assert "100000 rows of Y, 1000000 rows of X, d = 100, threads = 1" in text
     assert "strategy   screen: d = 100" in text
-    assert "time       about" in text
+    assert re.search(r"time       about \S+ \S+ \(\S+ \S+ to \S+ \S+\)\n", text)
     assert "memory     about" in text
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +90,8 @@ def test_workflows_only_call_make(workflow):
 
 def test_every_part_has_a_workflow():
     text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
-    for target in ("lint", "test", "sanitize", "fuzz", "wheel-check", "docs"):
+    parts = ("lint", "test", "test-arm", "sanitize", "fuzz", "docs")
+    for target in (*parts, "test-minimum", "wheel-check", "wheel-release"):
         assert f"make {target}" in text
     assert "ubuntu-24.04-arm" in text
     assert 'tags: ["v*"]' in text
@@ -128,3 +132,25 @@ def test_security_names_what_readers_promise():
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     for word in ("weights_only", "unpickle", "private", "doctor"):
         assert word in text
+
+
+def test_mutants_of_the_core_are_of_the_code_that_is_there():
+    core = runpy.run_path(str(ROOT / "tools" / "mutants.py"), run_name="mutants")
+    there = {mutant.name for mutant in (*core["candidates"](), *core["named"]())}
+    known = json.loads((ROOT / "tools" / "mutants_known.json").read_text(encoding="utf-8"))
+    assert known
+    assert [each["name"] for each in known if each["name"] not in there] == []
+
+
+def test_mutants_of_the_package_are_of_the_code_that_is_there():
+    # Not imported: the driver needs packages of an environment of its own.
+    module = ast.parse((ROOT / "tools" / "mutants_python.py").read_text(encoding="utf-8"))
+    listed = next(
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "NAMED"
+    )
+    named = ast.literal_eval(listed)
+    assert named
+    for file, old, _ in named:
+        assert (ROOT / file).read_text(encoding="utf-8").count(old) == 1, (file, old)

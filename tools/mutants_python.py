@@ -92,7 +92,11 @@ NAMED = (
     ("gtn_fast/inputs/groups.py", 'np.argsort(labels, kind="stable")', "np.argsort(labels)"),
     # rows that are settled already
     ("gtn_fast/run/groups.py", "x[~taken[x]]", "x"),
-    ("gtn_fast/backends/lists/blocks.py", "source.take(chosen[begin:end])", "pass"),
+    (
+        "gtn_fast/backends/lists/blocks.py",
+        "source.take(chosen[begin:end][chosen[begin:end] >= 0])",
+        "pass",
+    ),
 )
 
 

@@ -15,7 +15,11 @@ namespace {
 
 // Spelled out because GCC 12 copies every accumulator around the intrinsic.
 [[gnu::always_inline]] inline void dot_add(__m512i& acc, __m512i x, __m512i c) {
+#if defined(GTN_EMULATED)
+  acc = _mm512_dpbusd_epi32(acc, x, c);
+#else
   __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(c));
+#endif
 }
 
 template <int NY, int NX>

@@ -15,7 +15,11 @@ namespace {
 
 // Spelled out because GCC 12 copies every accumulator around the intrinsic.
 [[gnu::always_inline]] inline void dot_add(__m256i& acc, __m256i x, __m256i c) {
+#if defined(GTN_EMULATED)
+  acc = _mm256_dpbusd_avx_epi32(acc, x, c);
+#else
   __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(c));
+#endif
 }
 
 template <int NY>

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace gtn {
@@ -81,23 +83,40 @@ bool tiles_granted() {
 
 struct CpuFlag {
   const char* name;
-  unsigned long bit;  // of AT_HWCAP
+  unsigned long list;
+  int bit;
 };
 
 constexpr CpuFlag kCpuFlags[] = {
-    {"asimd", 1UL << 1},
-    {"asimddp", 1UL << 20},
+    {"asimd", AT_HWCAP, 1}, {"asimddp", AT_HWCAP, 20}, {"i8mm", AT_HWCAP2, 13}};
+
+bool has(const CpuFlag& flag) { return ((getauxval(flag.list) >> flag.bit) & 1) != 0; }
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+struct CpuFlag {
+  const char* name;
+  const char* key;
 };
 
-bool has(const CpuFlag& flag) { return (getauxval(AT_HWCAP) & flag.bit) != 0; }
+constexpr CpuFlag kCpuFlags[] = {{"asimd", "hw.optional.neon"},
+                                 {"asimddp", "hw.optional.arm.FEAT_DotProd"},
+                                 {"i8mm", "hw.optional.arm.FEAT_I8MM"}};
+
+bool has(const CpuFlag& flag) {
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(flag.key, &value, &size, nullptr, 0) == 0 && value != 0;
+}
 
 #else
 
+// Where nobody has said how to ask, no level but scalar is present.
 struct CpuFlag {
   const char* name;
 };
 
-constexpr CpuFlag kCpuFlags[] = {{"none"}};
+constexpr CpuFlag kCpuFlags[] = {{"asimd"}, {"asimddp"}, {"i8mm"}};
 
 bool has(const CpuFlag&) { return false; }
 
@@ -118,6 +137,8 @@ extern const TreeSearches kTreeSearchesScalar;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2, kKernelsAvxVnni, kKernelsAvx512, kKernelsAvx512Vnni, kKernelsAmx;
 extern const TreeSearches kTreeSearchesAvx2, kTreeSearchesAvx512;
+#elif defined(__aarch64__)
+extern const Kernels kKernelsNeon, kKernelsNeonDot, kKernelsNeonI8mm;
 #endif
 
 namespace {
@@ -145,6 +166,10 @@ constexpr SimdLevel kLevels[] = {
      .cpu_flags = "avx2 fma bmi2",
      .kernels = &kKernelsAvx2,
      .search = &kTreeSearchesAvx2},
+#elif defined(__aarch64__)
+    {.name = "neoni8mm", .fallback = "neondot", .cpu_flags = "i8mm", .kernels = &kKernelsNeonI8mm},
+    {.name = "neondot", .fallback = "neon", .cpu_flags = "asimddp", .kernels = &kKernelsNeonDot},
+    {.name = "neon", .fallback = "scalar", .cpu_flags = "asimd", .kernels = &kKernelsNeon},
 #endif
     {.name = "scalar", .kernels = &kKernelsScalar, .search = &kTreeSearchesScalar},
 };

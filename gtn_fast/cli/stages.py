@@ -96,7 +96,7 @@ def add_training_options(parser: Options) -> None:
     add_force(parser)
     parser.add_argument("--tensorboard", metavar="LOGDIR", help="write logs for TensorBoard there")
     parser.add_argument("--threads", type=int, metavar="N", help=THREADS)
-    parser.add_argument("--device", help="cpu, cuda, ... (default: cuda if there is one)")
+    parser.add_argument("--device", help="cpu (default), cuda, cuda:N, ...")
     parser.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
 
@@ -123,7 +123,7 @@ def begin(
     check_seed(arguments.seed)
     if arguments.threads is not None:
         torch.set_num_threads(check_threads(arguments.threads))
-    arguments.device = _device(arguments.device)
+    arguments.device = _device(arguments.device, arguments.quiet)
     if arguments.tensorboard is not None:
         import tensorboard  # noqa: F401
     out = Path(arguments.out)
@@ -208,11 +208,14 @@ def discard(out: Path, *names: str) -> None:
         remove(out / name)
 
 
-def _device(name: str | None) -> Any:
+def _device(name: str | None, quiet: bool) -> Any:
+    """Return the device: the CPU unless another is named, as in Python."""
     import torch
 
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available() and not quiet:
+            note("training on the CPU; --device cuda trains on the GPU")
+        return torch.device("cpu")
     try:
         return torch.empty(1, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -64,6 +64,8 @@ def read_header(stream: IO[bytes], name: str) -> Header:
             f"{name}: holds Python objects, not numbers, and reading them could run code;"
             " save the numbers: np.save(file, np.array(X, dtype=np.float32))"
         )
+    if dtype.subdtype is not None:  # np.save writes none, np.load does not read them
+        raise FileError(f"{name}: its elements are arrays themselves: {listing(dtype.shape)}")
     if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise FileError(f"{name}: its header has a shape that no array has: {listing(shape)}")
     return Header(shape, fortran, dtype, stream.tell())

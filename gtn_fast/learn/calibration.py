@@ -75,8 +75,9 @@ class Calibration:
             rows = x[part].astype(np.float64)
             of = np.zeros(len(rows), np.int64) if component is None else component[part]
             for c in np.unique(of):
-                moved = (rows[of == c] - self.source[c]) @ self.matrix[c] + self.target[c]
-                out[part][of == c] = moved
+                with np.errstate(over="ignore", invalid="ignore"):  # Scaling.undo will refuse it
+                    moved = (rows[of == c] - self.source[c]) @ self.matrix[c] + self.target[c]
+                    out[part][of == c] = moved
         return out
 
 

@@ -69,11 +69,21 @@ class Scaling:
         return out
 
     def undo(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Give back what ``apply`` took: (n, d), float32, rounded once from float64."""
+        """Give back what ``apply`` took: (n, d), float32, rounded once from float64.
+
+        FloatingPointError, with the first row, where that is no finite number: a model made it.
+        """
         out = np.empty(x.shape, dtype=np.float32)
         mean, std = self.mean.astype(np.float64), self.std.astype(np.float64)
         for rows in _chunks(*x.shape):
-            out[rows] = x[rows] * std + mean
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[rows] = x[rows] * std + mean
+            bad = np.flatnonzero(~np.isfinite(out[rows]).all(axis=1))
+            if len(bad):
+                raise FloatingPointError(
+                    f"row {rows.start + bad[0]} of what the model made is not finite: its input or"
+                    " its weights are too large"
+                )
         return out
 
 

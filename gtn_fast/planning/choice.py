@@ -8,6 +8,11 @@ from gtn_fast.backends.methods import TREE_DIMENSIONS
 from gtn_fast.planning.calibration import Speeds, same
 from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of
 from gtn_fast.planning.look import ISOTROPIC, Spread
+from gtn_fast.planning.rehearsal import AS_NORMALS, Slower
+
+# What a small match of the data shows changes the choice only where it says so many times:
+# ties and clusters weigh less, the more rows there are.
+_CLEARLY = 2.0
 
 
 def quickest(n_x: int, n_y: int, d: int, threads: int) -> tuple[float, int]:
@@ -25,11 +30,13 @@ def choose(
     spread: Spread = ISOTROPIC,
     machine: Callable[[str, int], Speeds] = same,
     metric: str = "cosine",
+    slower: Slower = AS_NORMALS,
 ) -> tuple[str, str]:
     """Return the strategy of ``auto`` and the reason. Always an exact one.
 
     ``machine``: gives the speeds of this machine for a strategy and d; by default those of the
-    table's machine. By metric "euclidean" tree and screen cost about the same as by cosine.
+    table's machine. ``slower``: what the data do to a tree and to a screen. By metric
+    "euclidean" tree and screen cost about the same as by cosine.
     """
     if metric == "euclidean" and d == 1:
         return "tree", "d = 1: a tree of intervals"
@@ -39,14 +46,15 @@ def choose(
         return "circle", "d = 2: nearest free angle on a circle"
     if d > TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"
-    tree = seconds_of("tree", n_x, n_y, d, threads, spread, machine("tree", d))
-    screen = seconds_of("screen", n_x, n_y, d, threads, spread, machine("screen", d))
-    if tree <= screen:
-        return (
-            "tree",
-            f"d = {d}: a tree takes about {duration_text(tree)}, a screen {duration_text(screen)}",
-        )
-    return (
-        "screen",
-        f"d = {d}: a screen takes about {duration_text(screen)}, a tree {duration_text(tree)}",
+    by_size = {
+        strategy: seconds_of(strategy, n_x, n_y, d, threads, spread, machine(strategy, d))
+        for strategy in slower._fields
+    }
+    seconds = {strategy: times * by_size[strategy] for strategy, times in slower._asdict().items()}
+    chosen, other = sorted(by_size, key=lambda each: by_size[each])
+    if seconds[chosen] > _CLEARLY * seconds[other]:
+        chosen, other = other, chosen
+    return chosen, (
+        f"d = {d}: a {chosen} takes about {duration_text(seconds[chosen])},"
+        f" a {other} {duration_text(seconds[other])}"
     )

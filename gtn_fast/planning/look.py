@@ -37,14 +37,7 @@ def look(X: Any, metric: str = "cosine") -> Spread:
     At most 160 rows, evenly spaced, are read. By metric "euclidean" it is the rows that count,
     less their mean.
     """
-    if isinstance(X, RowMatrix):
-        sample = X.spread(_SAMPLE_ROWS)
-    else:
-        sample = X[:: max(1, math.ceil(len(X) / _SAMPLE_ROWS))]
-    if is_tensor(sample):
-        sample = convert(describe(sample, "X"))
-    values: NDArray[np.float64] = np.array(sample, dtype=np.float64)
-    values = values[np.isfinite(values).all(axis=1)]
+    values = finite_rows(X, _SAMPLE_ROWS)
     if metric == "euclidean":
         return _look_at_rows(values)
     scale = np.abs(values).max(axis=1, initial=0.0)
@@ -56,6 +49,16 @@ def look(X: Any, metric: str = "cosine") -> Spread:
     return Spread(
         d / effective_dimension(values), d / effective_dimension(values - values.mean(axis=0))
     )
+
+
+def finite_rows(X: Any, most: int) -> NDArray[np.float64]:
+    """Return at most so many rows of X, evenly spaced, less those that are not finite."""
+    step = max(1, math.ceil(len(X) / most))
+    sample = X.spread(most) if isinstance(X, RowMatrix) else X[::step]
+    if is_tensor(sample):
+        sample = convert(describe(sample, "X"))
+    values: NDArray[np.float64] = np.array(sample, dtype=np.float64)
+    return values[np.isfinite(values).all(axis=1)]
 
 
 def _look_at_rows(values: NDArray[np.float64]) -> Spread:

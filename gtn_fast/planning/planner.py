@@ -7,19 +7,20 @@ constants.py, at the speeds measured on this machine (calibration.py).
 
 from __future__ import annotations
 
+import math
 import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gtn_fast.backends import registry
-from gtn_fast.backends.methods import check_method, check_metric
+from gtn_fast.backends.methods import TREE_DIMENSIONS, check_method, check_metric
 from gtn_fast.backends.selection import pick_device
 from gtn_fast.environment import in_default_environment
 from gtn_fast.inputs.arguments import check_integer, check_threads
 from gtn_fast.inputs.arrays import MAX_ROWS, describe, unchanged
 from gtn_fast.inputs.device import CPU, Device, check_device
 from gtn_fast.planning import constants as t
-from gtn_fast.planning.calibration import speeds
+from gtn_fast.planning.calibration import same, speeds
 from gtn_fast.planning.choice import choose
 from gtn_fast.planning.costs import (
     BY_DISTANCE,
@@ -31,8 +32,14 @@ from gtn_fast.planning.costs import (
 )
 from gtn_fast.planning.look import ISOTROPIC, look
 from gtn_fast.planning.memory import memory_limit, size_text
+from gtn_fast.planning.rehearsal import AS_NORMALS, Slower, rehearse
 
+# Of the seconds predicted: nine of ten matches take no less and no more.
+RANGE = (0.6, 2.4)
 _PLAN_CALIBRATES_FROM_S = 0.01
+# From so many seconds, by the table, the strategies are tried on rows of the data: that takes
+# 10 to 30 ms.
+_REHEARSES_FROM_S = 0.05
 # n_x * n_y * d from which a look at the data (milliseconds) costs little beside the job.
 _LOOK_FROM_VALUES = 10**9
 
@@ -57,6 +64,11 @@ class Plan:
     scratch_bytes: int = 0
     metric: str = "cosine"
 
+    @property
+    def seconds_range(self) -> tuple[float, float]:
+        """Seconds that it rarely takes less, or more, than (docs/benchmarks.md)."""
+        return RANGE[0] * self.seconds, RANGE[1] * self.seconds
+
     def __repr__(self) -> str:
         parts = [
             f"{self.strategy!r}: {self.why}",
@@ -72,7 +84,8 @@ class Plan:
         text = (
             f"{self.n_y} rows of Y, {self.n_x} rows of X, d = {self.d}, threads = {self.threads}\n"
             f"strategy   {self.strategy}: {self.why}\n"
-            f"time       about {duration_text(self.seconds)}\n"
+            f"time       about {duration_text(self.seconds)}"
+            f" ({' to '.join(map(duration_text, self.seconds_range))})\n"
             f"memory     about {size_text(self.bytes)} beyond X and Y"
         )
         if self.scratch_bytes:
@@ -186,10 +199,16 @@ def make_plan(
     if strategy not in t.BYTES:  # costs.py has no formula: the backend predicts
         return _by_backend(backend, strategy, why, n_x, n_y, d, threads)
     at = (n_x, n_y, d, threads, spread)
-    measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
-    if method == "auto" and seconds_of(strategy, *at) >= measured_from:
-        strategy, why = choose(*at, speeds, metric)
+    by_table = seconds_of(strategy, *at)
+    slower = AS_NORMALS
+    if data is not None and by_table >= _REHEARSES_FROM_S and calibrate_from < math.inf:
+        slower = _rehearsed(data, strategy, d, metric)
+    if method == "auto":
+        measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
+        machine = speeds if by_table >= measured_from else same
+        strategy, why = choose(*at, machine, metric, slower)
     seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from) * _share(metric)
+    seconds *= getattr(slower, strategy, 1.0)
     needed = bytes_of(strategy, n_x, n_y, d, threads, metric=metric)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads, metric=metric)
 
@@ -229,6 +248,13 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     return replace(
         plan, strategy="screen", seconds=seconds, bytes=needed, why=why, scratch_bytes=scratch
     )
+
+
+def _rehearsed(data: Any, strategy: str, d: int, metric: str) -> Slower:
+    """Try tree and screen on rows of the data, where both can run."""
+    if strategy not in Slower._fields or not 2 < d <= TREE_DIMENSIONS[1]:
+        return AS_NORMALS
+    return rehearse(data, metric)
 
 
 def _share(metric: str) -> float:
