@@ -34,7 +34,7 @@ def test_the_index_travels(native, tmp_path):
         assert (table["x"] == x.index[labels.x_index]).all()
         assert (table["cosine"] == labels.cosine).all()
         assert (table.index[table["turn"].argsort()] == y.index[labels.order]).all()
-    joined = y.join(labels.to_frame()).join(x, on="x", suffixes=("", " of x"))
+    joined = y.join(labels.to_frame()).join(x.add_suffix(" of x"), on="x")
     of_x = joined[["a of x", "b of x", "c of x"]].to_numpy()
     assert (of_x == labels.pairs(x)[1]).all()
     assert plain.to_frame().index.equals(pandas.RangeIndex(60))
