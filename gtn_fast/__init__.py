@@ -31,7 +31,7 @@ Beside them:
     pages/        what a person reads about a labeling: a table, a page
     experiments/  the paper's experiments
     cli/          the command line
-    adapters/     labels in the conventions of scikit-learn and Lightning
+    adapters/     labels in the conventions of scikit-learn, Lightning, Ray and Spark
     tools/        what ``gtn-fast bench``, ``demo`` and ``doctor`` run (for everyone who has the
                   package; the folder tools/ of the repository writes its documents)
     system/       CPUs and quotas, threads, forks, the end of the interpreter

@@ -95,7 +95,8 @@ def label(
     threads : int, optional
         1 to 4096, or -1 for all CPUs of this process: those it may run on, within the quota of its
         container. By default GTN_FAST_THREADS of the environment, else OMP_NUM_THREADS, else all
-        (with group: its part of those that other ranks share).
+        (with group: its part of those that other ranks share), but one for less than 20 ms of
+        predicted work.
     progress : None, bool or callable
         A bar on stderr (None: on a terminal or in a notebook, if it will take more than two
         seconds; elsewhere a long run writes a line a minute), or what is called

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from cli_runs import one_line, run
+from PIL import Image
 
 from gtn_fast.atlas.files import load_atlas
 from gtn_fast.atlas.gtn import AtlasGTN
@@ -111,6 +112,16 @@ def test_bad_options(folder, tmp_path, capsys, more, words):
     assert run("atlas", folder / "x.npy", "--out", tmp_path / "a", "--quiet", *more) == 2
     one_line(capsys, words)
     assert not (tmp_path / "a").exists()
+
+
+def test_an_atlas_s_folder_and_single_pictures(folder, tmp_path):
+    out = tmp_path / "new"
+    assert run("sample", folder / "a", "--n", 5, "--seed", 3, "--out", out, "--quiet") == 0
+    assert {path.name for path in out.iterdir()} == {f"sample-{i:04}.png" for i in range(5)}
+    atlas = load_atlas(folder / "a" / "gtn.safetensors")
+    images = atlas.decode_to_bytes(*atlas.draw(5, 3)).numpy()
+    with Image.open(out / "sample-0004.png") as shown:
+        assert np.array_equal(np.asarray(shown), images[4, 0])
 
 
 def test_bad_samples(folder, tmp_path, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_runs import one_line, prepare, run
+from html_pages import Page
 
 import gtn_fast
 
@@ -98,9 +99,16 @@ def test_demo_writes_table_and_pictures(tmp_path, monkeypatch, capsys):
     pictures = {"uniform_square.png", "small_example.png", "cosine_by_rank.png",
                 "mnist_by_norm.png", "generated_square.png", "generated_digits.png",
                 "digit_interpolations.png"}  # fmt: skip
-    assert names == pictures | {"results.md"}
+    assert names == pictures | {"results.md", "report.html"}
     text = (tmp_path / "demo" / "results.md").read_text()
-    assert text in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert text in out
+    assert out.endswith(f"one page: {(tmp_path / 'demo' / 'report.html').resolve()}\n")
+    page = Page((tmp_path / "demo" / "report.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    assert page.loaded == []
+    assert page.tags.count("img") == len(pictures)
+    assert "autoencoder to d = 5, n = 225" in page.text
     assert "(measured)" in text
     assert "(extrapolated)" in text
     assert "autoencoder to d = 5, n = 225" in text  # a tenth of the 250 is held out

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import run
+from cli_runs import one_line, run
+from html_pages import Page
 from learning_cases import PNG, D, N, names, read, train
+from PIL import Image
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -39,7 +41,7 @@ def at(made, tmp_path, monkeypatch):
 
 def test_train_on_latents_leaves_a_model_pictures_and_numbers(at):
     assert names(at / "points") == {"gtn.safetensors", "loss.png", "samples.png", "log.csv",
-                                    "metrics.json", "held_out.npy"}  # fmt: skip
+                                    "metrics.json", "held_out.npy", "report.html"}  # fmt: skip
     record = read(at / "points/metrics.json")
     assert record["rows"] == 270
     assert record["training"]["epochs"] == 3
@@ -47,6 +49,25 @@ def test_train_on_latents_leaves_a_model_pictures_and_numbers(at):
     assert {"energy_distance", "sliced_wasserstein", "copies"} <= record.keys()
     assert len((at / "points/log.csv").read_text().splitlines()) == 4
     assert (at / "points/samples.png").read_bytes().startswith(PNG)
+
+
+def test_train_ends_with_a_page(at):
+    """It needs nothing beside it, and names every file that lies there."""
+    for folder, pictures in (("points", 1), ("images", 2)):
+        page = Page((at / folder / "report.html").read_text(encoding="utf-8"))
+        assert page.open == []
+        assert page.loaded == []
+        assert page.tags.count("img") == pictures
+        assert page.tags.count("svg") == pictures  # losses of ĥ, and of the autoencoder
+        record = read(at / folder / "metrics.json")
+        for word in (
+            *(names(at / folder) - {"report.html", "autoencoder_log.csv", "autoencoder_loss.png"}),
+            f"{record['energy_distance']:.4g} to the {record['compared_with']}",
+            f"{record['verdict']['full_normals']:.3f}",
+            "are too few to judge" if folder == "points" else "A GTN of d = 3",
+            "gtn-fast train ",
+        ):
+            assert word in page.text, word
 
 
 def test_train_is_the_public_api(at):
@@ -293,13 +314,59 @@ def test_experiment_passes_its_options_on(at, capsys, monkeypatch):
 # ------------------------------------------------------------------ flows
 
 
+def test_a_run_s_folder_holds_what_sample_needs(at, capsys):
+    """The GTN and its autoencoder are found; single pictures come into a folder."""
+    assert run("sample", at / "images", "--n", 12, "--seed", 5, "--out", "s.npy") == 0
+    assert names(".") == {"s.npy", "s.npz", "s.png"}
+    images = np.load("s.npz")["images"]
+    assert run("sample", at / "images", "--n", 12, "--seed", 5, "--out", "new") == 0
+    assert "new: sample-0000.png to sample-0011.png" in capsys.readouterr().out
+    assert names("new") == {f"sample-{i:04}.png" for i in range(12)}
+    for i, image in enumerate(images):
+        with Image.open(f"new/sample-{i:04}.png") as shown:
+            assert np.array_equal(np.asarray(shown), image[0])
+    assert run("interpolate", at / "images", "--steps", 3, "--out", "between", "--quiet") == 0
+    assert run("sample", at / "points", "--n", 3, "--out", "p.npy", "--quiet") == 0
+    assert not Path("p.npz").exists()  # latents alone: there is no autoencoder
+
+
+def test_pictures_destroy_nothing(at, capsys):
+    into = ("sample", at / "images", "--out", "new/", "--quiet")
+    Path("new").mkdir()
+    Path("new/sample-0003.png").write_text("mine")
+    Path("new/notes.txt").write_text("mine")
+    assert run(*into, "--n", 4) == 2
+    one_line(capsys, "new/sample-0003.png: is there already; --force replaces it")
+    assert names("new") == {"sample-0003.png", "notes.txt"}
+    assert run(*into, "--n", 3) == 2
+    one_line(capsys, "new: holds sample-0003.png of a larger sample", "another folder")
+    assert run(*into, "--n", 4, "--force") == 0
+    assert Path("new/sample-0003.png").read_bytes().startswith(PNG)
+    assert Path("new/notes.txt").read_text() == "mine"
+
+
+def test_a_folder_without_what_sample_needs(at, capsys):
+    Path("empty").mkdir()
+    assert run("sample", "empty", "--out", "s.npy") == 2
+    one_line(capsys, "empty: holds none of gtn.safetensors, flow.safetensors, atlas.safetensors")
+    assert run("sample", at / "points", "--out", "new") == 2
+    one_line(capsys, "new: pictures need --autoencoder")
+    for name in ("gtn", "flow"):
+        Path(f"empty/{name}.safetensors").write_bytes(b"")
+    assert run("sample", "empty", "--out", "s.npy") == 2
+    one_line(capsys, "empty: holds gtn.safetensors and flow.safetensors; name one of them")
+    assert run("sample", at / "points", "--out", "s.csv") == 2
+    one_line(capsys, "s.csv: samples are written as .npy, or as pictures into a folder")
+    assert names(".") == {"empty"}
+
+
 def test_train_flow_and_sample_in_steps(at, capsys):
     small = ("--layers", 1, "--width", 16, "--batch-size", 64)
     assert (
         run("train", at / "x.npy", "--flow", "--out", "f", "--epochs", 2, "--val", 0.1, *small) == 0
     )
     assert names("f") == {"flow.safetensors", "loss.png", "samples.png", "log.csv",
-                          "metrics.json", "held_out.npy"}  # fmt: skip
+                          "metrics.json", "held_out.npy", "report.html"}  # fmt: skip
     assert read("f/metrics.json")["flow"] is True
     assert "energy distance to held-out data" in capsys.readouterr().out
     flow = Flow.load("f/flow.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import re
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from cli_runs import one_line, prepare, run
+from html_pages import Page
 
 import gtn_fast
 from gtn_fast.pages.curves import by_turn, drawing
@@ -26,34 +26,6 @@ X, Y = (a.astype(np.float32) / 3 for a in cases.make("gaussian", 120, 100, 4))
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     return prepare(tmp_path, monkeypatch)
-
-
-class Page(html.parser.HTMLParser):
-    """Tags that are opened and not closed, what is loaded from elsewhere, and the words."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.loaded, self.words, self.tags = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag not in ("meta", "line"):
-            self.open.append(tag)
-        self.loaded += [value for name, value in attributes if name in ("src", "href")]
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
 
 
 # ------------------------------------------------------------------ the table

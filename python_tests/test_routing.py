@@ -10,6 +10,7 @@ import gtn_fast
 from gtn_fast.backends import native as native_backend
 from gtn_fast.backends import reference as reference_backend
 from gtn_fast.backends.selection import for_strategy
+from gtn_fast.planning import costs
 
 
 @pytest.fixture
@@ -105,3 +106,15 @@ def test_layouts_reach_the_engine_without_a_copy(native, monkeypatch):
     gtn_fast.label(x[::2], y[:40])
     assert np.shares_memory(seen[0][0], x)
     assert np.shares_memory(seen[0][1], y)
+
+
+def test_little_work_is_done_by_one_thread_unless_some_are_asked_for(native, calls, monkeypatch):
+    monkeypatch.setenv("GTN_FAST_THREADS", "2")
+    x, y = cases.make("gaussian", 300, 200, 8)
+    report = gtn_fast.label(x, y).report
+    assert (calls.pop()[2], report["threads"]) == (1, 1)
+    report = gtn_fast.label(x, y, threads=2).report
+    assert (calls.pop()[2], report["threads"]) == (2, 2)
+    monkeypatch.setattr(costs, "_ALONE_S", 0.0)
+    report = gtn_fast.label(x, y).report
+    assert (calls.pop()[2], report["threads"]) == (2, 2)

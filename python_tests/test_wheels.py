@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tools.wheels import pythons  # noqa: E402
+from tools.wheels.__main__ import serves  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSIONS = [(3, minor) for minor in range(pythons.LOWEST[1], pythons.HIGHEST[1] + 1)]
@@ -32,6 +33,8 @@ NOT_TESTED = {
     "gpu": "triton 3.6 belongs to a newer torch than the lowest",
     "zarr": "needs Python 3.11",
     "docs": "makes the site",
+    "ray": "its test runs where the package is",
+    "spark": "needs Java, too",
     "lint": "reads the sources",
 }
 
@@ -159,3 +162,28 @@ def test_one_python_per_version(tmp_path):
         pythons.Python(paths[1], (3, 11)),
         pythons.Python(paths[0], (3, 12)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("platform", "fit"),
+    [
+        ("manylinux_2_28_x86_64", True),
+        ("manylinux_2_24_x86_64", True),
+        ("manylinux_2_31_x86_64", False),
+        ("manylinux_3_1_x86_64", False),
+        ("manylinux_2_28_aarch64", False),
+        ("linux_x86_64", False),
+    ],
+)
+def test_what_an_audited_wheel_serves(platform, fit):
+    assert serves(f"gtn_fast-1.0-cp312-cp312-{platform}.whl", "x86_64") == fit
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_installing_with_the_training_layer_compiles_once(page):
+    """And a CPU build of torch comes first: pip would not replace that of CUDA afterwards."""
+    text = (ROOT / page).read_text(encoding="utf-8").split("## Install")[1].split("\n#")[0]
+    (block,) = (b for b in re.findall(r"(?:^    \S.*\n)+", text, re.MULTILINE) if "[train]" in b)
+    first, second = (line.split("#")[0].strip() for line in block.splitlines())
+    assert first.startswith("pip install torch --index-url")
+    assert second == "pip install '.[train]'"

@@ -1,7 +1,7 @@
 """The documentation site: the repository's own pages, and a reference made of the docstrings.
 
 The source folder is the repository itself, so that links between pages hold here as they do in
-any viewer of Markdown. Built by ``make docs``, without network.
+any viewer of Markdown. Built by ``make docs``, without network. The notebooks are run for it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ version = release = gtn_fast.__version__
 language = "en"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # myst_parser, and notebooks
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 root_doc = "docs/index"
 include_patterns = [
     "README.md",
@@ -34,6 +34,7 @@ include_patterns = [
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/**.md",
+    "examples/*.ipynb",
     "csrc/README.md",
     "benchmarks/README.md",
     "benchmarks/results/*.md",
@@ -41,6 +42,14 @@ include_patterns = [
 
 # Tables that a benchmark wrote have no title; the pages that speak of them link to them.
 suppress_warnings = ["toc.not_included"]
+
+# A notebook has no outputs of its own; one that fails is an error of the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+nb_output_stderr = "remove"  # warnings, with the paths of whoever built it
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import models, stages
+from gtn_fast.cli import models, pictures, stages
 from gtn_fast.cli.common import (
     OK,
     PICTURE_BYTES,
@@ -224,34 +224,42 @@ def _table(
 
 
 def sample(arguments: argparse.Namespace) -> int:
-    """Run ``gtn-fast sample`` of an atlas: latents as .npy; images and charts beside them."""
+    """Run ``gtn-fast sample`` of an atlas: latents as .npy, images and charts beside."""
     import matplotlib  # noqa: F401  (missing: say so before the work)
 
     if arguments.autoencoder:
         raise ValueError(f"{arguments.gtn} is an atlas: --autoencoder goes with a GTN")
     out, seed = Path(arguments.out), check_seed(arguments.seed or 0)
     beside, picture = out.with_suffix(".npz"), out.with_suffix(".png")
-    atlas = models.load_atlas(arguments.gtn)
+    atlas, sources = models.load_atlas(arguments.gtn), Sources([arguments.gtn])
     pixels = atlas.channels * atlas.side**2
-    targets = [
-        Target(out, 4 * atlas.d * arguments.n),
-        Target(beside, (pixels + 8) * arguments.n),
-        Target(picture, PICTURE_BYTES),
-    ]
-    check_targets(targets, Sources([arguments.gtn]), force=arguments.force)
+    single = pictures.is_folder(arguments.out)
+    if single:
+        pictures.check(out, arguments.n, pixels, sources, force=arguments.force)
+    else:
+        targets = [
+            Target(out, 4 * atlas.d * arguments.n),
+            Target(beside, (pixels + 8) * arguments.n),
+            Target(picture, PICTURE_BYTES),
+        ]
+        check_targets(targets, sources, force=arguments.force)
     check_memory(3 * arguments.n * (4 * atlas.d + pixels), f"sampling {arguments.n:,} rows")
     z, y = atlas.draw(arguments.n, seed, arguments.chart)
     images = atlas.decode_to_bytes(z, y).numpy()
     arrays = {"images": images, "chart": y.numpy()}
-    deliver(out, lambda path: write_array(path, z.numpy()))
-    deliver(beside, lambda path: write_arrays(path, arrays))
-    plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
+    saved = f"{out}, {beside}, {picture}"
+    if single:
+        saved = pictures.write(out, images)
+    else:
+        deliver(out, lambda path: write_array(path, z.numpy()))
+        deliver(beside, lambda path: write_arrays(path, arrays))
+        plots.save(plots.image_grid(images[: stages.SHOWN]), picture)
     if not arguments.quiet:
         print_table(
             [
                 ("samples", f"{arguments.n:,} x {atlas.d}, seed {seed}"),
                 ("charts", f"{count(len(np.unique(y.numpy())), 'chart')} of {atlas.charts}"),
-                ("saved", f"{out}, {beside}, {picture}"),
+                ("saved", saved),
             ]
         )
     return OK

@@ -29,7 +29,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     for name, more, what in (
         ("--data", {"metavar": "IMAGES"}, f"the way leads past these; {stages.IMAGES}"),
-        ("--neighbours", {"type": natural, "metavar": "K"}, "of an image (default 20)"),
+        (
+            "--neighbours",
+            {"type": natural, "metavar": "K"},
+            "images nearby that each may be followed by (default 20)",
+        ),
         ("--eps", {"type": float}, "psi from which an image lies in a chart (default 0.05)"),
     ):
         command.add_argument(name, help=f"with --geodesic: {what}", **more)

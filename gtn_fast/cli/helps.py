@@ -75,6 +75,7 @@ HELPS: Mapping[str, Help] = {
         "gtn-fast train latents.npy --val 0.1 --out run/",
         (
             ("gtn.safetensors", "the GTN, for sample and interpolate (flow.safetensors: --flow)"),
+            ("report.html", "a page about the run: samples, losses, verdict, files, versions"),
             ("samples.png", "samples, beside data"),
             ("held_out.npy", "with --val SHARE: the rows held out"),
             ("autoencoder.safetensors", "with --images, and latents.npy, reconstructions.png"),
@@ -82,18 +83,19 @@ HELPS: Mapping[str, Help] = {
         ),
     ),
     "sample": Help(
-        "gtn-fast sample GTN.safetensors --out SAMPLES.npy [options]",
-        "Draw new points from a trained GTN, or new images with --autoencoder.",
-        "gtn-fast sample run/gtn.safetensors --n 1000 --out new.npy",
+        "gtn-fast sample RUN --out SAMPLES.npy|DIR [options]",
+        "Draw new points from a trained GTN, or new images, where the run has an autoencoder.",
+        "gtn-fast sample run/ --n 1000 --out new.npy",
         (
-            ("SAMPLES.npy", "float32 (n, d)"),
-            ("SAMPLES.npz, SAMPLES.png", "with --autoencoder: images, and a picture of some"),
+            ("SAMPLES.npy", "points, float32 (n, d)"),
+            ("SAMPLES.npz, SAMPLES.png", "with an autoencoder: images, and a picture of some"),
+            ("DIR/sample-*.png", "in place of all that, if a folder is named: every image"),
         ),
     ),
     "interpolate": Help(
-        "gtn-fast interpolate GTN.safetensors --out DIR [options]",
+        "gtn-fast interpolate RUN --out DIR [options]",
         "Walk between samples, or between rows of the training data, through a trained GTN.",
-        "gtn-fast interpolate run/gtn.safetensors --rows 3 14 --out between/",
+        "gtn-fast interpolate run/ --rows 3 14 --out between/",
         (
             ("interpolations.npy", "the points of each path"),
             ("interpolation.png", "a picture of them"),
@@ -140,7 +142,11 @@ HELPS: Mapping[str, Help] = {
         "gtn-fast demo [options]",
         "Label real and synthetic data, train a generator of digits, and draw all of it.",
         "gtn-fast demo --quick",
-        (("DIR/*.png", "pictures"), ("DIR/results.md", "what was measured")),
+        (
+            ("DIR/report.html", "a page with all that follows"),
+            ("DIR/*.png", "pictures"),
+            ("DIR/results.md", "what was measured"),
+        ),
     ),
     "doctor": Help(
         "gtn-fast doctor [--json]",

@@ -33,7 +33,16 @@ from gtn_fast.outputs.streams import warn
 from gtn_fast.outputs.targets import Sources, Target, check_folder, check_targets
 
 _COPIES = 2_000  # samples whose nearest neighbour is looked for
-_OPTIONS = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit", "charts")
+_OPTIONS = {
+    "d": "latent dimensions",
+    "epochs": "epochs of the training",
+    "ae_epochs": "epochs of the autoencoder",
+    "layers": "hidden layers of the network",
+    "width": "neurons in each of them",
+    "side": "images of N x N pixels",
+    "limit": "images at most",
+    "charts": "charts of the atlas",
+}
 
 
 def add(commands: Commands) -> None:
@@ -52,11 +61,14 @@ def add(commands: Commands) -> None:
     )
     network = evaluate.add_mutually_exclusive_group()
     network.add_argument("--classifier", metavar="C.safetensors",
-                         help="images: IS and FID on this classifier's features")  # fmt: skip
+                         help="compare images by IS and FID on this classifier's"
+                              " features")  # fmt: skip
     network.add_argument("--train-classifier", action="store_true",
-                         help="images: train a classifier on R's labels, and keep it")  # fmt: skip
+                         help="the same, on a classifier that is trained on R's labels"
+                              " and kept")  # fmt: skip
     network.add_argument("--inception", action="store_true",
-                         help="images: Inception's features, as in published numbers")  # fmt: skip
+                         help="the same, on Inception's features, as published numbers"
+                              " are")  # fmt: skip
     evaluate.add_argument("--out", required=True, metavar="METRICS.json",
                           help="where the numbers go")  # fmt: skip
     evaluate.add_argument("--limit", type=natural, metavar="N", help="read N images at most")
@@ -82,9 +94,9 @@ def add(commands: Commands) -> None:
     experiment.add_argument("--threads", type=int, help=THREADS)
     add_force(experiment)
     experiment.add_argument("--quiet", action="store_true", help="print nothing")
-    for name in _OPTIONS:
+    for name, what in _OPTIONS.items():
         experiment.add_argument(f"--{name.replace('_', '-')}", type=natural, metavar="N",
-                                help="in place of the experiment's own")  # fmt: skip
+                                help=f"{what} (default: the experiment's own)")  # fmt: skip
 
 
 # ------------------------------------------------------------------ evaluate

@@ -20,6 +20,8 @@ from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.presets import Preset
 from gtn_fast.outputs.kinds import tensors_kind
 
+_EITHER = ("gtn.safetensors", "flow.safetensors")
+_GENERATORS = (*_EITHER, "atlas.safetensors")  # of a run's folder, the first that is there
 _IMAGE_KEYS = ("x_train", "x", "X", "images")  # of an .npz
 
 
@@ -48,6 +50,26 @@ def holds_images(name: str) -> bool:
     except (OSError, ValueError, zipfile.BadZipFile):
         pass  # whoever reads it says what is wrong
     return False
+
+
+def find_run(arguments: argparse.Namespace) -> None:
+    """Take the generator, and the autoencoder unless one is named, from the folder of a run.
+
+    ``arguments.gtn`` may name a file, and then stays. FileError for a folder without either, or
+    with a GTN and a flow.
+    """
+    folder = Path(arguments.gtn)
+    if not folder.is_dir():
+        return
+    there = [name for name in _GENERATORS if (folder / name).exists()]
+    if not there:
+        raise FileError(f"{folder}: holds none of {', '.join(_GENERATORS)}")
+    if set(_EITHER) <= set(there):
+        raise FileError(f"{folder}: holds {' and '.join(_EITHER)}; name one of them")
+    arguments.gtn = str(folder / there[0])
+    beside = folder / stages.AUTOENCODER
+    if arguments.autoencoder is None and beside.exists() and not is_atlas(arguments.gtn):
+        arguments.autoencoder = str(beside)
 
 
 def load_autoencoder(path: str, device: Any = None) -> Any:

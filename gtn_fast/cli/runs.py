@@ -74,4 +74,5 @@ def _demo(arguments: argparse.Namespace) -> int:
     out.mkdir(exist_ok=True)
     demo.run(out, quick=arguments.quick, threads=arguments.threads)
     print(f"\n{(out / 'results.md').read_text(encoding='utf-8')}")
+    print(f"All of it, with the pictures, on one page: {(out / demo.PAGE).resolve()}")
     return OK

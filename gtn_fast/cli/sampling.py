@@ -10,7 +10,7 @@ import numpy as np
 
 from gtn_fast import plots
 from gtn_fast.cli import atlas as atlases
-from gtn_fast.cli import flows, geodesics, models, stages
+from gtn_fast.cli import flows, geodesics, models, pictures, stages
 from gtn_fast.cli.common import (
     OK,
     PICTURE_BYTES,
@@ -39,10 +39,12 @@ def add(commands: Commands) -> None:
     sample.add_argument("--n", type=natural, default=1000, help="how many samples (default 1000)")
     sample.add_argument("--chart", type=int, metavar="Y",
                         help="draw from this chart of an atlas alone")  # fmt: skip
-    sample.add_argument("--out", required=True, metavar="SAMPLES.npy",
-                        help="float32 (n, d); images go beside it, as .npz and .png")  # fmt: skip
+    sample.add_argument("--out", required=True, metavar="SAMPLES.npy|DIR",
+                        help="points, float32 (n, d), images beside them as .npz and .png; or a"
+                             " folder that gets every image as a .png of its own")  # fmt: skip
     sample.add_argument("--residual", action="store_true",
-                        help="add what ĥ left over of data points nearby")  # fmt: skip
+                        help="add to each point what ĥ leaves unexplained of a data point"
+                             " nearby: more spread, no longer continuous")  # fmt: skip
     flows.add_to_sample(sample)
 
     between = commands.add_parser("interpolate", help="walk between samples, or between data")
@@ -63,8 +65,9 @@ def add(commands: Commands) -> None:
     for command in (sample, between):
         command.add_argument(
             "gtn",
-            metavar="GTN.safetensors",
-            help="written by gtn-fast train, or by gtn-fast atlas; or flow.safetensors",
+            metavar="RUN",
+            help="the folder that gtn-fast train or atlas wrote; or its gtn.safetensors,"
+            " flow.safetensors or atlas.safetensors",
         )
         command.add_argument(
             "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
@@ -72,19 +75,26 @@ def add(commands: Commands) -> None:
         command.add_argument("--class", dest="label", metavar="LABEL",
                              help="of a model with classes: this one (default: drawn)")  # fmt: skip
         command.add_argument("--autoencoder", metavar="A.safetensors",
-                             help="decode the points to images with this autoencoder")  # fmt: skip
+                             help="decode the points to images with this autoencoder (default: the"
+                                  " one in the folder RUN)")  # fmt: skip
         add_force(command)
         command.add_argument("--quiet", action="store_true", help="no summary")
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    out = Path(arguments.out)
-    if out.suffix.lower() != ".npy":
-        raise FileError(f"{out}: samples are written as .npy")
+    out, single = Path(arguments.out), pictures.is_folder(arguments.out)
+    if not single and out.suffix.lower() != ".npy":
+        raise FileError(f"{out}: samples are written as .npy, or as pictures into a folder")
+    models.find_run(arguments)
     if models.is_atlas(arguments.gtn):
         return atlases.sample(arguments)
     if arguments.chart is not None:
         raise ValueError(f"--chart goes with an atlas, which {arguments.gtn} is not")
+    if single and not arguments.autoencoder:
+        raise FileError(
+            f"{out}: pictures need --autoencoder, or the folder of a run that has one;"
+            " points are written as .npy"
+        )
     seed = check_seed(arguments.seed or 0)
     _check_outputs(arguments, out)
     gtn, autoencoder = _load(arguments)
@@ -95,20 +105,28 @@ def _sample(arguments: argparse.Namespace) -> int:
     check_memory(3 * arguments.n * row, f"sampling {arguments.n:,} rows")
     how = _how(gtn, arguments)
     samples = gtn.sample(arguments.n, seed=seed, **how)
-    deliver(out, lambda path: write_array(path, samples))
-    saved = [out]
-    if autoencoder is not None:
-        saved += _write_images(models.decode(autoencoder, samples), out)
+    if single:
+        saved = pictures.write(out, models.decode(autoencoder, samples))
+    else:
+        saved = _write(samples, autoencoder, out)
     if not arguments.quiet:
         spread = f"mean {_short(samples.mean(axis=0))}, std {_short(samples.std(axis=0))}"
         print_table(
             [
                 ("samples", f"{len(samples):,} x {gtn.d}, seed {seed}"),
                 ("columns", spread),
-                ("saved", ", ".join(map(str, saved))),
+                ("saved", saved),
             ]
         )
     return OK
+
+
+def _write(samples: Array, autoencoder: Any, out: Path) -> str:
+    deliver(out, lambda path: write_array(path, samples))
+    saved = [out]
+    if autoencoder is not None:
+        saved += _write_images(models.decode(autoencoder, samples), out)
+    return ", ".join(map(str, saved))
 
 
 def _how(gtn: Any, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -127,6 +145,11 @@ def _check_outputs(
     arguments: argparse.Namespace, out: Path, array_bytes: int = 0, image_bytes: int = 0
 ) -> None:
     """Raise FileError for outputs that would destroy something, or have no room."""
+    if pictures.is_folder(arguments.out):
+        pictures.check(
+            out, arguments.n, image_bytes // arguments.n, _sources(arguments), force=arguments.force
+        )
+        return
     targets = [Target(out, array_bytes)]
     if arguments.autoencoder:
         arrays, picture = _beside(out)
@@ -156,6 +179,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
         raise ValueError("--rows says between which; it goes without --count, --seed and --class")
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
+    models.find_run(arguments)
     if arguments.geodesic:
         return geodesics.interpolate(arguments)
     geodesics.refuse_options(arguments)

@@ -43,7 +43,8 @@ def add(commands: Commands) -> None:
     topology.add_argument("--landmarks", type=int, default=300, metavar="N",
                           help="points that stand for all (default 300, at most 500)")  # fmt: skip
     topology.add_argument("--repeats", type=int, default=5,
-                          help="looks at other halves of the rows (default 5)")  # fmt: skip
+                          help="halves of the rows that are compared, to see which findings"
+                               " last (default 5)")  # fmt: skip
     topology.add_argument("--seed", type=int, default=0, help="seed of what is picked (default 0)")
     topology.add_argument("--out", metavar="SHAPE.json", help="write the findings there, too")
     add_force(topology)

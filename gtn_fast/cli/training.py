@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gtn_fast import plots
-from gtn_fast.cli import flows, models, stages
+from gtn_fast.cli import flows, models, stages, training_report
 from gtn_fast.cli.common import (
     MATRIX,
     OK,
@@ -29,11 +29,12 @@ from gtn_fast.outputs.streams import warn
 _CHECKPOINT = "checkpoint.safetensors"
 _AE_STEM = "autoencoder_"  # of files: those of ĥ have the plain names
 _AE_CHECKPOINT = _AE_STEM + _CHECKPOINT
-_RESULTS = ("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json")
+_RESULTS = (
+    *("gtn.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json"),
+    training_report.FILE,
+)
 _IMAGE_RESULTS = (stages.AUTOENCODER, "latents.npy", "reconstructions.png")
 _HELD_OUT = "held_out.npy"
-_JUDGED = 10_000  # samples that the metrics look at
-_COPIES = 2_000  # samples, and honest rows, whose nearest neighbour is looked for
 
 
 def add(commands: Commands) -> None:
@@ -65,12 +66,12 @@ def add(commands: Commands) -> None:
                             " paper does")  # fmt: skip
     stages.add_training_options(train)
     train.add_argument("--autoencoder", metavar="A.safetensors",
-                       help="a trained one: it encodes --images and draws the samples")  # fmt: skip
+                       help="a trained one: encodes --images, draws the samples")  # fmt: skip
     whole = train.add_argument_group("from images, in one command")
     whole.add_argument("--images", action="store_true",
-                       help="DATA are images: autoencoder and latents come first")  # fmt: skip
+                       help="DATA are images: first train an autoencoder")  # fmt: skip
     whole.add_argument("--classifier", metavar="C.safetensors",
-                       help="FID and Inception Score on its features, beside pixels")  # fmt: skip
+                       help="judge samples by FID and IS on this classifier, too")  # fmt: skip
     stages.add_image_options(whole)
     stages.add_autoencoder_options(whole, "ae-")
 
@@ -123,6 +124,7 @@ class _Data:
     autoencoder: Any = None
     table: list[tuple[str, str]] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
+    histories: dict[str, Any] = field(default_factory=dict)
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
@@ -261,6 +263,7 @@ def _encode(data: _Data, arguments: argparse.Namespace, out: Path) -> None:
             data.images, arguments, out, val=data.val_images, prefix="ae_", stem=_AE_STEM
         )
         data.table.append(("autoencoder", stages.history_text(history)))
+        data.histories["the autoencoder"] = history
         data.record["autoencoder"] = stages.history_record(history)
     data.x = stages.encode(data.autoencoder, data.images, arguments, out / "latents.npy")
     if data.val_images is not None:
@@ -325,7 +328,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
     title = "Flow" if arguments.flow else "ĥ"
     plots.save(plots.loss_curves(history.epochs, title, history.best_epoch), out / "loss.png")
     _draw_samples(data, gtn, arguments.seed, out / "samples.png")
-    judged = _judge(data, gtn, arguments.seed)
+    judged = training_report.judge(data, gtn, arguments.seed)
     verdicts = [gtn.verdict, *_judge_images(data, gtn, arguments.seed)]
     record = {
         "preset": arguments.preset,
@@ -344,27 +347,19 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         **judged,
     }
     write_json(out / "metrics.json", record)
+    shape = f"{gtn.preset.layers} layers of {gtn.preset.width}"
+    latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
+    trained = [("latents", latents), ("training", stages.history_text(history))]
+    rows = [*data.table, *trained, *training_report.quality(judged)]
+    names = _own_results(arguments) + (_IMAGE_RESULTS if arguments.images else ())
+    names += (_HELD_OUT,) if data.held_out is not None else ()
+    names = tuple(name for name in names if (out / name).exists() or name == training_report.FILE)
+    histories = {**data.histories, title: history}
+    training_report.write(out, arguments, gtn, rows, histories, verdicts, names)
     stages.discard(out, _CHECKPOINT, _AE_CHECKPOINT)
     if not arguments.quiet:
-        shape = f"{gtn.preset.layers} layers of {gtn.preset.width}"
-        latents = f"{len(data.x):,} x {data.x.shape[1]}, preset {gtn.preset.name}, {shape}"
-        trained = [("latents", latents), ("training", stages.history_text(history))]
-        names = _own_results(arguments) + (_IMAGE_RESULTS if arguments.images else ())
-        names += (_HELD_OUT,) if data.held_out is not None else ()
-        saved = ("saved", f"{out}: {', '.join(names)}")
-        print_table([*data.table, *trained, *_quality(judged), saved])
+        print_table([*rows, ("saved", f"{out}: {', '.join(names)}")])
         print("\n" + "\n".join([gtn.summary(), *(each.table() for each in verdicts[1:])]))
-
-
-def _quality(judged: dict[str, Any]) -> list[tuple[str, str]]:
-    """Write the metrics in words: each distance beside that of half of the data to the rest."""
-    copies, rows = judged["copies"], []
-    for name in ("energy_distance", "sliced_wasserstein"):
-        own, ideal = judged[name], judged[f"{name}_of_data"]
-        text = f"{own:.4g} to the {judged['compared_with']}; halves of the data {ideal:.4g}"
-        rows.append((name.removesuffix("_distance").removeprefix("sliced_"), text))
-    near = f"{copies['share_closer']:.1%} of the samples lie as near to a training point"
-    return [*rows, ("copies", f"{near} as the nearest {copies['quantile']:.0%} of honest points")]
 
 
 def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
@@ -373,7 +368,8 @@ def _draw_samples(data: _Data, gtn: Any, seed: int, path: Path) -> None:
         made = models.decode(data.autoencoder, gtn.sample(stages.SHOWN, seed))
         plots.save(plots.image_grid(made, title="New samples"), path)
         return
-    y, made = gtn.source_sample(_JUDGED, seed), gtn.sample(_JUDGED, seed)
+    n = training_report.SAMPLED
+    y, made = gtn.source_sample(n, seed), gtn.sample(n, seed)
     plots.save(plots.scatter_by_norm(y, made, data=data.x), path)
 
 
@@ -391,24 +387,3 @@ def _judge_images(data: _Data, gtn: Any, seed: int) -> list[Any]:
     if gtn.verdict.warning is None and found.warning is not None:
         warn(found.warning)
     return [found]
-
-
-def _judge(data: _Data, gtn: Any, seed: int) -> dict[str, Any]:
-    """Measure distances of new samples to the data, beside those of the data to itself."""
-    from gtn_fast.metrics import points
-
-    x = np.asarray(data.x)
-    rows = np.random.default_rng(seed).permutation(len(x))
-    samples = gtn.sample(_JUDGED, seed)
-    one, other = (x[half[:_JUDGED]] for half in np.array_split(rows, 2))
-    real = x[rows[:_JUDGED]] if data.val is None else np.asarray(data.val)[:_JUDGED]
-    honest = rows[: min(_COPIES, len(x) // 2)]
-    train = np.delete(x, honest, axis=0)
-    return {
-        "compared_with": "data" if data.val is None else "validation data",
-        "energy_distance": points.energy_distance(samples, real),
-        "energy_distance_of_data": points.energy_distance(one, other),
-        "sliced_wasserstein": points.sliced_wasserstein(samples, real),
-        "sliced_wasserstein_of_data": points.sliced_wasserstein(one, other),
-        "copies": points.nearest_copies(samples[:_COPIES], train, x[honest]),
-    }

@@ -15,7 +15,7 @@ from gtn_fast.metrics.points import energy_distance
 from gtn_fast.sample import normal
 
 ROWS = 2000  # of each set that is compared
-_FEWEST = 200
+FEWEST = 200  # rows, below which nothing certain can be said
 _CLEAR = 1.1  # a distance that is larger by less is called equal
 
 _PARTS = "take fewer dimensions, a wider network or more epochs"
@@ -91,7 +91,7 @@ def worse_than_normals(
     What is as near as the data to itself is not warned of.
     """
     nearest = min(normals, full)
-    if rows < _FEWEST or samples <= _CLEAR * max(nearest, data):
+    if rows < FEWEST or samples <= _CLEAR * max(nearest, data):
         return None
     which = "plain normals" if normals <= full else "normals of the data's covariance"
     return (

@@ -14,6 +14,7 @@ from gtn_fast.system.cpus import available_cpus
 # A match measures this machine's speeds if it is predicted to take so many seconds: the
 # measuring should not take longer than the match. ``plan`` measures from fewer seconds on.
 MATCH_CALIBRATES_FROM_S = 0.5
+_ALONE_S = 0.02  # of work, that is better done by one thread
 BY_DISTANCE = 1.25  # times the seconds by cosine: docs/euclidean.md
 _FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once
 
@@ -44,8 +45,20 @@ def seconds_of(
         beside = pairs * t.SCREEN_S_PER_PAIR + n_y * t.SCREEN_S_PER_ROW
         work += (beside + rows * d * t.SCREEN_S_PER_VALUE) / rest
         work *= math.pow(spread.decay, t.SCREEN_DECAY)
-    team = min(threads, available_cpus())
-    return t.CALL_S + work / math.pow(team, t.THREAD_EXPONENT)
+    return t.CALL_S + work / _speed_up(threads)
+
+
+def _speed_up(threads: int) -> float:
+    return math.pow(min(threads, available_cpus()), t.THREAD_EXPONENT)
+
+
+def one_thread_does(seconds: float, threads: int) -> bool:
+    """Tell whether what takes ``threads`` so many seconds is too little work to share.
+
+    To start threads and to wait for the last of them costs a millisecond or more where the
+    machine has other work.
+    """
+    return (seconds - t.CALL_S) * _speed_up(threads) < _ALONE_S
 
 
 def seconds_here(

@@ -79,7 +79,7 @@ class Job:
 
     ``options``: those of single backends that were given, as they came: each backend checks
     its own. ``partial``: there may be more y's than x's; ``min_cosine``: of a pair, None for any;
-    ``metric``: what y's choose by.
+    ``metric``: what y's choose by. ``threads_asked``: the caller named their number.
     ``memory``: bytes beyond X and a given Y, None for no limit. ``began``: when the
     caller called, by ``time.perf_counter``.
     """
@@ -92,6 +92,7 @@ class Job:
     method: str
     seed: int
     threads: int
+    threads_asked: bool
     block: int
     list_length: int
     device: Device
@@ -170,6 +171,7 @@ class Job:
             d=x.cols,
             method=method,
             threads=check_threads(given.threads, shared=method == "distributed"),
+            threads_asked=given.threads is not None,
             seed=check_seed(given.seed),
             block=check_integer(given.block, "block", 0, _LARGEST),
             list_length=check_integer(given.list_length, "list_length", 0, _LARGEST),

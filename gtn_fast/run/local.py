@@ -40,6 +40,7 @@ def label(job: Job) -> Labels:
 def _label(job: Job, files: Reading, times: Times) -> Labels:
     parts = None if job.groups is None else job.groups.parts
     schedule = Schedule.of(job, parts, job.x.value)
+    job = schedule.job
     storage = schedule.storage()
     needed = schedule.needed_bytes()
     check_memory(needed, f"labeling {job.n_y} x {job.n_x} rows of dimension {job.d}")

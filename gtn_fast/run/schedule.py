@@ -17,6 +17,7 @@ from gtn_fast.backends.interface import HandOver, Matched, Progress
 from gtn_fast.backends.selection import check_options, for_strategy
 from gtn_fast.inputs.arrays import uncopied
 from gtn_fast.inputs.groups import Group
+from gtn_fast.planning.costs import one_thread_does
 from gtn_fast.planning.memory import size_text
 from gtn_fast.planning.planner import Plan, make_plan, within
 from gtn_fast.run.checkpoint import CHECKPOINT_BYTES_PER_ROW
@@ -47,6 +48,8 @@ class Schedule:
         for strategy in strategies:
             for_strategy(strategy, job.device)
         schedule = cls(job, plans, check_options(strategies, job.options, job.device))
+        if not job.threads_asked and one_thread_does(schedule.seconds, job.threads):
+            schedule = replace(schedule, job=replace(job, threads=1))
         if job.keep is not None:
             schedule._check_resumable()
         return schedule

@@ -23,7 +23,7 @@ import gtn_fast
 from gtn_fast import plots
 from gtn_fast.outputs.files import write_text
 from gtn_fast.plots.texts import seconds_text
-from gtn_fast.tools import bench, demo_generation
+from gtn_fast.tools import bench, demo_generation, demo_page
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -32,9 +32,11 @@ WHOLE_LOOP_MAX_N = 5_000  # seconds for the authors' loop; above, slices
 FULL = (1_000_000, 100_000)  # points in the square and in 16 dimensions
 QUICK = (20_000, 5_000)
 STRIP = 26  # digits in a strip of the picture
+PAGE = "report.html"
 FILES = (
     *("uniform_square.png", "small_example.png", "cosine_by_rank.png", "mnist_by_norm.png"),
     *("generated_square.png", "generated_digits.png", "digit_interpolations.png", "results.md"),
+    PAGE,
 )
 
 
@@ -83,8 +85,9 @@ def run(out: Path, quick: bool = False, threads: int | None = None, say: Say = p
     plots.save(plots.cosine_by_rank(curves), out / "cosine_by_rank.png")
     plots.save(_digit_picture(images, digits), out / "mnist_by_norm.png")
     generated = demo_generation.run(out, images, quick, threads, say)
-    write_text(out / "results.md", "\n".join([report(runs), *generated]))
-    say(f"wrote results.md and 7 pictures to {out}")
+    write_text(out / "results.md", "\n".join([report(runs), *demo_generation.report(generated)]))
+    demo_page.write(out / PAGE, runs, generated)
+    say(f"wrote results.md, {PAGE} and 7 pictures to {out}")
     return runs
 
 

@@ -18,6 +18,15 @@ from gtn_fast import plots
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
+Cells = list[str]  # of a row of the table
+
+COLUMNS = (
+    "data",
+    "trained in",
+    "labels",
+    "energy distance of samples to data",
+    "of data to itself",
+)
 
 D = 5  # of the digits' latents, as in the paper
 SHOWN = 64
@@ -28,22 +37,26 @@ QUICK = (2_000, 2, 1)
 
 def run(
     out: Path, images: Array, quick: bool = False, threads: int | None = None, say: Say = print
-) -> list[str]:
+) -> list[Cells]:
     """Train on the square and on ``images`` (uint8, n x 28 x 28); write three pictures.
 
-    Returns the lines of a Markdown section about what came out.
+    Returns a row of ``COLUMNS`` for each.
     """
     points, epochs, ae_epochs = QUICK if quick else FULL
-    rows = [
+    return [
         _square(out, points, epochs, threads, say),
         _digits(out, images[:, None], ae_epochs, threads, say),
     ]
+
+
+def report(rows: list[Cells]) -> list[str]:
+    """Return the lines of a Markdown section about what came out."""
     return [
         "# What ĥ made of the labels",
         "",
-        "| data | trained in | labels | energy distance of samples to data | of data to itself |",
+        f"| {' | '.join(COLUMNS)} |",
         "|---|---:|---:|---:|---:|",
-        *rows,
+        *(f"| {' | '.join(row)} |" for row in rows),
         "",
         "The square's labels follow 100 lines through its centre: decided exactly, the norms of",
         "the x's never count in the plane (docs/experiments.md). The digits' distances are those",
@@ -54,7 +67,7 @@ def run(
     ]
 
 
-def _square(out: Path, n: int, epochs: int, threads: int | None, say: Say) -> str:
+def _square(out: Path, n: int, epochs: int, threads: int | None, say: Say) -> Cells:
     from gtn_fast.learn.gtn import GTN
     from gtn_fast.metrics import energy_distance
 
@@ -73,7 +86,7 @@ def _square(out: Path, n: int, epochs: int, threads: int | None, say: Say) -> st
     return _row(f"uniform square, n = {n:,}", seconds, gtn.label_seconds, distances)
 
 
-def _digits(out: Path, images: Array, ae_epochs: int, threads: int | None, say: Say) -> str:
+def _digits(out: Path, images: Array, ae_epochs: int, threads: int | None, say: Say) -> Cells:
     from gtn_fast.metrics import energy_distance
     from gtn_fast.vision.codecs import decode_latents, encode_images
     from gtn_fast.vision.pipeline import fit_images, generate
@@ -101,6 +114,5 @@ def _digits(out: Path, images: Array, ae_epochs: int, threads: int | None, say: 
     return _row(name, seconds, fitted.gtn.label_seconds, distances)
 
 
-def _row(name: str, seconds: float, labels: float, distances: tuple[float, float]) -> str:
-    cells = [name, f"{seconds:.1f} s", f"{labels:.2f} s", *(f"{each:.3f}" for each in distances)]
-    return f"| {' | '.join(cells)} |"
+def _row(name: str, seconds: float, labels: float, distances: tuple[float, float]) -> Cells:
+    return [name, f"{seconds:.1f} s", f"{labels:.2f} s", *(f"{each:.3f}" for each in distances)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -119,11 +120,22 @@ def _repair(wheel: Path, machine: str, out: Path) -> Path:
     """Let auditwheel look for what an older system lacks; it refuses what it cannot accept."""
     accepted = WORK / "accepted"
     shutil.rmtree(accepted, ignore_errors=True)
-    platform = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
+    # Of a foreign machine auditwheel takes no name, but says itself how old a system may be.
+    foreign = machine != os.uname().machine
+    platform = "auto" if foreign else f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--plat", platform]
     _run([*command, "--wheel-dir", accepted, wheel], _with_tools())
     (repaired,) = accepted.glob("*.whl")
+    if not serves(repaired.name, machine):
+        sys.exit(f"wheels: {repaired.name} needs more than glibc {GLIBC} of {machine}")
     return Path(shutil.move(repaired, out / repaired.name))
+
+
+def serves(name: str, machine: str, glibc: str = GLIBC) -> bool:
+    """Return whether a wheel of that name is for that machine and no newer glibc."""
+    found = re.search(rf"-manylinux_(\d+)_(\d+)_{machine}\.whl$", name)
+    newest = tuple(map(int, glibc.split(".")))
+    return found is not None and (int(found[1]), int(found[2])) <= newest
 
 
 def _with_tools() -> dict[str, str]:

@@ -92,7 +92,8 @@ class Arranger {
   static int widest(const Point<D>* begin, const Point<D>* end) {
     const int64_t step = (end - begin) / 512 + 1;
     double low[D], high[D];
-    for (int c = 0; c < D; ++c) low[c] = high[c] = begin->x[c];
+    std::copy_n(begin->x, D, low);
+    std::copy_n(begin->x, D, high);
     for (int64_t i = 0; i < end - begin; i += step) {
       for (int c = 0; c < D; ++c) {
         low[c] = std::min(low[c], begin[i].x[c]);

@@ -359,7 +359,7 @@ TEST_CASE("match: settled pairs may be read while it goes on") {
     });
     match(x.view(), y.view(), {}, {}, options, control, out, report);
     reader.join();
-    CHECK_MESSAGE(read == out.x_row, "strategy ", static_cast<int>(strategy));
+    CHECK_MESSAGE(read == out.x_row, "strategy ", static_cast<int>(options.strategy));
   }
 }
 
