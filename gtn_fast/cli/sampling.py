@@ -73,7 +73,7 @@ def add(commands: Commands) -> None:
             "--seed", type=int, help="seed of the normal points that are mapped (default 0)"
         )
         command.add_argument("--class", dest="label", metavar="LABEL",
-                             help="of a model with classes: this one (default: drawn)")  # fmt: skip
+                             help="this one of a model's classes (default: drawn)")  # fmt: skip
         command.add_argument("--autoencoder", metavar="A.safetensors",
                              help="decode the points to images with this autoencoder (default: the"
                                   " one in the folder RUN)")  # fmt: skip

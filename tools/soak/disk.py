@@ -93,6 +93,13 @@ def writers() -> list[Writer]:
                 *("--autoencoder", "i-ae"),
             ),
         ),
+        Writer(
+            "sample --out DIR",
+            (
+                *("sample", "i-gtn", "--n", "300", "--out", "disk/p", "--quiet"),
+                *("--autoencoder", "i-ae"),
+            ),
+        ),
         Writer("interpolate", ("interpolate", "gtn", "--out", "disk/w", "--quiet")),
         Writer(
             "evaluate",
@@ -248,6 +255,8 @@ def whole(name: str, content: bytes, folder: Path) -> bool:
 
             Image.open(path).load()
             return True
+        if path.suffix == ".html":
+            return content.endswith(b"</html>\n")
         if path.suffix == ".csv":
             return content.endswith(b"\n")
         return content.startswith(b"gtn_fast.checkpoint 1\n")

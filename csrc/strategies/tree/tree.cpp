@@ -268,9 +268,8 @@ class TreeMatch {
   }
 
   // The best of the list by present heads, if one reaches the bound; false unless it is certainly
-  // the best of all. What
-  // is not on the list was, when searched, behind the list's last entry, and a head's rank only
-  // grows: that entry is the list's level.
+  // the best of all. What is not on the list was, when searched, behind the list's last entry, and
+  // a head's rank only grows: that entry is the list's level.
   bool from_list(int64_t i, TreeHit& chosen) {
     const List& list = lists_[static_cast<size_t>(i)];
     const TreeHit* hits = hits_.data() + i * list_;
