@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import gtn_fast
+from gtn_fast.cli import main
+from gtn_fast.inputs.wording import shortened
 from gtn_fast.outputs.streams import Forgiving, is_terminal, note
 from gtn_fast.run import progress
 from gtn_fast.run.progress import progress_bar, progress_reporter
@@ -197,3 +199,52 @@ def test_a_notebook_shows_the_bar(monkeypatch, app):
             call(100, 100)
     assert len(made) == (app == "IPKernelApp")
     assert all("file" not in options for options in made)
+
+
+LIBRARY = """
+import os, sys
+from gtn_fast.outputs.streams import forgiving, note
+with forgiving():
+    os.write(2, b"a decoder: not enough data\\n")
+    note("error: x.tif")
+    print("own", file=sys.stderr)
+os.write(2, b"after\\n")
+print("last", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_what_libraries_write_is_no_line_of_ours(monkeypatch, shown):
+    monkeypatch.setenv("GTN_FAST_TRACEBACK", "1" if shown else "")
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY], check=True, capture_output=True, text=True, timeout=60
+    )
+    lines = ["gtn-fast: error: x.tif", "own", "after", "last"]
+    assert done.stderr.splitlines() == (["a decoder: not enough data"] if shown else []) + lines
+
+
+@pytest.mark.parametrize("broken", ["2>&-", "2>/dev/full", "2>&1 >&-", ""])
+def test_silence_takes_any_descriptor(broken):
+    command = f"{sys.executable} -c '{LIBRARY}' {broken}"
+    done = subprocess.run(command, shell=True, check=False, capture_output=True, timeout=60)
+    assert done.returncode in ((0,) if broken in ("", "2>&1 >&-") else (0, 1, 120))
+    assert b"decoder" not in done.stderr + done.stdout
+
+
+def test_a_long_message_keeps_both_ends():
+    assert shortened("a  b\n c") == "a b c"
+    assert shortened("x" * 200) == "x" * 200
+    text = shortened("X: " + "y" * 500 + ": not a number")
+    assert len(text) == 200
+    assert text.startswith("X: yyy")
+    assert text.endswith("yyy: not a number")
+    assert " ... " in text
+
+
+def test_the_command_line_writes_at_most_200_characters(capsys):
+    name = "a/" * 300 + "x.npy"
+    assert main(["plan", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert len(line.removeprefix("gtn-fast: ")) <= 200
+    assert line.startswith("gtn-fast: error: a/a/")
+    assert line.endswith("no such file")

@@ -44,6 +44,7 @@ from gtn_fast.cli import (
     training,
 )
 from gtn_fast.cli.common import BAD_INPUT, INTERRUPTED, NO_ENGINE, OK, UNEXPECTED, WRONG, Parser
+from gtn_fast.inputs.wording import shortened
 from gtn_fast.outputs.streams import forgiving, note
 from gtn_fast.packages import how_to_get
 
@@ -80,8 +81,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    """Write one line on stderr, whatever the message looked like."""
-    note(f"{'' if code == INTERRUPTED else 'error: '}{message}")
+    """Write one line on stderr, no longer than a reader takes in, whatever the message was."""
+    note(shortened(f"{'' if code == INTERRUPTED else 'error: '}{message}"))
     return code
 
 

@@ -47,6 +47,18 @@ def in_short(value: object, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Write one line of at most so many characters: of a longer one both ends.
+
+    The beginning says where (an argument, a file), the end says what is wrong.
+    """
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    first = most // 3
+    return f"{text[:first]} ... {text[len(text) - (most - first - 5) :]}"
+
+
 def printable(text: str) -> str:
     """Write line breaks, and all else that has no sign of its own, as Python's escapes."""
     if text.isprintable():

@@ -82,23 +82,57 @@ def forgiving() -> Iterator[None]:
     """Let nothing that is printed inside raise; say at the end, on stderr, if output was lost.
 
     Warnings are one line each. A reader that has gone (``| head``) wanted no more: nothing is said.
+    Nor is what the libraries write on descriptor 2 by themselves, but with GTN_FAST_TRACEBACK=1.
     """
     _open_standard_files()
     before = sys.stdout, sys.stderr
-    out, err = Forgiving(before[0]), Forgiving(before[1])
-    sys.stdout, sys.stderr = out, err
     shown = warnings.showwarning
-    warnings.showwarning = _one_line
+    with _libraries_silent(before[1]) as own:
+        out, err = Forgiving(before[0]), Forgiving(own)
+        sys.stdout, sys.stderr = out, err
+        warnings.showwarning = _one_line
+        try:
+            yield
+        finally:
+            warnings.showwarning = shown
+            out.close_down()
+            lost = out.failure
+            if isinstance(lost, OSError) and lost.errno not in (errno.EPIPE, errno.EBADF):
+                err.write(f"gtn-fast: note: the output could not be written: {lost.strerror}\n")
+            err.close_down()
+            sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _libraries_silent(stream: Any) -> Iterator[Any]:
+    """Give a stream of our own to where descriptor 2 leads, and lead that one nowhere.
+
+    A decoder of images writes there, and nobody who reads one line for an error wants its second.
+    ``stream`` is given back as it is where it is not descriptor 2.
+    """
     try:
-        yield
+        ours = stream.fileno() == 2 and not os.environ.get("GTN_FAST_TRACEBACK")
+        nowhere = os.open(os.devnull, os.O_WRONLY) if ours else -1
+    except (AttributeError, OSError, ValueError):  # None, closed, of another kind
+        nowhere = -1
+    if nowhere < 0:
+        yield stream
+        return
+    with suppress(OSError, ValueError):
+        stream.flush()
+    copy = os.dup(2)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    own = open(  # noqa: SIM115 - closed below, whatever its flush meets
+        copy, "w", buffering=1, encoding=stream.encoding, errors=stream.errors, closefd=False
+    )
+    try:
+        yield own
     finally:
-        warnings.showwarning = shown
-        out.close_down()
-        lost = out.failure
-        if isinstance(lost, OSError) and lost.errno not in (errno.EPIPE, errno.EBADF):
-            err.write(f"gtn-fast: note: the output could not be written: {lost.strerror}\n")
-        err.close_down()
-        sys.stdout, sys.stderr = before
+        with suppress(OSError, ValueError):
+            own.close()
+        os.dup2(copy, 2)
+        os.close(copy)
 
 
 def _one_line(message: Warning | str, *_where: Any, **_more: Any) -> None:
