@@ -221,7 +221,7 @@ def test_weights_spoilt_by_the_last_step_are_no_result(tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.filterwarnings("error::RuntimeWarning", "ignore:samples of this")
 @pytest.mark.parametrize("kind", [GTN, Flow])
 def test_samples_that_are_no_numbers_are_no_samples(kind):
     """Weights that are numbers can still be too large for what they are multiplied with."""

@@ -168,7 +168,7 @@ def test_a_network_adds_its_scores(images):
 
 
 def test_images_worse_than_normals_are_warned_of_once(images, monkeypatch):
-    monkeypatch.setattr("gtn_fast.learn.verdict._FEWEST", 10)
+    monkeypatch.setattr("gtn_fast.learn.verdict.FEWEST", 10)
     held = np.concatenate([images, images])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
