@@ -64,9 +64,8 @@ def check_memory(needed: int, purpose: str) -> None:
     available = available_bytes()
     if available is not None and needed > available:
         raise MemoryError(
-            f"{purpose} needs about {size_text(needed)} ({needed} bytes),"
-            f" but only {size_text(available)} ({available} bytes) are available"
-            f" ({_least_limit()}): {_REMEDY}"
+            f"{purpose} needs about {size_text(needed)}, but only {size_text(available)} are"
+            f" available ({_least_limit()}): {_REMEDY}"
         )
 
 
