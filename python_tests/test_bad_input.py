@@ -197,8 +197,9 @@ def test_too_little_memory(monkeypatch):
         label(x, None)
     message = str(caught.value)
     assert "labeling 1000 x 1000 rows of dimension 10 needs about" in message
-    needed = float(re.search(r"about ([\d.]+) KiB", message)[1])
-    assert needed > 4 * 1000 * 10 / 1024  # Y alone
+    number, unit = re.search(r"about ([\d.]+) (KiB|MiB)", message).groups()
+    needed = float(number) * {"KiB": 1024, "MiB": 1024**2}[unit]
+    assert needed > 4 * 1000 * 10  # Y alone
     assert "but only 4.9 KiB are available" in message
     assert "give memory= (X in files), fewer rows or threads, or raise the limit" in message
 
