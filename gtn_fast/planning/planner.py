@@ -203,10 +203,9 @@ def make_plan(
     slower = AS_NORMALS
     if data is not None and by_table >= _REHEARSES_FROM_S and calibrate_from < math.inf:
         slower = _rehearsed(data, strategy, d, metric)
-    if method == "auto":
-        measured_from = max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
-        machine = speeds if by_table >= measured_from else same
-        strategy, why = choose(*at, machine, metric, slower)
+    measures = by_table >= max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
+    if method == "auto" and (measures or slower != AS_NORMALS):
+        strategy, why = choose(*at, speeds if measures else same, metric, slower)
     seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from) * _share(metric)
     seconds *= getattr(slower, strategy, 1.0)
     needed = bytes_of(strategy, n_x, n_y, d, threads, metric=metric)
