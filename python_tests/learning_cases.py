@@ -10,6 +10,7 @@ from cli_runs import run
 
 N, SIDE, D = 300, 8, 3
 PNG = b"\x89PNG"
+CLASSES = {"left": 300, "right": 200}  # rows of each, in two_classes()
 
 
 def names(folder):
@@ -33,3 +34,13 @@ def train(folder):
                "--epochs", 3, "--val", 0.1, "--quiet") == 0  # fmt: skip
     assert run("train", folder / "images.npz", "--images", "--out", folder / "images", "--d", D,
                "--ae-epochs", 2, "--epochs", 2, "--val", "test", "--quiet") == 0  # fmt: skip
+
+
+def two_classes(seed: int = 0, far: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two squares of sides 1 and 3, ``far`` apart, rows mixed; and the name of each row's."""
+    rng = np.random.default_rng(seed)
+    names = np.repeat(list(CLASSES), list(CLASSES.values()))
+    x = rng.random((500, 2)) * np.where(names == "left", 1, 3)[:, None]
+    x[names == "right"] += far
+    order = rng.permutation(500)
+    return x[order].astype(np.float32), names[order]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from learning_cases import CLASSES, two_classes
 
 import gtn_fast
 from gtn_fast.learn.classes import Classes
@@ -13,22 +14,11 @@ from gtn_fast.learn.training.store import load_tensors, save_tensors
 from gtn_fast.metrics import energy_distance
 
 SMALL = {"layers": 2, "width": 16, "batch_size": 64, "epochs": 4}
-N = {"left": 300, "right": 200}
-
-
-def two(seed: int = 0, far: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
-    """Two squares of sides 1 and 3, ``far`` apart, rows mixed; and the name of each row's."""
-    rng = np.random.default_rng(seed)
-    names = np.repeat(list(N), list(N.values()))
-    x = rng.random((500, 2)) * np.where(names == "left", 1, 3)[:, None]
-    x[names == "right"] += far
-    order = rng.permutation(500)
-    return x[order].astype(np.float32), names[order]
 
 
 @pytest.fixture(scope="module")
 def data():
-    return two()
+    return two_classes()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def gtn(data) -> GTN:
 
 def test_samples_of_a_class_lie_on_that_class(gtn, data):
     x, names = data
-    for name in N:
+    for name in CLASSES:
         own, made = x[names == name], gtn.sample(4000, classes=name)
         np.testing.assert_allclose(made.mean(axis=0), own.mean(axis=0), atol=0.1)
         np.testing.assert_allclose(np.cov(made.T), np.cov(own.T), atol=0.1 * own.var())
@@ -85,7 +75,7 @@ def test_one_y_makes_a_point_of_every_class(gtn):
     y = gtn.source_sample(300)
     assert (y == gtn.source_sample(300, classes="left")).all()
     assert abs(y.mean()) < 0.2
-    left, right = (gtn.transform(y, classes=name) for name in N)
+    left, right = (gtn.transform(y, classes=name) for name in CLASSES)
     assert (left < 5).all()
     assert (right > 5).all()
 
@@ -93,7 +83,7 @@ def test_one_y_makes_a_point_of_every_class(gtn):
 def test_validation_has_classes_of_its_own(data):
     x, names = data
     gtn = GTN(2, **{**SMALL, "epochs": 50, "lr": 0.02})
-    val, of_val = two(seed=1)
+    val, of_val = two_classes(seed=1)
     history = gtn.fit(
         x, val[:100], classes=names, val_classes=of_val[:100], patience=2, progress=False
     )

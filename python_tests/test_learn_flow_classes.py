@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from learning_cases import two_classes
 
 import gtn_fast
 from gtn_fast.learn import couplings
@@ -13,22 +14,11 @@ from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import load_tensors, save_tensors
 
 SMALL = {"layers": 2, "width": 32, "batch_size": 64}
-FAR = 10.0
-
-
-def two(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A square of side 1 and one of side 3, rows mixed; and the name of each row's."""
-    rng = np.random.default_rng(seed)
-    names = np.repeat(["left", "right"], [300, 200])
-    x = rng.random((500, 2)) * np.where(names == "left", 1, 3)[:, None]
-    x[names == "right"] += FAR
-    order = rng.permutation(500)
-    return x[order].astype(np.float32), names[order]
 
 
 @pytest.fixture(scope="module")
 def data():
-    return two()
+    return two_classes()
 
 
 @pytest.fixture(scope="module")
