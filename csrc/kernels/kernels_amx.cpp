@@ -4,6 +4,7 @@
 // each tile of x's. Beyond the last step a tile of x's holds anything, of y's zeros.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -94,15 +95,14 @@ int screen_tiles(const ScreenPanel& panel, const int8_t* y, const int32_t* thres
   const int64_t blocks = stride / kRowBytes, group_bytes = int64_t{panel.steps} * kRowBytes;
   const int8_t* const other = y + kRows * stride;
 
-  // The panel's last group does not fill its last tile: a copy does.
-  const int64_t whole = (blocks - 1) * kTileBytes;
-  alignas(64) uint8_t last[kTileBytes] = {};
-  const uint8_t* const last_group = panel.codes + (panel.groups - 1) * group_bytes;
-  std::memcpy(last, last_group + whole, static_cast<size_t>(group_bytes - whole));
+  // A group's last tile reaches into the groups after it, and near the panel's end beyond that: a
+  // copy of the end with zeros after it stands in there.
+  const int64_t bytes = panel.groups * group_bytes, copied = std::min<int64_t>(bytes, kTileBytes);
+  alignas(64) uint8_t end[2 * kTileBytes] = {};
+  std::memcpy(end, panel.codes + bytes - copied, static_cast<size_t>(copied));
   const auto tile_at = [&](int g, int64_t block) GTN_INLINE {
-    return g == panel.groups - 1 && block == blocks - 1
-               ? last
-               : panel.codes + g * group_bytes + block * kTileBytes;
+    const int64_t at = g * group_bytes + block * kTileBytes;
+    return at + kTileBytes <= bytes ? panel.codes + at : end + (at - (bytes - copied));
   };
 
   Sums sums(threshold, n_y);
