@@ -30,6 +30,7 @@ def match(
     scratch: str = "",
     min_cosine: float = -np.inf,  # a y without a free x of this cosine: x_index -1, cosine NaN
     metric: str = "cosine",  # or "euclidean": distances take the place of cosines
+    cones: bool | None = None,  # by "screen": wherever they can be, nowhere, where they pay
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], dict[str, float]]: ...
 def normal(
     seed: int, first_row: int, rows: int, cols: int, threads: int

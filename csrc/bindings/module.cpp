@@ -155,7 +155,8 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
                    int threads, int64_t block, int64_t list_length, const py::object& progress,
                    const std::optional<RowNumbers>& x_rows, const std::optional<RowNumbers>& y_rows,
                    const py::object& settled, double settled_every, bool out_of_core,
-                   const std::string& scratch, double min_cosine, const std::string& metric) {
+                   const std::string& scratch, double min_cosine, const std::string& metric,
+                   const std::optional<bool>& cones) {
   const MatrixView xv = any_matrix(x, "x");
   const MatrixView yv = any_matrix(y, "y");
   const Rows x_part = rows_of(x_rows, "x_rows"), y_part = rows_of(y_rows, "y_rows");
@@ -168,6 +169,7 @@ py::tuple py_match(const py::object& x, const py::object& y, const std::string& 
   options.scratch = scratch;
   options.min_cosine = min_cosine;
   options.metric = metric_of(metric);
+  if (cones) options.cones = *cones ? UseCones::kAlways : UseCones::kNever;
   simd_active();  // a bad GTN_FAST_SIMD is reported before any work
   const int64_t n_y = y_part.all() ? yv.rows : y_part.n;
   Report report;
@@ -242,7 +244,8 @@ PYBIND11_MODULE(_native, m) {
         py::arg("progress") = py::none(), py::arg("x_rows") = py::none(),
         py::arg("y_rows") = py::none(), py::arg("settled") = py::none(),
         py::arg("settled_every") = 30.0, py::arg("out_of_core") = false, py::arg("scratch") = "",
-        py::arg("min_cosine") = kAnyCosine, py::arg("metric") = "cosine");
+        py::arg("min_cosine") = kAnyCosine, py::arg("metric") = "cosine",
+        py::arg("cones") = py::none());
   m.def("normal", &py_normal, py::arg("seed"), py::arg("first_row"), py::arg("rows"),
         py::arg("cols"), py::arg("threads"));
   add_device(m);

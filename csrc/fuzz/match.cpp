@@ -128,6 +128,7 @@ void fuzz_match(const uint8_t* data, size_t size) {
   options.block = bytes.up_to(9);
   options.list_length = bytes.up_to(5);
   options.out_of_core = bytes.up_to(7) == 0;
+  if (bytes.up_to(3) == 0) options.cones = UseCones::kAlways;
   const auto levels = simd_usable();
   const char* level =
       levels[static_cast<size_t>(bytes.up_to(static_cast<int64_t>(levels.size()) - 1))]->name;

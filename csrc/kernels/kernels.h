@@ -47,10 +47,11 @@ constexpr double float_dot_error(int64_t d) {
 }
 
 struct Kernels {
-  int x_max;        // x codes: -x_max..x_max, stored with x_max added
-  int y_max;        // y codes: -y_max..y_max
-  int tile_y;       // y's a call of screen() takes at most, and likes best
-  int panel_bytes;  // codes of x's that stay near while a tile of y's passes
+  int x_max;         // x codes: -x_max..x_max, stored with x_max added
+  int y_max;         // y codes: -y_max..y_max
+  int tile_y;        // y's a call of screen() takes at most, and likes best
+  int panel_bytes;   // codes of x's that stay near while a tile of y's passes
+  double sift_cost;  // of a pair in sift(), in units of one in screen(): measured, or a guess
 
   // Groups a panel: a multiple of four, which kernels take at once.
   int32_t panel_groups(int32_t steps) const;
@@ -105,6 +106,13 @@ struct Kernels {
   // entries.
   int (*screen)(const ScreenPanel& panel, const int8_t* y, const int32_t* threshold, int n_y,
                 Hit* hits);
+
+  // One y against the n listed groups: writes to `out` the columns whose score reaches the
+  // threshold, in the order of the list, and returns their number. Biases do not count.
+  // `out` has room for n * kGroup + kGroup entries, as `score` has. With a `score`, which takes
+  // the scores, few columns are expected to come through; without, many.
+  int (*sift)(const ScreenPanel& panel, const int8_t* y, int32_t threshold, const uint32_t* groups,
+              int n, uint32_t* out, int32_t* score);
 };
 
 const Kernels& kernels();  // of simd_active(), levels.h

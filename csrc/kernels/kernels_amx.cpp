@@ -15,7 +15,7 @@ namespace gtn {
 namespace {
 
 #include "kernels/portable.inc"
-#include "kernels/simd512.inc"
+#include "kernels/vnni512.inc"
 
 constexpr int kRows = 16;      // of a tile
 constexpr int kRowBytes = 64;  // of a tile's row, and of a step of a group
@@ -172,6 +172,8 @@ int screen_amx(const ScreenPanel& panel, const int8_t* y, const int32_t* thresho
               : screen_tiles<1, false>(panel, y, threshold, n_y, hits);
 }
 
+#include "kernels/sift512.inc"
+
 }  // namespace
 
 extern const Kernels kKernelsAmx = {
@@ -179,9 +181,11 @@ extern const Kernels kKernelsAmx = {
     .y_max = 127,
     .tile_y = 2 * kRows,
     .panel_bytes = 128 * 1024,
+    .sift_cost = 2.0,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group512,
     .screen = screen_amx,
+    .sift = sift512,
 };
 
 }  // namespace gtn

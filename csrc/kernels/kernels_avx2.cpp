@@ -52,6 +52,7 @@ template <int NY>
 }
 
 #include "kernels/screen256.inc"
+#include "kernels/sift256.inc"
 
 }  // namespace
 
@@ -60,9 +61,11 @@ extern const Kernels kKernelsAvx2 = {
     .y_max = kYMax,
     .tile_y = 6,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 1.6,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group256,
     .screen = screen256,
+    .sift = sift256,
 };
 
 }  // namespace gtn

@@ -57,6 +57,7 @@ template <int NY, int NX>
 }
 
 #include "kernels/screen512.inc"
+#include "kernels/sift512.inc"
 
 }  // namespace
 
@@ -65,9 +66,11 @@ extern const Kernels kKernelsAvx512 = {
     .y_max = kYMax,
     .tile_y = 6,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 1.4,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group512,
     .screen = screen512,
+    .sift = sift512,
 };
 
 }  // namespace gtn

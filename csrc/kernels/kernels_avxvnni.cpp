@@ -38,6 +38,7 @@ template <int NY>
 }
 
 #include "kernels/screen256.inc"
+#include "kernels/sift256.inc"
 
 }  // namespace
 
@@ -46,9 +47,11 @@ extern const Kernels kKernelsAvxVnni = {
     .y_max = 127,
     .tile_y = 6,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 1.6,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group256,
     .screen = screen256,
+    .sift = sift256,
 };
 
 }  // namespace gtn

@@ -87,6 +87,8 @@ int screen_neon(const ScreenPanel& panel, const int8_t* y, const int32_t* thresh
   return n_hits;
 }
 
+#include "kernels/sift_portable.inc"
+
 }  // namespace
 
 extern const Kernels kKernelsNeon = {
@@ -94,9 +96,11 @@ extern const Kernels kKernelsNeon = {
     .y_max = kYMax,
     .tile_y = 6,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 8.0,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group128,
     .screen = screen_neon,
+    .sift = sift_portable,
 };
 
 }  // namespace gtn

@@ -85,6 +85,8 @@ int screen_neondot(const ScreenPanel& panel, const int8_t* y, const int32_t* thr
   }
 }
 
+#include "kernels/sift_portable.inc"
+
 }  // namespace
 
 extern const Kernels kKernelsNeonDot = {
@@ -92,9 +94,11 @@ extern const Kernels kKernelsNeonDot = {
     .y_max = 127,
     .tile_y = 8,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 20.0,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group128,
     .screen = screen_neondot,
+    .sift = sift_portable,
 };
 
 }  // namespace gtn

@@ -138,6 +138,8 @@ int screen_neoni8mm(const ScreenPanel& panel, const int8_t* y, const int32_t* th
   }
 }
 
+#include "kernels/sift_portable.inc"
+
 }  // namespace
 
 extern const Kernels kKernelsNeonI8mm = {
@@ -145,9 +147,11 @@ extern const Kernels kKernelsNeonI8mm = {
     .y_max = 127,
     .tile_y = kTileY,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 27.0,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group128,
     .screen = screen_neoni8mm,
+    .sift = sift_portable,
 };
 
 }  // namespace gtn

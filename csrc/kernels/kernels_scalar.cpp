@@ -53,6 +53,8 @@ int screen_scalar(const ScreenPanel& panel, const int8_t* y, const int32_t* thre
   return n_hits;
 }
 
+#include "kernels/sift_portable.inc"
+
 }  // namespace
 
 extern const Kernels kKernelsScalar = {
@@ -60,9 +62,11 @@ extern const Kernels kKernelsScalar = {
     .y_max = 127,
     .tile_y = 6,
     .panel_bytes = 48 * 1024,
+    .sift_cost = 1.0,
     GTN_PORTABLE_KERNELS,
     .ordered_dot_group = dot_group_scalar,
     .screen = screen_scalar,
+    .sift = sift_portable,
 };
 
 }  // namespace gtn

@@ -25,6 +25,10 @@ enum class Metric : uint8_t { kCosine, kEuclidean };
 // By distance no |value| may be above this one: squares of squares stay within double.
 constexpr double kLargestValue = 0x1p200;
 
+// Whether screen rules groups of neighbours out by cones: where that seems to pay, or wherever it
+// can, or nowhere. Does not change the answer.
+enum class UseCones : uint8_t { kAuto, kAlways, kNever };
+
 struct Options {
   Strategy strategy = Strategy::kScreen;
   int threads = 1;
@@ -34,6 +38,7 @@ struct Options {
   // X lies in files larger than memory: screen reads it in runs of rows. Nor does this.
   bool out_of_core = false;
   std::string scratch;  // a folder for what does not fit into memory; empty: memory
+  UseCones cones = UseCones::kAuto;
   // A y whose best free x has a smaller cosine takes none, and that x stays free. Changes the
   // answer. By default every y takes an x; with any other value n_y may exceed n_x.
   double min_cosine = kAnyCosine;

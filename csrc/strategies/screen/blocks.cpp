@@ -23,18 +23,20 @@ constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
 // become tighter, even ones as large as they were.
 constexpr double kNeighbourRelayout = 0.5;
 constexpr double kEvenRelayout = 0.2;
+constexpr double kConeRelayout = 0.6;
 
 }  // namespace
 
 ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core,
-                           const std::string& scratch)
+                           const std::string& scratch, UseCones cones)
     : problem_(problem),
       items_(items),
       team_(team),
       out_of_core_(out_of_core),
       vectors_(problem, team),
       store_(problem, vectors_, items, kernels(), scratch),
-      items_free_(items.count()) {
+      items_free_(items.count()),
+      cone_rule_({problem, items, store_, kernels(), team, out_of_core}, cones) {
   const SearchInputs inputs{problem, items, store_, kernels(), team, out_of_core};
   for (int t = 0; t < team.size(); ++t) searches_.emplace_back(inputs);
 }
@@ -43,7 +45,9 @@ void ScreenBlocks::refresh() {
   const auto start = Clock::now();
   const double free = static_cast<double>(items_free_);
   const double share = store_.neighbours() ? kNeighbourRelayout : kEvenRelayout;
-  if (!probing_ && (laid_out_ == 0 || free < share * static_cast<double>(laid_out_))) {
+  if (refresh_cones()) {
+    // Columns stay where they are until the next layout.
+  } else if (!probing_ && (laid_out_ == 0 || free < share * static_cast<double>(laid_out_))) {
     // X only thins out: what was spread too evenly for neighbours stays so.
     const bool try_neighbours = laid_out_ == 0 || store_.neighbours();
     pack(make_layout(problem_, vectors_, items_, team_, try_neighbours, store_.narrow(),
@@ -53,6 +57,22 @@ void ScreenBlocks::refresh() {
     ++compactions_;
   }
   seconds_pack_ += seconds_since(start);
+}
+
+// Lays the free x's out for cones, where they pay, or evenly where they do no more. False if there
+// are none.
+bool ScreenBlocks::refresh_cones() {
+  const bool had = !store_.cones().empty();
+  if (probing_ || (store_.neighbours() && laid_out_ > 0)) return false;
+  if (had && static_cast<double>(items_free_) >= kConeRelayout * static_cast<double>(laid_out_))
+    return true;
+  if (cone_rule_.asks_for_cones(floor_rule_.floor(), items_free_, team_)) {
+    pack(make_cone_layout(problem_, vectors_, items_, team_));
+    cones_ = true;
+  } else if (had) {
+    pack(make_layout(problem_, vectors_, items_, team_, false, store_.narrow(), out_of_core_));
+  }
+  return !store_.cones().empty();
 }
 
 void ScreenBlocks::use_lists(const MatrixView& centres) {
@@ -91,7 +111,7 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again
 }
 
 bool ScreenBlocks::set_floor(const BlockLists& lists, const std::vector<double>& level) {
-  return floor_rule_.learn(lists.scale, level, counters().survivors, !store_.neighbours());
+  return floor_rule_.learn(lists.scale, level, counters().survivors, store_.fair());
 }
 
 ScreenCounters ScreenBlocks::counters() const {
@@ -112,6 +132,7 @@ void ScreenBlocks::report_counters(Report& report) const {
 void ScreenBlocks::report_store(Report& report) const {
   report.add("packs", static_cast<double>(packs_));
   report.add("frames_of_neighbours", neighbours_ ? 1.0 : 0.0);
+  report.add("cones", cones_ ? 1.0 : 0.0);
   report.add("compactions", static_cast<double>(compactions_));
   report.add("distinct_directions", static_cast<double>(items_.count()));
   report.add("store_bytes", static_cast<double>(peak_bytes_));

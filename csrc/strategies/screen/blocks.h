@@ -13,6 +13,7 @@
 #include "gtn_fast/match.h"
 #include "strategies/common/free_items.h"
 #include "strategies/screen/block_lists.h"
+#include "strategies/screen/cone_rule.h"
 #include "strategies/screen/floor.h"
 #include "strategies/screen/probing.h"
 #include "strategies/screen/search.h"
@@ -23,9 +24,9 @@ namespace gtn {
 class ScreenBlocks {
  public:
   // `items` has at least one item. A search reads problem.y as it is then.
-  // `out_of_core` and `scratch` as in Options.
+  // `out_of_core`, `scratch` and `cones` as in Options.
   ScreenBlocks(const Problem& problem, FreeItems& items, Team& team, bool out_of_core = false,
-               const std::string& scratch = "");
+               const std::string& scratch = "", UseCones cones = UseCones::kNever);
 
   // Closes gaps when enough columns are dead; lays the free x's out anew when few are left. To be
   // called before a block, while items are free.
@@ -68,6 +69,7 @@ class ScreenBlocks {
  private:
   ScreenCounters counters() const;
   void pack(const Layout& layout);
+  bool refresh_cones();
 
   const Problem& problem_;
   FreeItems& items_;
@@ -79,9 +81,10 @@ class ScreenBlocks {
   std::unique_ptr<Probing> probing_;
   int64_t items_free_;
   int64_t laid_out_ = 0;
-  bool neighbours_ = false;
+  bool neighbours_ = false, cones_ = false;
 
   FloorRule floor_rule_;
+  ConeRule cone_rule_;
 
   int64_t packs_ = 0, compactions_ = 0, peak_bytes_ = 0;
   double seconds_pack_ = 0.0, seconds_search_ = 0.0;

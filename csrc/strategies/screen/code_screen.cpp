@@ -17,6 +17,9 @@ constexpr int kFramesToSkip = 8;
 constexpr size_t kCrowd = 4;
 // Rows on their way to the cache: when so many wait, the first ones have arrived.
 constexpr size_t kPending = 64;
+// So many groups that cones let through are screened before the threshold is looked up again.
+constexpr int kAliveAtFirst = 32, kAliveAtOnce = 256;
+constexpr int kManyHits = 8;  // of them: the list should rise before the next ones
 
 double error_of_estimates(const SearchInputs& in) {
   if (in.out_of_core) return std::numeric_limits<double>::infinity();
@@ -29,16 +32,25 @@ double error_of_estimates(const SearchInputs& in) {
 }  // namespace
 
 CodeScreen::CodeScreen(const SearchInputs& in, YTile& tile, ScreenCounters& counters)
-    : in_(in), tile_(tile), counters_(counters), estimate_error_(error_of_estimates(in)) {}
+    : in_(in),
+      tile_(tile),
+      counters_(counters),
+      estimate_error_(error_of_estimates(in)),
+      sieve_(in.store.cones(), in.kernels) {}
 
 int32_t CodeScreen::screen(size_t f, const std::vector<uint32_t>& ys, bool raised) {
   const Frame& frame = in_.store.frames()[f];
+  if (!in_.store.cones().empty()) {
+    screen_alive(f, ys);
+    return frame.groups();
+  }
   const bool may_give_up = in_.store.neighbours() && ys.size() >= kCrowd;
   if (may_give_up && frames_to_skip_ > 0) {
     --frames_to_skip_;
     return 0;
   }
   look_at(f, ys);
+  codes_ = tile_.gather_codes(ys);
   // While thresholds are low, most pairs come through: portions start small, so that the lists
   // rise before the next one. So does a frame that may be given up, until its trial is over.
   const int32_t per_panel = in_.kernels.panel_groups(in_.store.steps());
@@ -73,7 +85,6 @@ void CodeScreen::look_at(size_t f, const std::vector<uint32_t>& ys) {
     view_[y] = {base[y], q.scale * frame.scale, error};
     threshold_[y] = integer_threshold(y);
   }
-  codes_ = tile_.gather_codes(ys);
 }
 
 // A score below this one has an upper bound below the list's threshold.
@@ -101,6 +112,41 @@ int64_t CodeScreen::screen_panel(const ScreenPanel& panel, int64_t first_column,
     if (pending_.size() >= kPending) through += offer_pending();
   }
   return through + offer_pending();
+}
+
+// Y after y: each has groups of its own.
+void CodeScreen::screen_alive(size_t f, const std::vector<uint32_t>& ys) {
+  const Frame& frame = in_.store.frames()[f];
+  const int64_t first_column = frame.first_group * kGroup;
+  const ScreenPanel panel = in_.store.panel(frame.first_group, frame.groups());
+  look_at(f, ys);
+  column_.resize((kAliveAtOnce + 1) * kGroup);
+  score_.resize(column_.size());
+  hits_.resize(std::max(hits_.size(), column_.size()));
+  for (const uint32_t& y : ys) {
+    in_.team.check();
+    const std::span<const uint32_t> alive =
+        sieve_.alive(f, tile_.query(y), tile_.codes(y), tile_.list(y).threshold());
+    const int n = static_cast<int>(alive.size());
+    const int64_t ruled_out = std::min<int64_t>(frame.columns, (frame.groups() - n) * kGroup);
+    counters_.skipped += ruled_out;
+    counters_.screened -= ruled_out;
+    int portion = kAliveAtFirst;
+    for (int a = 0, end = 0; a < n; a = end, portion = std::min(2 * portion, kAliveAtOnce)) {
+      end = std::min(n, a + portion);
+      const int found = in_.kernels.sift(panel, tile_.codes(y), threshold_[y], alive.data() + a,
+                                         end - a, column_.data(), score_.data());
+      int n_hits = 0;
+      for (int i = 0; i < found; ++i)
+        if (!in_.store.dead(first_column + column_[static_cast<size_t>(i)]))
+          hits_[static_cast<size_t>(n_hits++)] = {
+              0, static_cast<uint16_t>(column_[static_cast<size_t>(i)]),
+              score_[static_cast<size_t>(i)]};
+      if (n_hits != 0) set_aside(n_hits, &y, first_column);
+      if (n_hits > kManyHits || pending_.size() >= kPending) offer_pending();
+    }
+  }
+  offer_pending();
 }
 
 // Sets aside what the lists may take, and sends for the rows. No list rises before these pairs

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "strategies/screen/cone_sieve.h"
 #include "strategies/screen/search_inputs.h"
 #include "strategies/screen/tile.h"
 
@@ -55,6 +56,7 @@ class CodeScreen {
   int64_t screen_panel(const ScreenPanel& panel, int64_t first_column,
                        const std::vector<uint32_t>& ys);
   void set_aside(int n, const uint32_t* ys, int64_t first_column);
+  void screen_alive(size_t f, const std::vector<uint32_t>& ys);
   int64_t offer_pending();
   bool estimate(const Pending& pending, double* cosine) const;
 
@@ -67,6 +69,9 @@ class CodeScreen {
   std::vector<int32_t> threshold_;
   const int8_t* codes_ = nullptr;  // of the y's that the frame serves
   std::vector<Hit> hits_;
+  ConeSieve sieve_;
+  std::vector<uint32_t> column_;
+  std::vector<int32_t> score_;
   std::vector<Pending> pending_;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "gtn_fast/parallel.h"
+#include "strategies/screen/near_order.h"
 
 namespace gtn {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr int64_t kEvenFrame = 4096;      // columns per frame where X is spread evenly
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kNarrowFrame = 2048;    // where neighbours are too near for codes
+constexpr int64_t kConeFrame = 32768;     // where groups of neighbours have cones
 constexpr int64_t kSample = 2048;         // x's from which neighbours_pay() decides
 constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.1;  // variance left inside frames that makes it worth it
@@ -322,6 +324,19 @@ Layout make_layout(const Problem& problem, const ScreenVectors& vectors, const F
   layout.frame_begin.push_back(n);
   layout.items.reserve(points.size());
   for (const Projected& p : points) layout.items.push_back(p.item);
+  return layout;
+}
+
+Layout make_cone_layout(const Problem& problem, const ScreenVectors& vectors,
+                        const FreeItems& items, Team& team) {
+  Layout layout;
+  layout.cones = true;
+  for (int64_t i = 0; i < items.count(); ++i)
+    if (items.free(static_cast<uint32_t>(i))) layout.items.push_back(static_cast<uint32_t>(i));
+  near_order(problem, vectors, items, layout.items, team);
+  const int64_t n = static_cast<int64_t>(layout.items.size());
+  for (int64_t begin = 0; begin < n; begin += kConeFrame) layout.frame_begin.push_back(begin);
+  layout.frame_begin.push_back(n);
   return layout;
 }
 

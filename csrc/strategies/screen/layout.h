@@ -16,4 +16,8 @@ class Team;
 Layout make_layout(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items,
                    Team& team, bool try_neighbours, double narrow, bool in_runs);
 
+// Frames of groups of neighbours, with cones.
+Layout make_cone_layout(const Problem& problem, const ScreenVectors& vectors,
+                        const FreeItems& items, Team& team);
+
 }  // namespace gtn

@@ -36,7 +36,7 @@ ScreenMatcher::ScreenMatcher(const Problem& problem, const Options& options,
       team_(team),
       classes_(direction_classes(problem, team)),
       items_(classes_),
-      blocks_(problem, items_, team, options.out_of_core, options.scratch),
+      blocks_(problem, items_, team, options.out_of_core, options.scratch, options.cones),
       free_(problem.n_x()),
       policy_(policy),
       result_(out) {}

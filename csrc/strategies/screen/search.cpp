@@ -32,7 +32,7 @@ void ScreenSearch::search(BlockLists& lists, size_t begin, size_t end, int wante
 }
 
 void ScreenSearch::visit_all() {
-  if (in_.store.neighbours()) visit_nearest();
+  if (!in_.store.fair()) visit_nearest();
   ys_.resize(tile_.size());
   std::iota(ys_.begin(), ys_.end(), 0);
   for (size_t f = 0; f < in_.store.frames().size(); ++f) {

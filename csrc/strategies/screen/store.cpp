@@ -32,7 +32,8 @@ ScreenStore::ScreenStore(const Problem& problem, const ScreenVectors& vectors,
       steps_(static_cast<int32_t>((vectors.dims() + kStepDims - 1) / kStepDims)),
       x_limit_(kernels.x_max),
       y_limit_(kernels.y_max),
-      scratch_(std::move(scratch)) {
+      scratch_(std::move(scratch)),
+      cones_(d_, kernels.x_max, kernels.y_max) {
   // Very wide rows get coarser codes, so that no 32-bit sum can overflow.
   while (2.0 * x_limit_ * y_limit_ * static_cast<double>(d_) >= kScoreLimit) {
     if (x_limit_ <= 1 && y_limit_ <= 1)
@@ -51,7 +52,7 @@ ScreenStore::ScreenStore(const Problem& problem, const ScreenVectors& vectors,
 
 int64_t ScreenStore::bytes() const {
   return groups_capacity_ * (int64_t{steps_} * 64 + kGroup * 8 + 12) +
-         static_cast<int64_t>(column_of_.size()) * 4 +
+         static_cast<int64_t>(column_of_.size()) * 4 + cones_.bytes() +
          (static_cast<int64_t>(centers_.size()) + exact_size_) * 8;
 }
 
@@ -89,6 +90,12 @@ void ScreenStore::pack(const Layout& layout, Team& team) {
     item_at_.resize(static_cast<size_t>(groups) * kGroup);
     exact_at_.resize(static_cast<size_t>(groups));
     least_head_.resize(static_cast<size_t>(groups));
+  }
+  cones_.clear();
+  if (layout.cones) {
+    std::vector<int64_t> columns;
+    for (const Frame& frame : frames_) columns.push_back(frame.columns);
+    cones_.resize(columns);
   }
   one_center_ = layout.one_center;
   if (one_center_) {
@@ -173,7 +180,7 @@ void ScreenStore::find_mean(const std::vector<uint32_t>& packed) {
   mean_.assign(static_cast<size_t>(d_), 0.0);
   std::vector<double> v(mean_.size()), scratch(mean_.size());
   for (size_t i = 0; i < n; ++i) {
-    rotated_vector(packed[i], v.data(), scratch.data());
+    rotated_vector(packed[i * packed.size() / n], v.data(), scratch.data());
     for (size_t k = 0; k < v.size(); ++k) mean_[k] += v[k] / static_cast<double>(n);
   }
 }
@@ -200,6 +207,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   }
   if (!one_center_)
     for (size_t k = 0; k < d; ++k) center[k] /= static_cast<double>(n);
+  if (!cones_.empty()) cones_.build(f, scratch.v.data(), n);
   double largest = 0.0, radius2 = 0.0;
   for (size_t i = 0; i < n; ++i) {
     double top = 0.0;

@@ -12,6 +12,7 @@
 #include "gtn_fast/match.h"
 #include "kernels/kernels.h"
 #include "strategies/common/free_items.h"
+#include "strategies/screen/cones.h"
 #include "strategies/screen/pages.h"
 #include "strategies/screen/rotation.h"
 #include "strategies/screen/vectors.h"
@@ -33,7 +34,8 @@ struct Layout {
   std::vector<uint32_t> items;
   std::vector<int64_t> frame_begin;  // frames + 1 offsets into items
   bool neighbours = false;           // frames hold neighbours: most are far from a given y
-  bool one_center = false;           // for all frames: each holds a fair sample
+  bool one_center = false;           // for all frames
+  bool cones = false;                // groups hold neighbours: cones tell which are far from a y
 };
 
 class ScreenStore {
@@ -56,6 +58,10 @@ class ScreenStore {
   int y_limit() const { return y_limit_; }
   int64_t columns() const { return columns_; }
   bool neighbours() const { return neighbours_; }
+  // Empty unless the layout asked for them; columns stay where they are as long as there are any.
+  const Cones& cones() const { return cones_; }
+  // Whether any stretch of columns is a fair sample of all.
+  bool fair() const { return !neighbours_ && cones_.empty(); }
   const std::vector<Frame>& frames() const { return frames_; }
   const double* center(size_t frame) const {
     return centers_.data() + static_cast<size_t>(frames_[frame].center) * static_cast<size_t>(d_);
@@ -125,6 +131,7 @@ class ScreenStore {
   std::vector<double> mean_;
   const std::string scratch_;
   Pages codes_;
+  Cones cones_;
   Pages exact_;  // doubles
   int64_t exact_size_ = 0;
   std::vector<int64_t> exact_at_;     // by group: where in exact_, -1 in a frame of codes

@@ -73,7 +73,7 @@ void YTile::compute_bases() {
 
 void YTile::see_columns(int64_t columns) {
   columns_seen_ += columns;
-  if (!in_.store.neighbours())
+  if (in_.store.fair())
     seen_ = static_cast<double>(columns_seen_) / static_cast<double>(in_.store.columns());
 }
 

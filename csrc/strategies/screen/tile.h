@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "strategies/screen/query.h"
 #include "strategies/screen/row_exact.h"
 #include "strategies/screen/search_inputs.h"
 #include "strategies/screen/shortlist.h"
@@ -12,15 +13,7 @@ namespace gtn {
 
 class YTile {
  public:
-  // A y, quantised: rotated vector (vectors.h) = scale * codes + rest.
-  struct Query {
-    double scale;
-    double code_norm;      // |scale * codes|, but for rounding, which the slack of a bound covers
-    double rest;           // >= |rest|
-    double shift, length;  // of vectors.h
-    double slack;          // of all bounds of values
-    int32_t offset;        // what the unsigned storage of x codes adds to the y's scores
-  };
+  using Query = ScreenQuery;
 
   // Pairs that a list evaluates are added to `rescored`.
   YTile(const SearchInputs& in, int64_t& rescored);

@@ -90,6 +90,46 @@ struct ScreenCase {
     CHECK_MESSAGE(got == want, where, ": ", got.size(), " hits, not ", want.size(), ", or others");
   }
 
+  // The first y against some groups, in any order: columns as they come, all of them.
+  void check_sift(int32_t threshold, std::mt19937_64& rng) {
+    std::vector<uint32_t> list, want;
+    std::vector<int32_t> want_score;
+    for (int32_t g = 0; g < groups; ++g)
+      if (rng() % 3 != 0) list.push_back(static_cast<uint32_t>(g));
+    std::shuffle(list.begin(), list.end(), rng);
+    for (const uint32_t g : list)
+      for (uint32_t c = g * kGroup; c < (g + 1) * kGroup; ++c) {
+        const int64_t s = score[0][c];
+        if (s < threshold) continue;
+        want.push_back(c);
+        want_score.push_back(static_cast<int32_t>(s));
+      }
+    constexpr uint32_t kGuard = 0x5A5A5A5A;
+    const size_t room = (list.size() + 1) * kGroup;
+    std::vector<uint32_t> out(room + 1, kGuard);
+    std::vector<int32_t> out_score(room + 1, static_cast<int32_t>(kGuard));
+    const ScreenPanel panel{x.data(), nullptr, groups, steps};
+    const int n = static_cast<int>(list.size());
+    const std::string where = "sift d=" + std::to_string(d) + " groups=" + std::to_string(groups);
+    for (int32_t* const scores : {static_cast<int32_t*>(nullptr), out_score.data()}) {
+      const int found = k.sift(panel, y.data(), threshold, list.data(), n, out.data(), scores);
+      REQUIRE_MESSAGE(found == static_cast<int>(want.size()), where);
+      CHECK_MESSAGE(std::equal(want.begin(), want.end(), out.begin()), where);
+      CHECK_MESSAGE(out.back() == kGuard, where, ": writes past the room");
+    }
+    CHECK_MESSAGE(std::equal(want_score.begin(), want_score.end(), out_score.begin()), where);
+    CHECK_MESSAGE(out_score.back() == static_cast<int32_t>(kGuard), where);
+  }
+
+  void check_sifts(std::mt19937_64& rng) {
+    for (int shift = -1; shift <= 1; ++shift) {
+      const int64_t s = score[0][rng() % (static_cast<uint64_t>(groups) * kGroup)];
+      check_sift(static_cast<int32_t>(s) + shift, rng);
+    }
+    check_sift(-kScoreLimit, rng);
+    check_sift(kScoreLimit, rng);
+  }
+
   // Around the score of some column of each y, then all and none.
   void check_thresholds(int n_y, std::mt19937_64& rng) {
     int32_t threshold[kMaxTileY];
@@ -127,6 +167,7 @@ void test_hits(const Kernels& k, bool reduced, std::mt19937_64& rng) {
       if (reduced && d > 60 && groups > 8) continue;
       ScreenCase random(k, d, groups, Codes::kRandom, rng() % 67, rng);
       for (const int n_y : tile_sizes(k)) random.check_thresholds(n_y, rng);
+      random.check_sifts(rng);
     }
   // Sums as large as codes allow must not wrap in any narrower register.
   for (const int64_t d : {1, 4, 5, 16, 17, 63, 100, 1024})
@@ -134,6 +175,7 @@ void test_hits(const Kernels& k, bool reduced, std::mt19937_64& rng) {
       for (const int32_t groups : {1, 2, 5}) {
         ScreenCase extreme(k, d, groups, codes, rng() % 67, rng);
         for (const int n_y : tile_sizes(k)) extreme.check_thresholds(n_y, rng);
+        extreme.check_sifts(rng);
       }
 }
 

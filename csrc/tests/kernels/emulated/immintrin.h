@@ -238,6 +238,19 @@ inline __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
 inline uint16_t _mm512_movepi32_mask(__m512i v) {
   return static_cast<uint16_t>(gtn::emulated::sign_bits(v));
 }
+inline void _mm512_storeu_si512(void* p, __m512i v) { std::memcpy(p, &v, sizeof v); }
+inline __m512i _mm512_setr_epi32(int a, int b, int c, int d, int e, int f, int g, int h, int i,
+                                 int j, int k, int l, int m, int n, int o, int p) {
+  const int lanes[16] = {a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p};
+  return gtn::emulated::loaded<__m512i>(lanes);
+}
+inline __m512i _mm512_maskz_compress_epi32(uint16_t mask, __m512i v) {
+  int32_t in[16], out[16] = {};
+  std::memcpy(in, &v, sizeof in);
+  for (int i = 0, to = 0; i < 16; ++i)
+    if (mask >> i & 1) out[to++] = in[i];
+  return gtn::emulated::loaded<__m512i>(out);
+}
 inline __m512d _mm512_set1_pd(double v) { return gtn::emulated::filled<__m512d>(v); }
 inline uint8_t _mm512_cmp_pd_mask(__m512d a, __m512d b, int) {
   return static_cast<uint8_t>(gtn::emulated::at_least_bits(a, b));

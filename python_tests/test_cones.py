@@ -1,0 +1,29 @@
+"""Cones change nothing: with them wherever they can be, the engine gives the reference's answer."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+
+from gtn_fast.backends import native as engine
+from gtn_fast.backends.interface import Matched
+from gtn_fast.inputs.matrices import for_engine
+from gtn_fast.reference import match
+
+
+def with_cones(x, y, **keywords):
+    matrices = for_engine(x), for_engine(y)
+    return Matched(*engine.module().match(*matrices, strategy="screen", cones=True, **keywords))
+
+
+@pytest.mark.parametrize("d", [9, 12, 16, 24])
+@pytest.mark.parametrize("name", sorted(cases.FRIENDLY) + sorted(cases.HOSTILE))
+def test_the_answer_is_the_reference(native, name, d):
+    x, y = cases.make(name, 600, 550, d)
+    x_index, cosine, order = match(x, y)
+    for threads, block in ((1, 0), (3, 40)):
+        got = with_cones(x, y, threads=threads, block=block)
+        assert (got.x_index == x_index).all()
+        assert (got.cosine == cosine).all()
+        assert (got.order == order).all()
+        assert got.report["cones"] == 1.0
