@@ -136,20 +136,16 @@ void CodeScreen::screen_alive(size_t f, const std::vector<uint32_t>& ys) {
       end = std::min(n, a + portion);
       const int found = in_.kernels.sift(panel, tile_.codes(y), threshold_[y], alive.data() + a,
                                          end - a, column_.data(), score_.data());
-      int n_hits = 0;
-      for (int i = 0; i < found; ++i)
-        if (!in_.store.dead(first_column + column_[static_cast<size_t>(i)]))
-          hits_[static_cast<size_t>(n_hits++)] = {
-              0, static_cast<uint16_t>(column_[static_cast<size_t>(i)]),
-              score_[static_cast<size_t>(i)]};
-      if (n_hits != 0) set_aside(n_hits, &y, first_column);
-      if (n_hits > kManyHits || pending_.size() >= kPending) offer_pending();
+      for (size_t i = 0; i < static_cast<size_t>(found); ++i)
+        hits_[i] = {0, static_cast<uint16_t>(column_[i]), score_[i]};
+      if (found != 0) set_aside(found, &y, first_column);
+      if (found > kManyHits || pending_.size() >= kPending) offer_pending();
     }
   }
   offer_pending();
 }
 
-// Sets aside what the lists may take, and sends for the rows. No list rises before these pairs
+// Sets aside what the lists may take, and sends for their items. No list rises before these pairs
 // are offered. That is soon enough: each y is in one call of the kernel per panel, so the next
 // panel is the first to ask for a threshold that these hits raise.
 void CodeScreen::set_aside(int n, const uint32_t* ys, int64_t first_column) {
@@ -161,17 +157,25 @@ void CodeScreen::set_aside(int n, const uint32_t* ys, int64_t first_column) {
     const double value =
         view.base + view.unit * static_cast<double>(hit.score - tile_.query(y).offset);
     if (value + view.error < tile_.list(y).threshold()) continue;
-    const uint32_t item = in_.store.item_at(first_column + hit.x);
-    uint32_t row = kNoRank;
-    if (estimate_error_ < view.error) {
-      row = x_row(in_.problem, in_.items, item);
-      prefetch_row(in_.problem, row);
-    }
-    pending_.push_back({y, item, row, value});
+    const int64_t column = first_column + hit.x;
+    in_.store.prefetch(column);
+    pending_.push_back({y, static_cast<uint32_t>(column), value, kNoRank, kNoRank});
+  }
+}
+
+// Sifting does not know which columns are dead.
+void CodeScreen::resolve_pending() {
+  std::erase_if(pending_, [&](const Pending& p) { return in_.store.dead(p.column); });
+  for (Pending& p : pending_) {
+    p.item = in_.store.item_at(p.column);
+    if (!(estimate_error_ < view_[p.y].error)) continue;
+    p.row = x_row(in_.problem, in_.items, p.item);
+    prefetch_row(in_.problem, p.row);
   }
 }
 
 int64_t CodeScreen::offer_pending() {
+  resolve_pending();
   int64_t through = 0;
   for (const Pending& p : pending_) {
     Shortlist& list = tile_.list(p.y);

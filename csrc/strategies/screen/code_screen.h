@@ -44,12 +44,12 @@ class CodeScreen {
   struct View {
     double base, unit, error;
   };
-  // A pair that came through: the codes' value of the cosine, and the row of X from which an
-  // estimate will be made. The row is on its way to the cache. kNoRank: no estimate, since the
-  // codes say more.
+  // A pair that came through: the codes' value of the cosine, and once resolved the item, and the
+  // row of X from which an estimate will be made. kNoRank: no estimate, since the codes say more.
   struct Pending {
-    uint32_t y, item, row;
+    uint32_t y, column;
     double value;
+    uint32_t item, row;
   };
   void look_at(size_t f, const std::vector<uint32_t>& ys);
   int32_t integer_threshold(size_t y);
@@ -57,6 +57,7 @@ class CodeScreen {
                        const std::vector<uint32_t>& ys);
   void set_aside(int n, const uint32_t* ys, int64_t first_column);
   void screen_alive(size_t f, const std::vector<uint32_t>& ys);
+  void resolve_pending();
   int64_t offer_pending();
   bool estimate(const Pending& pending, double* cosine) const;
 

@@ -6,6 +6,7 @@
 
 #include "gtn_fast/parallel.h"
 #include "kernels/kernels.h"
+#include "strategies/screen/row_exact.h"
 
 namespace gtn {
 namespace {
@@ -135,6 +136,7 @@ void near_order(const Problem& problem, const ScreenVectors& vectors, const Free
   team.for_chunks(n, kLoad, [&](int64_t begin, int64_t end, int) {
     std::vector<double> v(d);
     for (int64_t i = begin; i < end; ++i) {
+      prefetch_walk(problem, items, order.data(), static_cast<size_t>(i), static_cast<size_t>(n));
       vectors.of_x(x_row(problem, items, order[static_cast<size_t>(i)]), v.data());
       for (size_t k = 0; k < d; ++k) runs.row(0, i)[k] = static_cast<float>(v[k]);
       runs.item(0, i) = order[static_cast<size_t>(i)];

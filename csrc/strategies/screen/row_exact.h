@@ -19,6 +19,15 @@ inline void prefetch_row(const Problem& problem, uint32_t row) {
   for (int64_t b = 0; b < std::min<int64_t>(size, 512); b += 64) __builtin_prefetch(p + b);
 }
 
+// For a walk over items in any order: asks for the row of one that comes soon, and for the number
+// of the row of one that comes later, so that neither is waited for.
+inline void prefetch_walk(const Problem& problem, const FreeItems& items, const uint32_t* order,
+                          size_t i, size_t n) {
+  constexpr size_t kSoon = 8, kLater = 20;
+  if (i + kLater < n) __builtin_prefetch(&problem.x_by_norm[items.any_rank(order[i + kLater])]);
+  if (i + kSoon < n) prefetch_row(problem, x_row(problem, items, order[i + kSoon]));
+}
+
 class RowExact final : public Exact {
  public:
   RowExact(const Problem& problem, const FreeItems& items, const Kernels& kernels,

@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "strategies/screen/row_exact.h"
+
 namespace gtn {
 namespace {
 
@@ -199,7 +201,7 @@ void ScreenStore::pack_frame(size_t f, uint32_t* items, Scratch& scratch) {
   scratch.code.assign(static_cast<size_t>(steps_) * kStepDims, 0);
   double* center = centers_.data() + static_cast<size_t>(frame.center) * d;
   for (size_t i = 0; i < n; ++i) {
-    if (i + 4 < n) __builtin_prefetch(&problem_.x_scale[x_row(problem_, items_, items[i + 4])]);
+    prefetch_walk(problem_, items_, items, i, n);
     double* v = scratch.v.data() + i * d;
     rotated_vector(items[i], v, scratch.rotated.data());
     if (!one_center_)

@@ -87,6 +87,11 @@ class ScreenStore {
     bias_[static_cast<size_t>(column)] = kDeadBias;
     if (exact_at_[static_cast<size_t>(column / kGroup)] >= 0) bar_exact(column);
   }
+  // Asks for what the store knows of the column, beside its codes.
+  void prefetch(int64_t column) const {
+    __builtin_prefetch(&bias_[static_cast<size_t>(column)]);
+    __builtin_prefetch(&item_at_[static_cast<size_t>(column)]);
+  }
   bool dead(int64_t column) const { return bias_[static_cast<size_t>(column)] == kDeadBias; }
   int64_t bytes() const;
 
