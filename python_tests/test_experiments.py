@@ -152,9 +152,10 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     assert_files(result, record, tmp_path)
     (name,) = [name for name in record["numbers"]["sets"] if "PCA to 8" in name]
     found = record["numbers"]["sets"][name]
-    assert found["FID"].keys() >= {"labels, 8 steps", "GTN, calibrated, one step"}
+    assert found["FID"].keys() >= {"labels, 8 steps, calibrated", "GTN, calibrated, one step"}
     judged = [line for line in result.lines if line.target == "8 steps ahead of one calibrated"]
-    ahead = found["FID"]["labels, 8 steps"] < found["FID"]["GTN, calibrated, one step"]
+    one_step = found["FID"]["GTN, calibrated, one step"]
+    ahead = found["FID"]["labels, 8 steps, calibrated"] < one_step
     assert [line.ok for line in judged] == [ahead]
 
 
