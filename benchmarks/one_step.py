@@ -1,4 +1,4 @@
-"""One step of ĥ, plain, calibrated and with residuals or classes, beside plain normals.
+"""One step of ĥ, plain, calibrated and with residuals or classes, beside normals and a flow.
 
     python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10] [--autoencoder EPOCHS]
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks import machine, workloads
 from gtn_fast import metrics
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.verdict import normals_like
 from gtn_fast.vision.autoencoder import train_autoencoder
@@ -137,6 +138,11 @@ def kinds(x: Array, digits: Array, epochs: int) -> Iterator[tuple[str, Array, Ar
     asked = gtn.sample_classes(COUNT)
     yield "calibrated, `classes=`", gtn.sample(COUNT), asked
     yield "`residual=True`, `classes=`", gtn.sample(COUNT, residual=True), asked
+    flow = Flow(x.shape[1], epochs=epochs)
+    flow.fit(x, progress=False)
+    yield "a flow, 8 steps", flow.sample(COUNT), None
+    flow.fit(x, classes=digits, progress=False)
+    yield "a flow, 8 steps, `classes=`", flow.sample(COUNT), flow.sample_classes(COUNT)
 
 
 if __name__ == "__main__":
