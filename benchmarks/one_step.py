@@ -1,6 +1,7 @@
 """One step of ĥ, plain, calibrated and with residuals or classes, beside normals and a flow.
 
     python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10] [--autoencoder EPOCHS]
+                                  [--stopped]
 
 Principal components of MNIST's images, standardised, or latents of an autoencoder that is trained
 here for so many epochs; samples are decoded, and scored on the features of a classifier of the
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--d", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--stopped", action="store_true", help="only: by validation error")
     parser.add_argument("--autoencoder", type=int, metavar="EPOCHS")
     options = parser.parse_args(arguments)
     data = digits_with_labels()
@@ -90,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             coder = Components(images, d)
         x, real = coder.encode(images), coder.encode(shown)
-        for name, made, asked in kinds(x, known[: options.n], options.epochs):
+        ways = stopped(x) if options.stopped else kinds(x, known[: options.n], options.epochs)
+        for name, made, asked in ways:
             energy = metrics.energy_distance(made / x.std(axis=0), real / x.std(axis=0))
             images = coder.decode(made)
             with warnings.catch_warnings():
@@ -114,6 +117,14 @@ def digits_with_labels() -> dict[str, Array]:
         raise FileNotFoundError(f"wanted one of {', '.join(map(str, names))}")
     with np.load(path) as file:
         return {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+
+
+def stopped(x: Array) -> Iterator[tuple[str, Array, None]]:
+    """Yield samples of the epoch that a tenth of the rows would choose by its error."""
+    gtn, cut = GTN(x.shape[1]), len(x) // 10
+    history = gtn.fit(x[cut:], x[:cut], progress=False)
+    epochs = f"{history.best_epoch} of {len(history.epochs)} epochs"
+    yield f"calibrated, stopped by validation error ({epochs})", gtn.sample(COUNT), None
 
 
 def kinds(x: Array, digits: Array, epochs: int) -> Iterator[tuple[str, Array, Array | None]]:
