@@ -164,7 +164,7 @@ def test_calibration_compares_a_gtn_with_normals(tmp_path, tiny_images, name):
     result, record = run(name, tmp_path, data=tiny_images, d=3)
     assert_files(result, record, tmp_path)
     found = record["numbers"]["by_d"]["3"]
-    assert len(found) == 6
+    assert len(found) == 7
     assert np.isfinite(list(found.values())).all()
     assert found["GTN, calibrated"] != found["GTN as it is"]
     targets = [line for line in result.lines if line.target is not None]
