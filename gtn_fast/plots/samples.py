@@ -164,7 +164,7 @@ def scatter_by_norm(
     for axes, (name, points, color) in zip(grid, panels, strict=True):
         drawn = _points(axes, points, color, (float(low), float(high)))
         shown = shown if color is None else drawn
-        axes.set_title(name, fontsize=size, color=INK)
+        axes.set_title(name, fontsize=12, color=INK)
     if flat_data is not None and flat_data.shape[1] == 2:
         _same_frame(grid[-2:], [flat_samples, flat_data])
     elif flat_data is not None:
