@@ -17,6 +17,10 @@ MATCH_CALIBRATES_FROM_S = 1.0
 _ALONE_S = 0.02  # of work, that is better done by one thread
 BY_DISTANCE = 1.25  # times the seconds by cosine: docs/euclidean.md
 _FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once
+# Where the screen may lay X out for cones: csrc/strategies/screen/cone_rule.cpp. Rows of X are
+# put in order in two copies in float, each with the numbers of its items, by a key of 8 bytes.
+_CONES_FROM_ROWS, _CONES_D = 65_536, range(9, 25)
+_CONES_BYTES = (16.0, 8.0)  # per row of X, per value of X
 
 
 def seconds_of(
@@ -110,6 +114,8 @@ def bytes_of(
         work += n_x * d * x_value + n_y * d * y_value
     if strategy == "screen":  # one frame per thread, and no more frames than X fills
         work += min(threads, n_x / _FRAME_ROWS) * d * t.SCREEN_BYTES_PER_DIMENSION
+        if codes and metric == "cosine" and n_x >= _CONES_FROM_ROWS and d in _CONES_D:
+            work += n_x * (_CONES_BYTES[0] + d * _CONES_BYTES[1])
     # Small problems do not fill the other buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))
 

@@ -36,7 +36,8 @@ ScreenBlocks::ScreenBlocks(const Problem& problem, FreeItems& items, Team& team,
       vectors_(problem, team),
       store_(problem, vectors_, items, kernels(), scratch),
       items_free_(items.count()),
-      cone_rule_({problem, items, store_, kernels(), team, out_of_core}, cones) {
+      cone_rule_({problem, items, store_, kernels(), team, out_of_core},
+                 scratch.empty() ? cones : UseCones::kNever) {
   const SearchInputs inputs{problem, items, store_, kernels(), team, out_of_core};
   for (int t = 0; t < team.size(); ++t) searches_.emplace_back(inputs);
 }

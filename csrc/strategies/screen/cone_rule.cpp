@@ -11,7 +11,9 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kFewest = 65536;  // x's that are worth a look
+// X's, and dimensions, that are worth a look. gtn_fast/planning/costs.py knows them.
+constexpr int64_t kFewest = 65536;
+constexpr int64_t kFewestDims = 9, kMostDims = 24;
 constexpr int64_t kSample = 16384;  // x's whose cones are made for a look
 constexpr int64_t kThinner = 4;     // so many times fewer for a second one
 constexpr int64_t kAskers = 96;     // y's that look
@@ -19,7 +21,7 @@ constexpr int64_t kAskers = 96;     // y's that look
 constexpr double kConeCost = 2.0;
 // What a y costs beside, in units of a pair that is screened: its share of the layouts, and its
 // look at a frame.
-constexpr double kLayoutCost = 40000.0, kFrameCost = 1500.0, kFrame = 32768.0;
+constexpr double kLayoutCost = 80000.0, kFrameCost = 1500.0, kFrame = 32768.0;
 constexpr double kGain = 0.75;  // of the time of an even layout, at most
 
 }  // namespace
@@ -32,7 +34,8 @@ ConeRule::ConeRule(const SearchInputs& in, UseCones use) : in_(in), use_(use) {
 bool ConeRule::asks_for_cones(const Floor& floor, int64_t free, Team& team) {
   if (ruled_out_) return false;
   if (use_ == UseCones::kAlways) return true;
-  if (free < kFewest) {
+  const int64_t d = in_.store.dims();
+  if (free < kFewest || d < kFewestDims || d > kMostDims) {
     ruled_out_ = true;
     return false;
   }
