@@ -160,9 +160,10 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     assert_files(result, record, tmp_path)
     (name,) = [name for name in record["numbers"]["sets"] if "PCA to 8" in name]
     found = record["numbers"]["sets"][name]
-    assert found["FID"].keys() >= {"labels, 8 steps", "GTN, calibrated, one step"}
+    assert found["FID"].keys() >= {"labels, 8 steps, calibrated", "GTN, calibrated, one step"}
     judged = [line for line in result.lines if line.target == "8 steps ahead of one calibrated"]
-    ahead = found["FID"]["labels, 8 steps"] < found["FID"]["GTN, calibrated, one step"]
+    one_step = found["FID"]["GTN, calibrated, one step"]
+    ahead = found["FID"]["labels, 8 steps, calibrated"] < one_step
     assert [line.ok for line in judged] == [ahead]
 
 
@@ -171,7 +172,7 @@ def test_calibration_compares_a_gtn_with_normals(tmp_path, tiny_images, name):
     result, record = run(name, tmp_path, data=tiny_images, d=3)
     assert_files(result, record, tmp_path)
     found = record["numbers"]["by_d"]["3"]
-    assert len(found) == 6
+    assert len(found) == 7
     assert np.isfinite(list(found.values())).all()
     assert found["GTN, calibrated"] != found["GTN as it is"]
     targets = [line for line in result.lines if line.target is not None]
