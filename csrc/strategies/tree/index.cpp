@@ -1,6 +1,8 @@
 #include "strategies/tree/index.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <limits>
 
 #include "engine/radix.h"
@@ -8,13 +10,11 @@
 namespace gtn {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-template <int D>
-struct Point {
-  double x[D];
-  uint32_t rank;
+// What is put in order: a point as leaves keep it, and where the rest of it is.
+template <class Real, int D>
+struct Key {
+  Real x[D];
+  uint32_t from;
 };
 
 // A run of children first..last-1 of one node whose points are in place as a set.
@@ -24,21 +24,24 @@ struct Segment {
   int first, last;
 };
 
-// Permutes points so that slot i of the tree is points[i]: every binary split
+// Permutes keys so that slot i of the tree is keys[i]: every binary split
 // is by position along the widest side.
-template <int D>
+template <class Key, int D>
 class Arranger {
  public:
-  Arranger(Point<D>* points, int64_t n, int levels, Team& team)
-      : points_(points), n_(n), team_(team) {
+  Arranger(Key* keys, int64_t n, int levels, Team& team)
+      : keys_(keys), n_(n), team_(team) {
     child_slots_[1] = kTreeLeaf;
     for (int j = 2; j <= levels; ++j) child_slots_[j] = child_slots_[j - 1] * kTreeFan;
-    root_ = whole(levels, 0);
   }
 
-  void run() {
+  // Nodes of a level above `top` get the slots that they have; it costs time only, since boxes
+  // are as large as what they hold.
+  void run(int top) {
+    std::vector<Segment> front, next;
+    for (int64_t node = 0; node * child_slots_[top] * kTreeFan < n_; ++node)
+      front.push_back(whole(top, node));
     // The top splits run side by side as soon as there are several.
-    std::vector<Segment> front{root_}, next;
     const size_t enough = team_.size() == 1 ? 1 : static_cast<size_t>(team_.size()) * 8;
     while (!front.empty() && front.size() < enough) {
       std::vector<std::vector<Segment>> halves(front.size());
@@ -78,22 +81,21 @@ class Arranger {
       return;
     }
     const int middle = (s.first + s.last + 1) / 2;
-    Point<D>* begin = points_ + start(s, s.first);
-    Point<D>* end = points_ + start(s, s.last);
+    Key* begin = keys_ + start(s, s.first);
+    Key* end = keys_ + start(s, s.last);
     const int side = widest(begin, end);
     std::nth_element(
-        begin, points_ + start(s, middle), end,
-        [side](const Point<D>& a, const Point<D>& b) { return a.x[side] < b.x[side]; });
+        begin, keys_ + start(s, middle), end,
+        [side](const Key& a, const Key& b) { return a.x[side] < b.x[side]; });
     out.push_back({s.level, s.node, s.first, middle});
     out.push_back({s.level, s.node, middle, s.last});
   }
 
   // By a sample: the side only makes the boxes better or worse.
-  static int widest(const Point<D>* begin, const Point<D>* end) {
+  static int widest(const Key* begin, const Key* end) {
     const int64_t step = (end - begin) / 512 + 1;
-    double low[D], high[D];
-    std::copy_n(begin->x, D, low);
-    std::copy_n(begin->x, D, high);
+    auto low = std::to_array(begin->x), high = low;
+
     for (int64_t i = 0; i < end - begin; i += step) {
       for (int c = 0; c < D; ++c) {
         low[c] = std::min(low[c], begin[i].x[c]);
@@ -106,14 +108,22 @@ class Arranger {
     return side;
   }
 
-  Point<D>* points_;
+  Key* keys_;
   int64_t n_;
   Team& team_;
   int64_t child_slots_[kTreeLevels + 1] = {};
-  Segment root_;
 };
 
-template <int D>
+template <class Real>
+TreeCells<Real>& cells_of(TreeView& view) {
+  if constexpr (sizeof(Real) == sizeof(float))
+    return view.by_cosine;
+  else
+    return view.by_distance;
+}
+
+// Real: the numbers of boxes and leaves, float by cosine.
+template <class Real, int D>
 class TreeIndexOf : public TreeIndex {
  public:
   TreeIndexOf() : TreeIndex(D) {}
@@ -121,17 +131,23 @@ class TreeIndexOf : public TreeIndex {
   void build(const Problem& problem, const DirectionClasses& classes, Team& team) override {
     const bool skip_zero = classes.zero_class != kNoRank;
     const int64_t n = classes.count() - (skip_zero ? 1 : 0);
-    std::unique_ptr<Point<D>[]> points = uninitialized<Point<D>>(n);
+    Source source;
+    source.rank = AlignedArray<uint32_t>(n);
+    if constexpr (kRounded) source.point = AlignedArray<double>(n * D);
+    std::unique_ptr<Key[]> keys = uninitialized<Key>(n);
     team.for_chunks(n, 1 << 13, [&](int64_t begin, int64_t end, int) {
+      double x[D];
       for (int64_t i = begin; i < end; ++i) {
         const int64_t c = skip_zero && i >= classes.zero_class ? i + 1 : i;
-        Point<D>& p = points[i];
-        p.rank = classes.first[static_cast<size_t>(c)];
-        const size_t row = problem.x_by_norm[p.rank];
-        problem.x_point(static_cast<int64_t>(row), p.x);
+        const uint32_t rank = classes.first[static_cast<size_t>(c)];
+        source.rank[i] = rank;
+        problem.x_point(static_cast<int64_t>(problem.x_by_norm[rank]), x);
+        if constexpr (kRounded) std::copy_n(x, D, source.point.get() + i * D);
+        for (int k = 0; k < D; ++k) keys[i].x[k] = static_cast<Real>(x[k]);
+        keys[i].from = static_cast<uint32_t>(i);
       }
     });
-    fill(points.get(), n, team);
+    fill(keys.get(), n, source, kTreeLevels, team);
   }
 
   void rebuild(Team& team) override {
@@ -141,53 +157,90 @@ class TreeIndexOf : public TreeIndex {
     for (int64_t l = 0; l < nodes_[0]; ++l)
       begin_of[static_cast<size_t>(l / kGrain) + 1] += live_below_[0][static_cast<size_t>(l)];
     for (size_t c = 1; c < begin_of.size(); ++c) begin_of[c] += begin_of[c - 1];
-    std::unique_ptr<Point<D>[]> points = uninitialized<Point<D>>(live_);
+    std::unique_ptr<Key[]> keys = uninitialized<Key>(live_);
     team.for_chunks(nodes_[0], kGrain, [&](int64_t begin, int64_t end, int) {
       // A team of one takes its chunks one by one too, so begin is a multiple of kGrain.
-      Point<D>* out = points.get() + begin_of[static_cast<size_t>(begin / kGrain)];
+      Key* out = keys.get() + begin_of[static_cast<size_t>(begin / kGrain)];
       for (int64_t slot = begin * kTreeLeaf; slot < end * kTreeLeaf; ++slot) {
         if (rank_[slot] == kNoRank) continue;
-        const double* x = x_.get() + slot / kTreeLeaf * (D * kTreeLeaf) + slot % kTreeLeaf;
-        for (int c = 0; c < D; ++c) out->x[c] = x[c * kTreeLeaf];
-        out->rank = rank_[slot];
+        for (int c = 0; c < D; ++c) out->x[c] = cell(slot)[c * kTreeLeaf];
+        out->from = static_cast<uint32_t>(slot);
         ++out;
       }
     });
-    fill(points.get(), live_, team);
+    const Source source{std::move(point_), std::move(rank_)};
+    static int top = getenv("TREE_L") ? atoi(getenv("TREE_L")) : kTreeLevels;
+    static int every = getenv("TREE_E") ? atoi(getenv("TREE_E")) : 1000;
+    static int n_th = 0;
+    fill(keys.get(), live_, source, ++n_th % every == 0 ? kTreeLevels : top, team);
   }
 
  private:
-  void fill(Point<D>* points, int64_t n, Team& team) {
-    allocate(n);
-    Arranger<D>(points, n, view_.levels, team).run();
+  static constexpr bool kRounded = sizeof(Real) < sizeof(double);
+  static constexpr Real kFar = std::numeric_limits<Real>::infinity();
+  using Key = gtn::Key<Real, D>;
+
+  // By a key's `from`.
+  struct Source {
+    AlignedArray<double> point;  // by cosine
+    AlignedArray<uint32_t> rank;
+  };
+
+  Real* box(int level, int64_t node) const {
+    return boxes_.get() + level_begin_[level] * (2 * kTreeFan * D) + node * (2 * kTreeFan * D);
+  }
+  // Coordinate 0 of a slot; the next one is kTreeLeaf further on.
+  Real* cell(int64_t slot) const {
+    return x_.get() + slot / kTreeLeaf * (D * kTreeLeaf) + slot % kTreeLeaf;
+  }
+  void kill(int64_t slot) override { *cell(slot) = std::numeric_limits<Real>::quiet_NaN(); }
+  void empty(int level, int64_t child) override {
+    box(level, child / kTreeFan)[child % kTreeFan] = kFar;
+  }
+
+  void fill(Key* keys, int64_t n, const Source& source, int top, Team& team) {
+    const int64_t nodes = lay_out(n);
+    boxes_ = {};
+    x_ = {};
+    boxes_ = AlignedArray<Real>(nodes * (2 * kTreeFan * D));
+    x_ = AlignedArray<Real>(nodes_[0] * kTreeLeaf * D);
+    if constexpr (kRounded) point_ = AlignedArray<double>(nodes_[0] * kTreeLeaf * D);
+    TreeCells<Real>& cells = cells_of<Real>(view_);
+    for (int j = 1; j <= view_.levels; ++j) cells.box[j] = box(j, 0);
+    cells.x = x_.get();
+    view_.point = point_.get();
+    if (top > 0) Arranger<Key, D>(keys, n, view_.levels, team).run(std::min(top, view_.levels));
     team.for_chunks(nodes_[1], 1 << 8, [&](int64_t begin, int64_t end, int) {
-      for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf) fill_leaf(points, leaf);
+      for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf)
+        fill_leaf(keys, source, leaf);
     });
     for (int level = 2; level <= view_.levels; ++level)
       for (int64_t child = 0; child < nodes_[level] * kTreeFan; ++child) fill_box(level, child);
   }
 
   // Leaf number `leaf` and its box in the node above; an empty box if there is none.
-  void fill_leaf(const Point<D>* points, int64_t leaf) {
-    double low[D], high[D];
-    std::fill_n(low, D, kInfinity);
-    std::fill_n(high, D, -kInfinity);
+  void fill_leaf(const Key* keys, const Source& source, int64_t leaf) {
+    Real low[D], high[D];
+    std::fill_n(low, D, kFar);
+    std::fill_n(high, D, -kFar);
     int live = 0;
     for (int i = 0; i < kTreeLeaf && leaf < nodes_[0]; ++i) {
       const int64_t slot = leaf * kTreeLeaf + i;
-      double* x = x_.get() + leaf * (D * kTreeLeaf) + i;
+      Real* x = cell(slot);
       if (slot >= n_) {
         rank_[slot] = kNoRank;
-        for (int c = 0; c < D; ++c) x[c * kTreeLeaf] = kNaN;
+        for (int c = 0; c < D; ++c) x[c * kTreeLeaf] = std::numeric_limits<Real>::quiet_NaN();
         continue;
       }
-      const Point<D>& p = points[slot];
-      rank_[slot] = p.rank;
+      const Key& key = keys[slot];
+      rank_[slot] = source.rank[key.from];
+      if constexpr (kRounded)
+        std::copy_n(source.point.get() + int64_t{key.from} * D, D, point_.get() + slot * D);
       ++live;
       for (int c = 0; c < D; ++c) {
-        x[c * kTreeLeaf] = p.x[c];
-        low[c] = std::min(low[c], p.x[c]);
-        high[c] = std::max(high[c], p.x[c]);
+        x[c * kTreeLeaf] = key.x[c];
+        low[c] = std::min(low[c], key.x[c]);
+        high[c] = std::max(high[c], key.x[c]);
       }
     }
     if (leaf < nodes_[0]) live_below_[0][static_cast<size_t>(leaf)] = static_cast<uint8_t>(live);
@@ -195,12 +248,12 @@ class TreeIndexOf : public TreeIndex {
   }
 
   void fill_box(int level, int64_t child) {
-    double low[D], high[D];
-    std::fill_n(low, D, kInfinity);
-    std::fill_n(high, D, -kInfinity);
+    Real low[D], high[D];
+    std::fill_n(low, D, kFar);
+    std::fill_n(high, D, -kFar);
     const bool there = child < nodes_[level - 1];
     if (there) {
-      const double* b = box(level - 1, child);
+      const Real* b = box(level - 1, child);
       for (int c = 0; c < D; ++c)
         for (int k = 0; k < kTreeFan; ++k) {
           low[c] = std::min(low[c], b[c * kTreeFan + k]);
@@ -210,61 +263,60 @@ class TreeIndexOf : public TreeIndex {
     set_box(level, child, low, high, there);
   }
 
-  void set_box(int level, int64_t child, const double* low, const double* high, bool live) {
-    double* b = box(level, child / kTreeFan) + child % kTreeFan;
+  void set_box(int level, int64_t child, const Real* low, const Real* high, bool live) {
+    Real* b = box(level, child / kTreeFan) + child % kTreeFan;
     for (int c = 0; c < D; ++c) {
       b[c * kTreeFan] = low[c];
       b[(D + c) * kTreeFan] = high[c];
     }
     if (live) ++live_below_[level][static_cast<size_t>(child / kTreeFan)];
   }
+
+  AlignedArray<Real> boxes_, x_;
+  AlignedArray<double> point_;  // by cosine
 };
 
-template <int D>
+template <class Real, int D>
 std::unique_ptr<TreeIndex> make_index(int64_t d) {
-  if (d == D) return std::make_unique<TreeIndexOf<D>>();
-  if constexpr (D < kTreeMaxDim) return make_index<D + 1>(d);
+  if (d == D) return std::make_unique<TreeIndexOf<Real, D>>();
+  if constexpr (D < kTreeMaxDim) return make_index<Real, D + 1>(d);
   return nullptr;
 }
 
 }  // namespace
 
-std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d) { return make_index<1>(d); }
+std::unique_ptr<TreeIndex> TreeIndex::make(int64_t d, Metric metric) {
+  return metric == Metric::kCosine ? make_index<float, 2>(d) : make_index<double, 1>(d);
+}
 
-void TreeIndex::allocate(int64_t n) {
+int64_t TreeIndex::lay_out(int64_t n) {
   n_ = live_ = n;
   nodes_[0] = std::max<int64_t>(1, (n + kTreeLeaf - 1) / kTreeLeaf);
   int levels = 0;
-  int64_t doubles = 0;
+  int64_t all = 0;
   do {
     ++levels;
     nodes_[levels] = (nodes_[levels - 1] + kTreeFan - 1) / kTreeFan;
-    level_begin_[levels] = doubles;
-    doubles += nodes_[levels] * (2 * kTreeFan * d_);
+    level_begin_[levels] = all;
+    all += nodes_[levels];
   } while (nodes_[levels] > 1);
-  // Old arrays go first: the new ones are never larger.
-  boxes_ = {};
-  x_ = {};
   rank_ = {};
-  boxes_ = AlignedArray<double>(doubles);
-  x_ = AlignedArray<double>(nodes_[0] * kTreeLeaf * d_);
   rank_ = AlignedArray<uint32_t>(nodes_[0] * kTreeLeaf);
   for (int j = 0; j <= levels; ++j) live_below_[j].assign(static_cast<size_t>(nodes_[j]), 0);
   view_.levels = levels;
-  for (int j = 1; j <= levels; ++j) view_.box[j] = box(j, 0);
-  view_.x = x_.get();
   view_.rank = rank_.get();
+  return all;
 }
 
 void TreeIndex::take(uint32_t slot, uint32_t next) {
   rank_[slot] = next;
   if (next != kNoRank) return;
   --live_;
+  kill(slot);
   int64_t node = slot / kTreeLeaf;
-  x_[node * kTreeLeaf * d_ + slot % kTreeLeaf] = kNaN;
   for (int level = 0; --live_below_[level][static_cast<size_t>(node)] == 0 && level < view_.levels;
        ++level) {
-    box(level + 1, node / kTreeFan)[node % kTreeFan] = kInfinity;
+    empty(level + 1, node);
     node /= kTreeFan;
   }
 }

@@ -51,7 +51,7 @@ class TreeMatch {
     make_spread();
     if (problem.by_distance()) measure_range();
     classes_ = direction_classes(problem, team);
-    index_ = TreeIndex::make(d_);
+    index_ = TreeIndex::make(d_, problem.metric);
     index_->build(problem, classes_, team);
     if (classes_.zero_class != kNoRank) zero_head_ = classes_.first[classes_.zero_class];
     if (problem.any_zero_y()) {
@@ -197,9 +197,12 @@ class TreeMatch {
       for (int64_t j = begin; j < end; ++j) {
         const int64_t i = static_cast<int64_t>(order[j] & 0xFFFFFFFF);
         List& list = lists_[static_cast<size_t>(i)];
-        list.count = list.zero ? 0
-                               : search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_,
-                                         &hits_[static_cast<size_t>(i * list_)], &stats);
+        list.complete = list.zero;
+        list.count = 0;
+        if (list.zero) continue;
+        TreeHit* const hits = &hits_[static_cast<size_t>(i * list_)];
+        list.count =
+            search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_, hits, &stats);
         list.complete = list.count < list_;
       }
     });
@@ -286,7 +289,8 @@ class TreeMatch {
   TreeHit search_again(int64_t i) {
     ++refills_;
     TreeHit hit{0.0, kNoRank, kNoRank};
-    search_(index_->view(), &y_[static_cast<size_t>(i * d_)], 1, &hit, &stats_[0].counts);
+    search_(index_->view(), &y_[static_cast<size_t>(i * d_)], 1, &hit,
+            &stats_[0].counts);
     return hit;
   }
 
