@@ -25,7 +25,7 @@ struct TreeCells {
 };
 
 struct TreeView {
-  int levels = 0;  // of inner nodes, at least 1; the root is node 0 of level `levels`
+  int levels = 0;              // of inner nodes, at least 1; the root is node 0 of level `levels`
   TreeCells<float> by_cosine;  // one of the two is filled
   TreeCells<double> by_distance;
   const double* point = nullptr;   // by cosine: slot s's direction is at point[d s]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <limits>
 
 #include "engine/radix.h"
@@ -29,18 +28,14 @@ struct Segment {
 template <class Key, int D>
 class Arranger {
  public:
-  Arranger(Key* keys, int64_t n, int levels, Team& team)
-      : keys_(keys), n_(n), team_(team) {
+  Arranger(Key* keys, int64_t n, int levels, Team& team) : keys_(keys), n_(n), team_(team) {
     child_slots_[1] = kTreeLeaf;
     for (int j = 2; j <= levels; ++j) child_slots_[j] = child_slots_[j - 1] * kTreeFan;
+    root_ = whole(levels, 0);
   }
 
-  // Nodes of a level above `top` get the slots that they have; it costs time only, since boxes
-  // are as large as what they hold.
-  void run(int top) {
-    std::vector<Segment> front, next;
-    for (int64_t node = 0; node * child_slots_[top] * kTreeFan < n_; ++node)
-      front.push_back(whole(top, node));
+  void run() {
+    std::vector<Segment> front{root_}, next;
     // The top splits run side by side as soon as there are several.
     const size_t enough = team_.size() == 1 ? 1 : static_cast<size_t>(team_.size()) * 8;
     while (!front.empty() && front.size() < enough) {
@@ -84,9 +79,8 @@ class Arranger {
     Key* begin = keys_ + start(s, s.first);
     Key* end = keys_ + start(s, s.last);
     const int side = widest(begin, end);
-    std::nth_element(
-        begin, keys_ + start(s, middle), end,
-        [side](const Key& a, const Key& b) { return a.x[side] < b.x[side]; });
+    std::nth_element(begin, keys_ + start(s, middle), end,
+                     [side](const Key& a, const Key& b) { return a.x[side] < b.x[side]; });
     out.push_back({s.level, s.node, s.first, middle});
     out.push_back({s.level, s.node, middle, s.last});
   }
@@ -112,6 +106,7 @@ class Arranger {
   int64_t n_;
   Team& team_;
   int64_t child_slots_[kTreeLevels + 1] = {};
+  Segment root_;
 };
 
 template <class Real>
@@ -147,7 +142,7 @@ class TreeIndexOf : public TreeIndex {
         keys[i].from = static_cast<uint32_t>(i);
       }
     });
-    fill(keys.get(), n, source, kTreeLevels, team);
+    fill(keys.get(), n, source, team);
   }
 
   void rebuild(Team& team) override {
@@ -169,14 +164,12 @@ class TreeIndexOf : public TreeIndex {
       }
     });
     const Source source{std::move(point_), std::move(rank_)};
-    static int top = getenv("TREE_L") ? atoi(getenv("TREE_L")) : kTreeLevels;
-    static int every = getenv("TREE_E") ? atoi(getenv("TREE_E")) : 1000;
-    static int n_th = 0;
-    fill(keys.get(), live_, source, ++n_th % every == 0 ? kTreeLevels : top, team);
+    fill(keys.get(), live_, source, team);
   }
 
  private:
   static constexpr bool kRounded = sizeof(Real) < sizeof(double);
+  static constexpr int64_t kAhead = 16;  // slots whose points are being fetched
   static constexpr Real kFar = std::numeric_limits<Real>::infinity();
   using Key = gtn::Key<Real, D>;
 
@@ -198,7 +191,7 @@ class TreeIndexOf : public TreeIndex {
     box(level, child / kTreeFan)[child % kTreeFan] = kFar;
   }
 
-  void fill(Key* keys, int64_t n, const Source& source, int top, Team& team) {
+  void fill(Key* keys, int64_t n, const Source& source, Team& team) {
     const int64_t nodes = lay_out(n);
     boxes_ = {};
     x_ = {};
@@ -209,7 +202,7 @@ class TreeIndexOf : public TreeIndex {
     for (int j = 1; j <= view_.levels; ++j) cells.box[j] = box(j, 0);
     cells.x = x_.get();
     view_.point = point_.get();
-    if (top > 0) Arranger<Key, D>(keys, n, view_.levels, team).run(std::min(top, view_.levels));
+    Arranger<Key, D>(keys, n, view_.levels, team).run();
     team.for_chunks(nodes_[1], 1 << 8, [&](int64_t begin, int64_t end, int) {
       for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf)
         fill_leaf(keys, source, leaf);
@@ -231,6 +224,11 @@ class TreeIndexOf : public TreeIndex {
         rank_[slot] = kNoRank;
         for (int c = 0; c < D; ++c) x[c * kTreeLeaf] = std::numeric_limits<Real>::quiet_NaN();
         continue;
+      }
+      if (slot + kAhead < n_) {
+        const int64_t from = keys[slot + kAhead].from;
+        __builtin_prefetch(source.rank.get() + from);
+        if constexpr (kRounded) __builtin_prefetch(source.point.get() + from * D);
       }
       const Key& key = keys[slot];
       rank_[slot] = source.rank[key.from];
