@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "engine/radix.h"
@@ -25,8 +26,10 @@ struct Segment {
 
 // Permutes keys so that slot i of the tree is keys[i]: every binary split
 // is by position along the widest side.
-template <class Key, int D>
+template <class Real, int D>
 class Arranger {
+  using Key = gtn::Key<Real, D>;
+
  public:
   Arranger(Key* keys, int64_t n, int levels, Team& team) : keys_(keys), n_(n), team_(team) {
     child_slots_[1] = kTreeLeaf;
@@ -79,10 +82,55 @@ class Arranger {
     Key* begin = keys_ + start(s, s.first);
     Key* end = keys_ + start(s, s.last);
     const int side = widest(begin, end);
-    std::nth_element(begin, keys_ + start(s, middle), end,
-                     [side](const Key& a, const Key& b) { return a.x[side] < b.x[side]; });
+    select(begin, keys_ + start(s, middle), end, side);
     out.push_back({s.level, s.node, s.first, middle});
     out.push_back({s.level, s.node, middle, s.last});
+  }
+
+  // As std::nth_element by coordinate `side`, but no branch depends on a comparison of keys: those
+  // would go wrong every other time. A pivot is from a sample, beyond the wanted place by so much
+  // that what is left is mostly the shorter part.
+  static void select(Key* begin, Key* middle, Key* end, int side) {
+    constexpr int64_t kFew = 12, kMostSamples = 127;
+    constexpr int kRounds = 64;  // far more than it takes, unless the sample is always unlucky
+    for (int round = 0; round < kRounds && end - begin > kFew; ++round) {
+      const int64_t n = end - begin;
+      const int64_t samples = n < 64 ? 3 : n < 1024 ? 9 : n < (1 << 14) ? 31 : kMostSamples;
+      Real sample[kMostSamples];
+      for (int64_t i = 0; i < samples; ++i)
+        sample[i] = begin[(2 * i + 1) * n / (2 * samples)].x[side];
+      const double part = static_cast<double>(middle - begin) / static_cast<double>(n);
+      const double spread = std::sqrt(static_cast<double>(samples) * part * (1.0 - part));
+      const double place = part * static_cast<double>(samples) + (part < 0.4   ? spread
+                                                                  : part > 0.6 ? -spread
+                                                                               : 0.0);
+      const int64_t at = std::clamp<int64_t>(static_cast<int64_t>(place), 0, samples - 1);
+      std::nth_element(sample, sample + at, sample + samples);
+      const Real pivot = sample[at];
+      Key* const right = partition(begin, end, [=](const Key& k) { return k.x[side] < pivot; });
+      if (middle < right) {
+        end = right;
+      } else if (right > begin) {
+        begin = right;
+      } else {  // none is smaller
+        begin = partition(begin, end, [=](const Key& k) { return !(pivot < k.x[side]); });
+        if (middle < begin) return;
+      }
+    }
+    std::nth_element(begin, middle, end,
+                     [side](const Key& a, const Key& b) { return a.x[side] < b.x[side]; });
+  }
+
+  template <class InFront>
+  static Key* partition(Key* begin, Key* end, const InFront& in_front) {
+    Key* to = begin;
+    for (Key* key = begin; key < end; ++key) {
+      const Key k = *key;
+      *key = *to;
+      *to = k;
+      to += in_front(k);
+    }
+    return to;
   }
 
   // By a sample: the side only makes the boxes better or worse.
@@ -202,7 +250,7 @@ class TreeIndexOf : public TreeIndex {
     for (int j = 1; j <= view_.levels; ++j) cells.box[j] = box(j, 0);
     cells.x = x_.get();
     view_.point = point_.get();
-    Arranger<Key, D>(keys, n, view_.levels, team).run();
+    Arranger<Real, D>(keys, n, view_.levels, team).run();
     team.for_chunks(nodes_[1], 1 << 8, [&](int64_t begin, int64_t end, int) {
       for (int64_t leaf = begin * kTreeFan; leaf < end * kTreeFan; ++leaf)
         fill_leaf(keys, source, leaf);

@@ -82,9 +82,9 @@ TEST_CASE("tree: clusters about as wide as float's last bit") {
         options.list_length = list;
         options.block = 100;
         simd_force(levels[run++ % levels.size()]->name);
-        expect_equal(run_strategy(match_tree, p, options, two), want,
-                     "width " + digits(width) + " d=" + std::to_string(d) +
-                         " list=" + std::to_string(list));
+        expect_equal(
+            run_strategy(match_tree, p, options, two), want,
+            "width " + digits(width) + " d=" + std::to_string(d) + " list=" + std::to_string(list));
       }
     }
 }
