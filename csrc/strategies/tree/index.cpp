@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/radix.h"
+#include "strategies/common/fetch.h"
 
 namespace gtn {
 namespace {
@@ -183,6 +184,7 @@ class TreeIndexOf : public TreeIndex {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t c = skip_zero && i >= classes.zero_class ? i + 1 : i;
         const uint32_t rank = classes.first[static_cast<size_t>(c)];
+        fetch_ahead(problem.x, problem.x_scale, problem.x_by_norm, rank);
         source.rank[i] = rank;
         problem.x_point(static_cast<int64_t>(problem.x_by_norm[rank]), x);
         if constexpr (kRounded) std::copy_n(x, D, source.point.get() + i * D);

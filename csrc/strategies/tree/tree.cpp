@@ -12,6 +12,7 @@
 
 #include "engine/radix.h"
 #include "kernels/levels.h"
+#include "strategies/common/fetch.h"
 #include "strategies/common/turns.h"
 #include "strategies/tree/index.h"
 
@@ -184,6 +185,7 @@ class TreeMatch {
     }
     team_.for_chunks(size, 1 << 10, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
+        fetch_ahead(problem_.y, problem_.y_scale, problem_.y_by_norm, first + i);
         const size_t row = problem_.y_by_norm[static_cast<size_t>(first + i)];
         double* y = &y_[static_cast<size_t>(i * d_)];
         lists_[static_cast<size_t>(i)].zero = problem_.zero_y(static_cast<uint32_t>(row));
