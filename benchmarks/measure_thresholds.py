@@ -33,7 +33,7 @@ from benchmarks import machine, workloads
 from gtn_fast.backends import native
 from gtn_fast.planning import calibration
 from gtn_fast.planning import constants as constants_module
-from gtn_fast.planning.calibration import TRIAL_ROWS, by_dimension, speeds
+from gtn_fast.planning.calibration import TRIAL_ROWS, by_dimension
 from gtn_fast.planning.look import look
 
 TARGET = Path(__file__).absolute().parent.parent / "gtn_fast" / "planning" / "constants.py"
@@ -272,7 +272,7 @@ def use(constants: dict[str, Any]) -> None:
     """Let the planner of this process go by ``constants``."""
     for name, value in constants.items():
         setattr(constants_module, name, value)
-    speeds.cache_clear()
+    calibration.forget()
 
 
 CHECKS = (

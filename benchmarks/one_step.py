@@ -1,6 +1,7 @@
-"""One step of ĥ, plain, calibrated and with residuals or classes, beside plain normals.
+"""One step of ĥ, plain, calibrated and with residuals or classes, beside normals and a flow.
 
     python -m benchmarks.one_step [--d 32 64] [--n 20000] [--epochs 10] [--autoencoder EPOCHS]
+                                  [--stopped]
 
 Principal components of MNIST's images, standardised, or latents of an autoencoder that is trained
 here for so many epochs; samples are decoded, and scored on the features of a classifier of the
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks import machine, workloads
 from gtn_fast import metrics
+from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.verdict import normals_like
 from gtn_fast.vision.autoencoder import train_autoencoder
@@ -71,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--d", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--stopped", action="store_true", help="only: by validation error")
     parser.add_argument("--autoencoder", type=int, metavar="EPOCHS")
     options = parser.parse_args(arguments)
     data = digits_with_labels()
@@ -89,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             coder = Components(images, d)
         x, real = coder.encode(images), coder.encode(shown)
-        for name, made, asked in kinds(x, known[: options.n], options.epochs):
+        ways = stopped(x) if options.stopped else kinds(x, known[: options.n], options.epochs)
+        for name, made, asked in ways:
             energy = metrics.energy_distance(made / x.std(axis=0), real / x.std(axis=0))
             images = coder.decode(made)
             with warnings.catch_warnings():
@@ -115,6 +119,14 @@ def digits_with_labels() -> dict[str, Array]:
         return {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
 
 
+def stopped(x: Array) -> Iterator[tuple[str, Array, None]]:
+    """Yield samples of the epoch that a tenth of the rows would choose by its error."""
+    gtn, cut = GTN(x.shape[1]), len(x) // 10
+    history = gtn.fit(x[cut:], x[:cut], progress=False)
+    epochs = f"{history.best_epoch} of {len(history.epochs)} epochs"
+    yield f"calibrated, stopped by validation error ({epochs})", gtn.sample(COUNT), None
+
+
 def kinds(x: Array, digits: Array, epochs: int) -> Iterator[tuple[str, Array, Array | None]]:
     """Yield name, samples (COUNT, d) and, where there are classes, those asked for (COUNT,)."""
     yield "training rows", x[:COUNT], digits[:COUNT]
@@ -137,6 +149,11 @@ def kinds(x: Array, digits: Array, epochs: int) -> Iterator[tuple[str, Array, Ar
     asked = gtn.sample_classes(COUNT)
     yield "calibrated, `classes=`", gtn.sample(COUNT), asked
     yield "`residual=True`, `classes=`", gtn.sample(COUNT, residual=True), asked
+    flow = Flow(x.shape[1], epochs=epochs)
+    flow.fit(x, progress=False)
+    yield "a flow, 8 steps", flow.sample(COUNT), None
+    flow.fit(x, classes=digits, progress=False)
+    yield "a flow, 8 steps, `classes=`", flow.sample(COUNT), flow.sample_classes(COUNT)
 
 
 if __name__ == "__main__":

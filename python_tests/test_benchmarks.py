@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gtn_fast
+from gtn_fast.planning import calibration
 from gtn_fast.planning import constants as constants_module
-from gtn_fast.planning.calibration import speeds
 from gtn_fast.tools import bench
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -465,4 +465,4 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     assert list(constants_module.TREE) == [2, 4]
     assert gtn_fast.plan(1000, d=3).seconds > 0
     assert "gaussian, n = 300, d = 3: " in capsys.readouterr().out
-    speeds.cache_clear()
+    calibration.forget()

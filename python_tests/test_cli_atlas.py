@@ -12,6 +12,7 @@ from PIL import Image
 from gtn_fast.atlas.files import load_atlas
 from gtn_fast.atlas.gtn import AtlasGTN
 from gtn_fast.atlas.model import NetworkAtlas
+from gtn_fast.system.openmp import torch_threads
 
 SMALL = ("--charts", 2, "--d", 2, "--epochs", 2, "--batch-size", 64, "--quiet")
 
@@ -41,6 +42,46 @@ def test_what_is_written(folder):
     assert 0 < record["reconstruction_rmse"] < 1
     assert isinstance(load_atlas(folder / "a" / "atlas.safetensors"), NetworkAtlas)
     assert isinstance(load_atlas(folder / "a" / "gtn.safetensors"), AtlasGTN)
+
+
+@pytest.fixture
+def one_thread():
+    with torch_threads(1):
+        yield
+
+
+def test_diffusion_in_pixels(folder, tmp_path, capsys, one_thread):
+    """Trained, sampled and asked for ways by the same commands; without charts."""
+    out, images = tmp_path / "d", folder / "x.npy"
+    assert run("atlas", images, "--kind", "ddpm", "--epochs", 1, "--out", out, "--quiet") == 0
+    assert {path.name for path in out.iterdir()} == {
+        "atlas.safetensors", "samples.png", "loss.png", "log.csv", "metrics.json"
+    }  # fmt: skip
+    record = json.loads((out / "metrics.json").read_text())
+    assert (record["kind"], record["charts"], record["d"]) == ("ddpm", 1, 64)
+    model = load_atlas(out / "atlas.safetensors")
+    assert run("sample", out, "--n", 3, "--seed", 2, "--out", tmp_path / "s.npy", "--quiet") == 0
+    with np.load(tmp_path / "s.npz") as made:
+        np.testing.assert_array_equal(made["images"], model.sample(3, 2).numpy())
+    ways = ("interpolate", out, "--data", images, "--rows", 3, 5, "--steps", 4)
+    assert run(*ways, "--out", tmp_path / "w") == 0
+    assert "1 of 4 steps" in capsys.readouterr().out
+    x = np.load(images)[:, None]
+    with np.load(tmp_path / "w" / "interpolations.npz") as made:
+        wanted = model.interpolate(x[[3]], x[[5]], 4).numpy()
+        np.testing.assert_array_equal(made["images"], wanted)
+    for arguments, words in (
+        ((*ways, "--geodesic"), "--geodesic goes with an atlas or a GTN"),
+        (("interpolate", out), "a DDPM needs --data"),
+        ((*ways[:4], "--rows", 3, 300), "row 300 is not there"),
+    ):
+        assert run(*arguments, "--out", tmp_path / "none") == 2
+        one_line(capsys, words)
+    for option in (("--charts", 2), ("--d", 3), ("--networks", "conv"), ("--gtn",)):
+        arguments = ("atlas", images, "--kind", "ddpm", *option, "--out", tmp_path / "none")
+        assert run(*arguments) == 2
+        one_line(capsys, option[0])
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["atlas", "gtn"])

@@ -302,6 +302,7 @@ def test_experiment_passes_its_options_on(at, capsys, monkeypatch):
     assert run("experiment", "list") == 0
     listing = capsys.readouterr().out
     assert all(name in listing for name in experiments.EXPERIMENTS)
+    assert "--full: epochs 80, ddpm-epochs 100\n" in listing
     calls = []
     monkeypatch.setattr(experiments, "run", lambda *a, **k: calls.append((a, k)))
     assert run("experiment", "uniform", "--out", "e", "--quick", "--seed", 2, "--epochs", 4) == 0
@@ -309,6 +310,9 @@ def test_experiment_passes_its_options_on(at, capsys, monkeypatch):
     assert (name, out) == ("uniform", Path("e"))
     assert (options["quick"], options["seed"], options["epochs"]) == (True, 2, 4)
     assert "d" not in options
+    assert run("experiment", "topology-rp2", "--out", "e", "--full", "--device", "cuda:1") == 0
+    options = calls[1][1]
+    assert (options["full"], options["device"], options["quick"]) == (True, "cuda:1", False)
 
 
 # ------------------------------------------------------------------ flows

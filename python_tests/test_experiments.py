@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 
 from gtn_fast import experiments
-from gtn_fast.experiments import EXPERIMENTS, Line, Result, image_data, swiss_roll, two_squares
+from gtn_fast.experiments import (
+    EXPERIMENTS,
+    Experiment,
+    Line,
+    Result,
+    image_data,
+    swiss_roll,
+    two_squares,
+)
 from gtn_fast.experiments.report import Notes, lines_table, summary, text
 from gtn_fast.learn.presets import preset
 
@@ -152,9 +160,10 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     assert_files(result, record, tmp_path)
     (name,) = [name for name in record["numbers"]["sets"] if "PCA to 8" in name]
     found = record["numbers"]["sets"][name]
-    assert found["FID"].keys() >= {"labels, 8 steps", "GTN, calibrated, one step"}
+    assert found["FID"].keys() >= {"labels, 8 steps, calibrated", "GTN, calibrated, one step"}
     judged = [line for line in result.lines if line.target == "8 steps ahead of one calibrated"]
-    ahead = found["FID"]["labels, 8 steps"] < found["FID"]["GTN, calibrated, one step"]
+    one_step = found["FID"]["GTN, calibrated, one step"]
+    ahead = found["FID"]["labels, 8 steps, calibrated"] < one_step
     assert [line.ok for line in judged] == [ahead]
 
 
@@ -163,7 +172,7 @@ def test_calibration_compares_a_gtn_with_normals(tmp_path, tiny_images, name):
     result, record = run(name, tmp_path, data=tiny_images, d=3)
     assert_files(result, record, tmp_path)
     found = record["numbers"]["by_d"]["3"]
-    assert len(found) == 6
+    assert len(found) == 7
     assert np.isfinite(list(found.values())).all()
     assert found["GTN, calibrated"] != found["GTN as it is"]
     targets = [line for line in result.lines if line.target is not None]
@@ -256,6 +265,41 @@ def test_registry_names_functions_that_exist():
         assert callable(getattr(importlib.import_module(entry.module), entry.function))
 
 
+# ------------------------------------------------------------------ the larger preset
+
+
+def test_a_larger_preset_is_values_of_options():
+    full = {name: entry for name, entry in EXPERIMENTS.items() if entry.full}
+    assert {name.split("-")[0] for name in full} == {
+        "topology", "geodesics", "atlas", "cifar10", "hands"
+    }  # fmt: skip
+    for entry in full.values():
+        assert set(entry.full) <= set(entry.options)
+        assert all(isinstance(value, int) and value > 0 for value in entry.full.values())
+
+
+def test_a_larger_run_is_given_its_preset_but_for_what_is_named(tmp_path, monkeypatch):
+    given = []
+    entry = Experiment("Larger", swiss_roll.__name__, options=("epochs", "limit"),
+                       full={"epochs": 80, "limit": 9})  # fmt: skip
+    monkeypatch.setitem(EXPERIMENTS, "larger", entry)
+    monkeypatch.setattr(swiss_roll, "experiment", given.append)
+    for options in ({"full": True, "limit": 5, "device": "cpu"}, {"limit": 5}):
+        experiments.run("larger", tmp_path, threads=1, say=lambda _: None, **options)
+    first, second = given
+    assert (first.full, first.device, first.options) == (True, "cpu", {"epochs": 80, "limit": 5})
+    assert (second.full, second.device, second.options) == (False, None, {"limit": 5})
+    assert json.loads((tmp_path / "larger" / "metrics.json").read_text())["full"] is False
+
+
+def test_the_network_of_a_larger_run_is_the_papers(tmp_path):
+    notes = Notes(tmp_path, False, 0, 1, "x", print, dict(EXPERIMENTS["cifar10"].full), full=True)
+    plan = image_data.resolved("cifar10", notes)
+    made = preset(plan.preset, **plan.network)
+    assert (made.layers, made.width, made.lr) == (26, 1500, 5e-5)
+    assert (plan.epochs, plan.ae_epochs, plan.note) == (1000, 50, "")
+
+
 # ------------------------------------------------------------------ wrong input
 
 
@@ -269,11 +313,15 @@ def test_registry_names_functions_that_exist():
         ("uniform", {"epochs": 0}, "epochs"),
         ("uniform", {"seed": -1}, "seed"),
         ("uniform", {"threads": 0}, "threads"),
+        ("uniform", {"full": True}, "uniform has no larger preset, and no device; .*: cifar10"),
+        ("uniform", {"device": "cpu"}, "uniform has no larger preset, and no device"),
+        ("topology-torus", {"full": True}, "quick is for seconds on a CPU"),
+        ("topology-torus", {"device": "nowhere", "quick": False}, "nowhere"),
     ],
 )
 def test_what_makes_no_run(tmp_path, name, options, message):
     with pytest.raises(ValueError, match=message):
-        experiments.run(name, tmp_path / "out", quick=True, say=lambda _: None, **options)
+        experiments.run(name, tmp_path / "out", say=lambda _: None, **{"quick": True, **options})
     assert not list(tmp_path.rglob("*.*"))
 
 

@@ -164,33 +164,47 @@ def machine(monkeypatch):
     monkeypatch.setattr(calibration.native, "available", lambda: True)
     monkeypatch.setattr(calibration.native, "module", lambda: Machine)
     monkeypatch.setattr(calibration, "trial", Machine.trial)
-    speeds.cache_clear()
+    calibration.forget()
     yield Machine
-    speeds.cache_clear()
+    calibration.forget()
 
 
 def test_calibration_scales_predictions(machine):
     """A machine half as fast needs twice as long."""
     first = gtn_fast.plan(BIG, d=100).seconds
     assert gtn_fast.plan(BIG, d=100).seconds == first
-    # Once, then remembered; the kernel at whole vectors, a remainder is a matter of luck.
-    assert machine.measured == [("screen", 100), ("kernel", 104)]
+    # Once, and at the dimensions of the table beside it, then remembered; the kernel at whole
+    # vectors, a remainder is a matter of luck.
+    assert machine.measured == [*(("screen", d) for d in (100, 64, 128)),
+                                *(("kernel", d) for d in (104, 64, 128))]  # fmt: skip
     gtn_fast.plan(100, d=77)
-    assert len(machine.measured) == 2  # small problems are not worth it
-    speeds.cache_clear()
+    assert len(machine.measured) == 6  # small problems are not worth it
+    calibration.forget()
     machine.pairs_per_s /= 2
     machine.trial_s = {name: 2 * seconds for name, seconds in machine.trial_s.items()}
     assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * first, rel=0.01)
 
 
+def test_one_disturbed_measurement_does_not_count_in_full(machine, monkeypatch):
+    """A trial that took four times as long moves the speed of its dimension by half of that."""
+    quiet = speeds("screen", 32).rest
+    calibration.forget()
+    trial = machine.trial
+    monkeypatch.setattr(
+        calibration, "trial", lambda strategy, d: trial(strategy, d) * (4 if d == 32 else 1)
+    )
+    assert speeds("screen", 32).rest == pytest.approx(quiet / 2)
+    assert speeds("screen", 64).rest < 4 * speeds("screen", 32).rest
+
+
 def test_kernel_and_rest_count_apart(machine):
     """A kernel without end of speed leaves what lies beside it."""
     first = gtn_fast.plan(BIG, d=100).seconds
-    speeds.cache_clear()
+    calibration.forget()
     machine.pairs_per_s = 1e30
     beside = gtn_fast.plan(BIG, d=100).seconds
     assert 0 < beside < first
-    speeds.cache_clear()
+    calibration.forget()
     machine.trial_s = {**machine.trial_s, "screen": 0.02}
     assert gtn_fast.plan(BIG, d=100).seconds == pytest.approx(2 * beside, rel=0.01)
 
@@ -198,8 +212,9 @@ def test_kernel_and_rest_count_apart(machine):
 @pytest.mark.parametrize(("method", "d"), [("ray", 1), ("circle", 2), ("tree", 5)])
 def test_each_strategy_is_measured_by_itself(machine, method, d):
     first = gtn_fast.plan(BIG, d=d, method=method).seconds
-    assert machine.measured == [(method, d)]
-    speeds.cache_clear()
+    assert {strategy for strategy, _ in machine.measured} == {method}
+    assert machine.measured[0] == (method, d)
+    calibration.forget()
     machine.trial_s = {method: machine.trial_s[method] / 2}
     assert gtn_fast.plan(BIG, d=d, method=method).seconds == pytest.approx(first / 2, rel=0.02)
 
@@ -208,7 +223,7 @@ def test_the_choice_is_this_machines(machine):
     """Where a tree and a screen both fit, what is fast here decides."""
     machine.trial_s = {**machine.trial_s, "tree": 1e-9}
     assert gtn_fast.plan(BIG, d=10).strategy == "tree"
-    speeds.cache_clear()
+    calibration.forget()
     machine.trial_s = {**machine.trial_s, "tree": 1e9}
     assert gtn_fast.plan(BIG, d=10).strategy == "screen"
     assert gtn_fast.plan(BIG, d=10, method="tree").strategy == "tree"
@@ -276,14 +291,14 @@ def test_a_match_waits_for_no_measurement_that_it_cannot_repay(machine):
 
 def test_without_the_engine_the_table_stands(monkeypatch):
     monkeypatch.setattr(calibration.native, "available", lambda: False)
-    speeds.cache_clear()
+    calibration.forget()
     assert speeds("screen", 100) == SAME
-    speeds.cache_clear()
+    calibration.forget()
 
 
 def test_measuring_takes_any_dimension(native):
     """The trial is of a few rows, and of few columns where X would be huge."""
-    speeds.cache_clear()
+    calibration.forget()
     for strategy, d in [("ray", 1), ("circle", 2), ("tree", 16), ("screen", 9), ("screen", 2**31)]:
         tracemalloc.start()
         kernel, rest = speeds(strategy, d)

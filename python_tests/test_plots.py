@@ -191,6 +191,25 @@ def test_rows_with_words_below_each_image(rng):
     assert above.get_xlim() == below.get_xlim()
 
 
+def test_bars_are_marks_where_they_begin_and_end():
+    """A loop that is not filled stands on the line above; the window shades what counts."""
+    of = (np.array([[0.0, np.inf], [0.0, 0.5]]), np.array([[0.3, np.inf], [0.4, 0.6]]))
+    panels = [("true", of, 2.0), ("made", (*of, np.zeros((0, 2))), 2.0)]
+    figure = plots.persistence_diagrams(panels, [(0.35, 2.0)] * 2, "distance")
+    first, second = drawn(figure)
+    assert (first.get_title(), second.get_title()) == ("true", "made")
+    shade, pieces, loops = first.collections
+    above = first.lines[1].get_ydata()[0]
+    assert above > 2
+    assert np.array_equal(pieces.get_offsets(), [[0, above], [0, 0.5]])
+    assert np.array_equal(loops.get_offsets(), [[0.3, above], [0.4, 0.6]])
+    frame = shade.get_paths()[0].get_extents()
+    assert [frame.contains(*place) for place in loops.get_offsets()] == [True, False]
+    assert [each.get_text() for each in figure.legends[0].get_texts()] == ["pieces", "loops"]
+    (only,) = drawn(plots.persistence_diagrams(panels[:1], least=1))
+    assert len(only.collections) == 1
+
+
 def test_histograms_share_their_bins():
     first, second = np.array([0.0, 1, 1]), np.array([2.0, 3, 3, 3])
     panels = [("MNIST", [("one chart", first), ("8 charts", second)]), ("alone", [("x", first)])]

@@ -32,7 +32,7 @@ def test_a_section_is_replaced_and_nothing_else(tables):
 
 
 def flow(first, last, seconds=0.5, potentials=0.5):
-    return {"energy": {"1": first, "8": last}, "bend": 0.25,
+    return {"energy": {"1": first, "8": last}, "calibrated": {"1": last, "8": last}, "bend": 0.25,
             "seconds of an epoch": seconds, "seconds of the first": potentials}  # fmt: skip
 
 
@@ -48,6 +48,14 @@ def test_the_least_distance_of_a_column_is_bold(tables):
         "| independent | 1.000 | 0.200 | 0.250 | 0.500 |",
         "| labels | **0.300** | **0.100** | 0.250 | 0.500 after 20 |",
         "| minibatch | **0.300** | 0.150 | 0.250 | 0.500 |",
+        "| a calibrated GTN | 0.400 | | | |",
+        "",
+        "| calibrated, after | 1 | 8 steps | bend | seconds |",
+        "|---|---:|---:|---:|---:|",
+        "| **S**, training rows: 0.050 | | | | |",
+        "| independent | 0.200 | 0.200 | 0.250 | 0.500 |",
+        "| labels | **0.100** | **0.100** | 0.250 | 0.500 after 20 |",
+        "| minibatch | 0.150 | 0.150 | 0.250 | 0.500 |",
         "| a calibrated GTN | 0.400 | | | |",
         "",
         "| FID | labels |",

@@ -12,6 +12,7 @@ from gtn_fast.manifolds import MANIFOLDS, manifold
 from gtn_fast.manifolds.linkage import Cyclooctane
 from gtn_fast.metrics import homology
 from gtn_fast.metrics import topology as module
+from gtn_fast.metrics.homology import Bars
 from gtn_fast.metrics.topology import topology
 
 pytest.importorskip("gudhi")
@@ -52,6 +53,7 @@ def test_a_loop_asks_for_an_atlas(rng):
     assert found.betti[2] == (1, 1, 0)
     assert "1 piece and 1 loop" in found.advice
     assert topology(x, **QUICK) == found
+    assert [each.ranks(*found.window)[1:] for each in found.diagrams] == [(1, 0)] * QUICK["repeats"]
     two = topology(np.concatenate((x, ring(1500, rng) + 5)), **QUICK)
     assert (two.kind, two.charts, two.betti[2]) == ("atlas", 8, (2, 2, 0))
 
@@ -65,7 +67,7 @@ def test_what_cannot_be_seen_is_said(rng):
 
 def test_disagreement_is_said(rng, monkeypatch):
     ranks = iter([(1, 1, 0), (1, 0, 0), (1, 1, 0)] * 2)
-    looks = [module._Look({2: each, 3: each}, True) for each in ranks]
+    looks = [module._Look({2: each, 3: each}, True, Bars((), 1.0)) for each in ranks]
     monkeypatch.setattr(module, "_look", lambda *args: looks.pop(0))
     monkeypatch.setattr(module, "_fewest_charts", lambda *args: 3)
     found = topology(rng.random((800, 2)), n=50, repeats=3)
@@ -169,16 +171,21 @@ def test_manifold_writes_a_set_that_topology_reads(folder, capsys):
         images, parameters = manifold("circle").images(1200, 2)
         assert (held["images"] == images).all()
         assert (held["parameters"] == parameters).all()
-    arguments = ["--landmarks", 80, "--repeats", 2, "--out", "shape.json"]
+    arguments = ["--landmarks", 80, "--repeats", 2, "--out", "shape.json", "--picture", "s.png"]
     assert run("topology", "circle.npz", *arguments) == 0
     text = capsys.readouterr().out
     assert "1 piece (100%), 1 loop (100%), 0 hollows (100%)" in text
     assert "an atlas with 4 charts of dimension 1" in text
+    assert "shape.json, s.png" in text
+    assert (folder / "s.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((folder / "shape.json").read_text())
+    assert not {"diagrams", "window"} & set(found)
     assert found["betti"]["2"] == [1, 1, 0]
     assert (found["kind"], found["charts"], found["d"]) == ("atlas", 4, 1)
     assert run("topology", "circle.npz", *arguments) == 2
     one_line(capsys, "shape.json", "--force")
+    assert run("topology", "circle.npz", "--picture", "s.png") == 2
+    one_line(capsys, "s.png", "--force")
 
 
 def test_topology_reads_latents(folder, rng, capsys):
@@ -208,6 +215,7 @@ def test_manifold_names_the_sets_and_writes_points(folder, capsys):
         ("topology missing.npy", ["missing.npy"]),
         ("topology few.npy", ["20 rows are too few"]),
         ("topology few.npy --out few.npy", [".json"]),
+        ("topology few.npy --picture few.npy", ["few.npy", ".png"]),
         ("topology few.npy --quiet", ["--quiet"]),
         ("topology few.npy --landmarks 900", ["n must be from 20 to 500"]),
     ],

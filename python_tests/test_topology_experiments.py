@@ -16,10 +16,16 @@ from gtn_fast.manifolds import MANIFOLDS, manifold
 pytest.importorskip("gudhi")
 
 
+def run(out):
+    return experiments.run(
+        "topology-circle", out, quick=True, threads=1, say=lambda _: None, ddpm_epochs=1
+    )
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("topology")
-    result = experiments.run("topology-circle", out, quick=True, threads=1, say=lambda _: None)
+    result = run(out)
     record = json.loads((out / "topology-circle" / "metrics.json").read_text())
     return result, record
 
@@ -31,6 +37,7 @@ def test_every_family_is_measured(quick):
         "another sample of the set", "VAE, d = 1", "AE + Gaussian, d = 1", "AE + GTN, d = 1",
         "CAE, its own prior", "Atlas GTN on CAE", "WAE-GAN, d = 1", "GAN, d = 1", "Atlas VAE",
         "Atlas WAE-GAN", "InfoGAN", "VAE, d = 2", "AE + Gaussian, d = 2", "AE + GTN, d = 2",
+        "DDPM in pixels",
     ]  # fmt: skip
     true = rows["another sample of the set"]
     assert true["off"] < 0.01
@@ -38,12 +45,13 @@ def test_every_family_is_measured(quick):
     assert all(0 <= row["tv"] <= 1 for row in rows.values())
     assert all(row["off"] >= true["off"] for row in rows.values())
     assert set(rows["AE + GTN, d = 1"]["ways"]) == {"line", "geodesic"}
-    assert len(result.figures) == 4
+    assert set(rows["DDPM in pixels"]["ways"]) == {"noised", "inverted"}
+    assert len(result.figures) == 5
     assert any(line["target"] for line in record["lines"])
 
 
 def test_a_run_is_a_function_of_its_seed(quick, tmp_path):
-    again = experiments.run("topology-circle", tmp_path, quick=True, threads=1, say=lambda _: None)
+    again = run(tmp_path)
     first, second = (
         {k: {**row, "seconds": 0} for k, row in result.numbers["rows"].items()}
         for result in (quick[0], again)
@@ -72,11 +80,13 @@ def test_targets_are_read_as_they_were_written():
             row("AE + GTN, d = 2", "single", 0.9),
             row("CAE, its own prior", "atlas", 0.2, ways={"geodesic": (leave, 0.1, ratio)}),
             row("Atlas GTN on CAE", "ours", ours, right=True),
+            row("DDPM in pixels", "diffusion", 0.29),
         ])  # fmt: skip
 
     assert all(torus(0.05, 0.3, 0.1, 0.3, 1.15))
     assert torus(0.06, 0.3, 0.1, 0.3, 1.15)[0] is False
-    assert torus(0.05, 0.14, 0.1, 0.3, 1.15).count(False) == 2  # 3 times, and CAE's below VAE's
+    # 3 times; CAE's and the DDPM's below VAE's.
+    assert torus(0.05, 0.14, 0.1, 0.3, 1.15).count(False) == 3
     assert torus(0.05, 0.3, 0.11, 0.29, 1.16).count(False) == 3
 
     def sphere(tv, right):

@@ -105,7 +105,7 @@ def test_wheels_are_built_for_every_machine():
         assert linux[f"manylinux-{machine}-image"] == "manylinux_2_28"
     workflow = yaml.safe_load((ROOT / ".github/workflows/wheels.yml").read_text(encoding="utf-8"))
     runners = workflow["jobs"]["wheel"]["strategy"]["matrix"]["runner"]
-    assert runners == ["ubuntu-24.04", "ubuntu-24.04-arm", "macos-14"]
+    assert runners == ["ubuntu-24.04", "ubuntu-24.04-arm", "macos-15"]
     assert PROJECT["tool"]["cibuildwheel"]["macos"]["archs"] == ["arm64"]
 
 

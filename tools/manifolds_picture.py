@@ -1,6 +1,6 @@
-"""Draws the picture of docs/manifolds.md: images of each set of known shape.
+"""Draws the pictures of docs/manifolds.md: images of each set of known shape, and diagrams.
 
-python tools/manifolds_picture.py    writes docs/figures/manifolds.png
+python tools/manifolds_picture.py    writes docs/figures/manifolds.png and manifolds-diagrams.png
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from small_picture import save_small
 
-from gtn_fast.manifolds import MANIFOLDS, Manifold
+from gtn_fast.cli.shapes import diagrams
+from gtn_fast.manifolds import MANIFOLDS, Manifold, manifold
+from gtn_fast.metrics.topology import topology
 from gtn_fast.plots import INK
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "manifolds.png"
+ROWS = 4_000  # of the torus whose diagrams are drawn
 SHOWN = 9  # images of each set
 COLORS = 128  # of the file
 
@@ -57,8 +60,12 @@ def draw() -> Figure:
 
 
 def main() -> int:
-    """Write the picture, small."""
+    """Write the pictures, small."""
     save_small(draw(), FILE, dpi=80, colors=COLORS)
+    found = topology(manifold("torus").images(ROWS, 0)[0].reshape(ROWS, -1), repeats=2)
+    print(found.betti)
+    of_torus = FILE.with_name("manifolds-diagrams.png")
+    save_small(diagrams(found), of_torus, dpi=80, colors=COLORS)
     return 0
 
 

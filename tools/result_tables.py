@@ -34,20 +34,38 @@ def standing(page: str, name: str) -> list[str]:
 
 
 def couplings_by_step(record: Record) -> list[str]:
-    """Return the table of energy distances by Euler steps, the least of each set in bold."""
+    """Return tables of energy distances by Euler steps, the least of each set in bold, and FID.
+
+    The second table is of calibrated flows, on latents only: in the plane it says nothing new.
+    """
+    sets = record["numbers"]["sets"]
+    lines = _by_step(sets, "energy", "energy distance after")
+    on_latents = {name: found for name, found in sets.items() if "FID" in found}
+    if on_latents:
+        lines += ["", *_by_step(on_latents, "calibrated", "calibrated, after")]
+        columns = list(next(iter(on_latents.values()))["FID"])
+        lines += ["", f"| FID | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        for name, found in on_latents.items():
+            lines.append(
+                f"| {name} | {' | '.join(f'{fid:.0f}' for fid in found['FID'].values())} |"
+            )
+    return lines
+
+
+def _by_step(sets: Record, kind: str, title: str) -> list[str]:
     lines: list[str] = []
-    for name, found in record["numbers"]["sets"].items():
+    for name, found in sets.items():
         flows = found["flows"]
-        steps = list(next(iter(flows.values()))["energy"])
-        least = {k: min(round(flow["energy"][k], 3) for flow in flows.values()) for k in steps}
+        steps = list(next(iter(flows.values()))[kind])
+        least = {k: min(round(flow[kind][k], 3) for flow in flows.values()) for k in steps}
         if not lines:
-            lines += [f"| energy distance after | {' | '.join(steps)} steps | bend | seconds |",
+            lines += [f"| {title} | {' | '.join(steps)} steps | bend | seconds |",
                       "|---|" + "---:|" * (len(steps) + 2)]  # fmt: skip
         lines.append(
             f"| **{name}**, training rows: {found['floor']:.3f} |" + " |" * (len(steps) + 2)
         )
         for coupling, flow in flows.items():
-            cells = [_bold(flow["energy"][k], least[k]) for k in steps]
+            cells = [_bold(flow[kind][k], least[k]) for k in steps]
             seconds = f"{flow['seconds of an epoch']:.3f}"
             if flow["seconds of the first"] > 10 * flow["seconds of an epoch"] + 1:
                 seconds += f" after {flow['seconds of the first']:.0f}"
@@ -55,13 +73,6 @@ def couplings_by_step(record: Record) -> list[str]:
         if "energy of GTN" in found:
             lines.append(f"| a calibrated GTN | {found['energy of GTN']:.3f} |"
                          + " |" * (len(steps) + 1))  # fmt: skip
-    scored = {name: found["FID"] for name, found in record["numbers"]["sets"].items()
-              if "FID" in found}  # fmt: skip
-    if scored:
-        columns = list(next(iter(scored.values())))
-        lines += ["", f"| FID | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
-        lines += [f"| {name} | {' | '.join(f'{fid[c]:.0f}' for c in columns)} |"
-                  for name, fid in scored.items()]  # fmt: skip
     return lines
 
 

@@ -8,9 +8,10 @@ cae.py           the chart autoencoder: start, prices, pruning
 vae.py           the atlas VAE
 wae.py           WAE-GAN and atlas WAE-GAN
 gan.py           GAN and InfoGAN: no encoders, a semi-atlas
+ddpm.py          diffusion in pixels, the contrast: one chart of as many dimensions as pixels
 gtn.py           AtlasGTN: a GTN on every chart
 gtn_charts.py    GTNAtlas: a GTN of images, seen as an atlas
-files.py         an atlas of either kind from its file
+files.py         an atlas of every kind from its file
 curves.py        lengths of curves as the decoder shows them, paths, their resampling
 geodesics.py     LatentGraph: shortest paths, from chart to chart
 nodes.py         its nodes: encoded images, or draws

@@ -36,7 +36,10 @@ _TITLES = {
     "vae": "Atlas VAE",
     "wae": "Atlas WAE-GAN",
     "gan": "InfoGAN",
+    "ddpm": "Diffusion in pixels",
 }
+_CHARTS, _D, _NETWORKS = 8, 7, "dense"
+_BARE = ("gan", "ddpm")  # whose reconstructions are none, or take as long as the training
 _DEFAULTS: dict[str, Any] = {"epochs": 20, "batch_size": 128}
 _MOST_CHARTS_SHOWN, _OF_A_CHART = 8, 12
 _COMPARED = 2_000  # images whose reconstruction error is reported
@@ -48,14 +51,14 @@ def add(commands: Commands) -> None:
     atlas.set_defaults(run=_atlas)
     atlas.add_argument("data", metavar="IMAGES", help=stages.IMAGES)
     atlas.add_argument("--kind", dest="family", choices=_TITLES, default="cae",
-                       help="chart autoencoder (default), atlas VAE, atlas WAE-GAN or"
-                            " InfoGAN")  # fmt: skip
-    atlas.add_argument("--charts", type=natural, default=8, metavar="M",
+                       help="chart autoencoder (default), atlas VAE, atlas WAE-GAN, InfoGAN; or,"
+                            " for contrast, diffusion, which has no charts")  # fmt: skip
+    atlas.add_argument("--charts", type=natural, metavar="M",
                        help="number of latent spaces (default 8)")  # fmt: skip
-    atlas.add_argument("--d", type=natural, default=7, metavar="D",
+    atlas.add_argument("--d", type=natural, metavar="D",
                        help="dimension of each chart (default 7)")  # fmt: skip
     atlas.add_argument("--gtn", action="store_true", help="train a GTN on every chart, too")
-    atlas.add_argument("--networks", choices=("dense", "conv"), default="dense",
+    atlas.add_argument("--networks", choices=("dense", "conv"),
                        help="layers: dense (default) or convolutional")  # fmt: skip
     atlas.add_argument("--h", type=natural, metavar="H",
                        help="width of convolutional networks (default: an eighth of the"
@@ -78,7 +81,7 @@ def add(commands: Commands) -> None:
 def _atlas(arguments: argparse.Namespace) -> int:
     _check_options(arguments)
     results = (*_RESULTS, *((_GTN,) if arguments.gtn else ()))
-    if arguments.family == "gan":
+    if arguments.family in _BARE:
         results = tuple(name for name in results if name != "reconstructions.png")
     out = stages.begin(arguments, (_CHECKPOINT,), results)
     images = stages.read_images(arguments)
@@ -110,7 +113,13 @@ def _atlas(arguments: argparse.Namespace) -> int:
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    """Refuse options that could only be ignored."""
+    """Refuse options that could only be ignored; fill in what was left open."""
+    if arguments.family == "ddpm":
+        for name in stages.given(arguments, "charts", "d", "networks"):
+            raise ValueError(f"--{name} goes with charts, which a ddpm has none of")
+    arguments.charts = arguments.charts or _CHARTS
+    arguments.d = arguments.d or _D
+    arguments.networks = arguments.networks or _NETWORKS
     for name, allowed, where in (
         ("h", arguments.networks == "conv", "--networks conv"),
         ("prune", arguments.family == "cae", "--kind cae"),
@@ -118,29 +127,33 @@ def _check_options(arguments: argparse.Namespace) -> None:
     ):
         if getattr(arguments, name) is not None and not allowed:
             raise ValueError(f"--{name.replace('_', '-')} goes with {where}")
-    if arguments.gtn and arguments.family == "gan":
-        raise ValueError("--gtn needs encoders, which a gan has none of: --kind cae, vae or wae")
+    if arguments.gtn and arguments.family in _BARE:
+        missing = "encoders" if arguments.family == "gan" else "charts of few dimensions"
+        raise ValueError(
+            f"--gtn needs {missing}, which a {arguments.family} has none of: --kind cae, vae or wae"
+        )
 
 
 def _fit(images: Array, arguments: argparse.Namespace, out: Path) -> tuple[Any, Any]:
     from gtn_fast.atlas.cae import train_cae
+    from gtn_fast.atlas.ddpm import train_ddpm
     from gtn_fast.atlas.gan import train_infogan
     from gtn_fast.atlas.networks import h_for
     from gtn_fast.atlas.vae import train_atlas_vae
     from gtn_fast.atlas.wae import train_wae
 
     trainers: dict[str, Any] = {
-        "cae": train_cae, "vae": train_atlas_vae, "wae": train_wae, "gan": train_infogan
+        "cae": train_cae, "vae": train_atlas_vae, "wae": train_wae, "gan": train_infogan,
+        "ddpm": train_ddpm,
     }  # fmt: skip
     settings = {**_DEFAULTS, **stages.given(arguments, "epochs", "batch_size", "lr")}
     if arguments.networks == "conv":
         settings["h"] = arguments.h or h_for(arguments.charts, 1 / 8)
+    if arguments.family != "ddpm":
+        settings |= {name: getattr(arguments, name) for name in ("d", "charts", "networks")}
     with stages.keeping(out / _CHECKPOINT):
         atlas, history = trainers[arguments.family](
             images,
-            arguments.d,
-            arguments.charts,
-            networks=arguments.networks,
             seed=arguments.seed,
             device=arguments.device,
             checkpoint=out / _CHECKPOINT,
@@ -181,7 +194,7 @@ def _with_gtn(atlas: Any, images: Array, arguments: argparse.Namespace, out: Pat
 def _judged(atlas: Any, images: Array, out: Path) -> dict[str, Any]:
     """Return each chart's share of the images and the error of reconstructions, with a picture."""
     some = images[:_COMPARED]
-    if not atlas.has_charts:
+    if atlas.kind in _BARE:
         return {}
     shares = np.bincount(atlas.charted(some)[0], minlength=atlas.charts) / len(some)
     made = atlas.reconstruct_images(some).numpy()

@@ -19,7 +19,6 @@ _OF_H_HAT = {
     "preset": None,
     "rays": None,
     "components": 1,
-    "no_calibrate": False,
 }
 
 
@@ -65,6 +64,7 @@ def fit(data: Any, arguments: argparse.Namespace, out: Path, checkpoint: str) ->
             epochs=arguments.epochs,
             patience=arguments.patience,
             relabel_every=arguments.relabel_every or 1,
+            calibrate=not arguments.no_calibrate,
             checkpoint=out / checkpoint,
             log=out / "log.csv",
             tensorboard=arguments.tensorboard,

@@ -1,8 +1,9 @@
-"""``gtn-fast interpolate --geodesic``: the shortest way between images, as a model draws it."""
+"""``gtn-fast interpolate``: between images. --geodesic: the shortest way, as a model draws it."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="the shortest way on what the model draws, from chart to chart",
     )
     for name, more, what in (
-        ("--data", {"metavar": "IMAGES"}, f"the way leads past these; {stages.IMAGES}"),
+        (
+            "--data",
+            {"metavar": "IMAGES"},
+            f"the way leads past these (of a DDPM, without"
+            f" --geodesic: between these); {stages.IMAGES}",
+        ),
         (
             "--neighbours",
             {"type": natural, "metavar": "K"},
@@ -49,22 +55,10 @@ def interpolate(arguments: argparse.Namespace) -> int:
     """Run the command, whose arguments are checked as far as every interpolation's are."""
     if arguments.data is None:
         raise ValueError("--geodesic needs --data IMAGES, past which the way leads")
-    path, key = split_key(arguments.data)
-    read = [arguments.gtn, arguments.autoencoder, str(path)]
-    pictures = [path] if is_picture_folder(path) else []
-    sources = Sources([name for name in read if name], pictures)
-    out = folder_for(arguments, "interpolations.npz", "interpolation.png", sources=sources)
-    import matplotlib  # noqa: F401  (missing: say so before the work)
-
+    out = _folder(arguments)
     seed = check_seed(arguments.seed or 0)
     atlas = _atlas(arguments)
-    quiet = False if arguments.quiet else None
-    images = load_images(path, key=key, progress=quiet).images
-    models.check_images(atlas, images, arguments.gtn)
-    rows = arguments.rows or _drawn(len(images), arguments.count or 4, seed)
-    for row in np.ravel(rows):
-        if not 0 <= row < len(images):
-            raise ValueError(f"row {row} is not there: {arguments.data} has {len(images):,} images")
+    images, rows = _asked(atlas, arguments, seed)
     graph, points, lengths = _paths(atlas, images, rows, arguments, seed)
     captions = [f"row {a} to row {b}, length {length:.3g}"
                 for (a, b), length in zip(rows, lengths, strict=True)]  # fmt: skip
@@ -93,6 +87,60 @@ def interpolate(arguments: argparse.Namespace) -> int:
             ]
         )
     return OK
+
+
+def ways(arguments: argparse.Namespace) -> int:
+    """Run the command for a DDPM: images are noised alike, mixed and denoised."""
+    if arguments.autoencoder:
+        raise ValueError(f"{arguments.gtn} is a DDPM: --autoencoder goes with a GTN")
+    for name in ("geodesic", "neighbours", "eps"):
+        if getattr(arguments, name):
+            raise ValueError(f"--{name} goes with an atlas or a GTN, {arguments.gtn} is a DDPM")
+    if arguments.data is None:
+        raise ValueError("a DDPM needs --data IMAGES, between which the ways lead")
+    out = _folder(arguments)
+    seed = check_seed(arguments.seed or 0)
+    model = models.load_atlas(arguments.gtn)
+    images, rows = _asked(model, arguments, seed)
+    starts, ends = np.array(rows).T
+    made = model.interpolate(images[starts], images[ends], arguments.steps, seed=seed).numpy()
+    shown = [(f"row {a} to row {b}", way, None) for (a, b), way in zip(rows, made, strict=True)]
+    with stages.making(out):
+        arrays = {"images": made, "rows": np.array(rows)}
+        deliver(out / "interpolations.npz", lambda path: write_arrays(path, arrays))
+        plots.save(plots.captioned_rows(shown), out / "interpolation.png")
+    if not arguments.quiet:
+        print_table(
+            [
+                ("paths", f"{len(rows)} of {arguments.steps} steps, through half of the noise"),
+                ("saved", f"{out}: interpolations.npz, interpolation.png"),
+            ]
+        )
+    return OK
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder of the results, which may be written and is none of what is read."""
+    path, _ = split_key(arguments.data)
+    read = [arguments.gtn, arguments.autoencoder, str(path)]
+    pictures = [path] if is_picture_folder(path) else []
+    sources = Sources([name for name in read if name], pictures)
+    out = folder_for(arguments, "interpolations.npz", "interpolation.png", sources=sources)
+    import matplotlib  # noqa: F401  (missing: say so before the work)
+
+    return out
+
+
+def _asked(atlas: Any, arguments: argparse.Namespace, seed: int) -> tuple[Array, Any]:
+    """Return the images of --data, checked for the model, and the pairs of rows asked for."""
+    path, key = split_key(arguments.data)
+    images = load_images(path, key=key, progress=False if arguments.quiet else None).images
+    models.check_images(atlas, images, arguments.gtn)
+    rows = arguments.rows or _drawn(len(images), arguments.count or 4, seed)
+    for row in np.ravel(rows):
+        if not 0 <= row < len(images):
+            raise ValueError(f"row {row} is not there: {arguments.data} has {len(images):,} images")
+    return images, rows
 
 
 def _atlas(arguments: argparse.Namespace) -> Any:

@@ -65,7 +65,7 @@ HELPS: Mapping[str, Help] = {
             ("atlas.safetensors", "the atlas, for sample and interpolate --geodesic"),
             ("gtn.safetensors", "with --gtn: the atlas and its GTNs, for the same"),
             ("samples.png", "samples of each chart"),
-            ("reconstructions.png", "images beside their reconstructions (not of a gan)"),
+            ("reconstructions.png", "images beside their reconstructions (not of a gan, a ddpm)"),
             *_RUN,
         ),
     ),
@@ -124,7 +124,10 @@ HELPS: Mapping[str, Help] = {
         "gtn-fast topology DATA [options]",
         "Look at the shape of images or latents: dimension, pieces, loops, hollows; what fits it.",
         "gtn-fast topology latents.npy --out shape.json",
-        (("SHAPE.json", "with --out: what was found"),),
+        (
+            ("SHAPE.json", "with --out: what was found"),
+            ("SHAPE.png", "with --picture: where loops and hollows appear, and are filled"),
+        ),
     ),
     "manifold": Help(
         "gtn-fast manifold NAME --out X.npz [options]",

@@ -42,6 +42,7 @@ _OPTIONS = {
     "side": "images of N x N pixels",
     "limit": "images at most",
     "charts": "charts of the atlas",
+    "ddpm_epochs": "epochs of a diffusion model, which is left out without",
 }
 
 
@@ -90,6 +91,10 @@ def add(commands: Commands) -> None:
     experiment.add_argument(
         "--quick", action="store_true", help="tiny sizes: takes seconds, its numbers mean nothing"
     )
+    experiment.add_argument(
+        "--full", action="store_true", help="a larger preset: hours on a CPU, meant for a GPU"
+    )
+    experiment.add_argument("--device", help="cuda: train there (with --full or without)")
     experiment.add_argument("--seed", type=int, default=0, help="seed of the run (default 0)")
     experiment.add_argument("--threads", type=int, help=THREADS)
     add_force(experiment)
@@ -246,6 +251,10 @@ def _experiment(arguments: argparse.Namespace) -> int:
             print(f"{name:<{width}}  {entry.title}")
             if entry.data:
                 print(f"{'':<{width}}  needs --data: {entry.data}")
+            if entry.full:
+                larger = ", ".join(f"{key.replace('_', '-')} {value:,}"
+                                   for key, value in entry.full.items())  # fmt: skip
+                print(f"{'':<{width}}  --full: {larger}")
         return OK
     import matplotlib  # noqa: F401  (missing: say so before the work)
 
@@ -259,6 +268,8 @@ def _experiment(arguments: argparse.Namespace) -> int:
         out,
         data=arguments.data,
         quick=arguments.quick,
+        full=arguments.full,
+        device=arguments.device,
         seed=arguments.seed,
         threads=arguments.threads,
         say=(lambda _: None) if arguments.quiet else print,

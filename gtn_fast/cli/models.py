@@ -87,14 +87,21 @@ def load_autoencoder(path: str, device: Any = None) -> Any:
 
 
 def is_atlas(path: str) -> bool:
-    """Tell whether the file is an atlas, with or without GTNs on its charts."""
+    """Tell whether the file is an atlas, with or without GTNs on its charts, or a DDPM."""
     from gtn_fast.atlas.files import KINDS
 
     return tensors_kind(Path(path)) in KINDS
 
 
+def is_ddpm(path: str) -> bool:
+    """Tell whether the file is a diffusion model of images."""
+    from gtn_fast.atlas.ddpm import KIND
+
+    return tensors_kind(Path(path)) == KIND
+
+
 def load_atlas(path: str, device: Any = None) -> Any:
-    """Load an atlas of either kind; FileError for anything else."""
+    """Load an atlas of any kind; FileError for anything else."""
     from gtn_fast.atlas.files import load_atlas
 
     return load_atlas(path, device)

@@ -180,6 +180,8 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     if arguments.steps < 2:
         raise ValueError("--steps: a path needs at least its two ends")
     models.find_run(arguments)
+    if models.is_ddpm(arguments.gtn):
+        return geodesics.ways(arguments)
     if arguments.geodesic:
         return geodesics.interpolate(arguments)
     geodesics.refuse_options(arguments)

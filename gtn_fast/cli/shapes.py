@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gtn_fast import plots
 from gtn_fast.cli import models
 from gtn_fast.cli.common import (
     MATRIX,
@@ -27,6 +28,7 @@ from gtn_fast.inputs.patterns import split_key
 from gtn_fast.outputs.files import deliver
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
+_DRAWN = ("diagrams", "window")  # what is a picture, and no finding
 _CYCLOOCTANE = "cyclooctane"  # has no images, but points
 
 
@@ -47,6 +49,9 @@ def add(commands: Commands) -> None:
                                " last (default 5)")  # fmt: skip
     topology.add_argument("--seed", type=int, default=0, help="seed of what is picked (default 0)")
     topology.add_argument("--out", metavar="SHAPE.json", help="write the findings there, too")
+    topology.add_argument("--picture", metavar="SHAPE.png",
+                          help="draw where loops and hollows appear and where they are"
+                               " filled")  # fmt: skip
     add_force(topology)
     topology.add_argument("--quiet", action="store_true", help="no summary, no progress bar")
 
@@ -67,12 +72,17 @@ def _topology(arguments: argparse.Namespace) -> int:
 
     check_seed(arguments.seed)
     out = None if arguments.out is None else Path(arguments.out)
-    if out is not None:
-        if out.suffix.lower() != ".json":
-            raise FileError(f"{out}: the shape is written as .json")
-        check_targets([Target(out)], Sources([arguments.data]), force=arguments.force)
-    elif arguments.quiet:
+    picture = None if arguments.picture is None else Path(arguments.picture)
+    if out is None and picture is None and arguments.quiet:
         raise ValueError("--quiet without --out: nothing would be told")
+    for path, suffix, what in ((out, ".json", "shape"), (picture, ".png", "picture")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise FileError(f"{path}: the {what} is written as {suffix}")
+    targets = [Target(path) for path in (out, picture) if path is not None]
+    check_targets(targets, Sources([arguments.data]), force=arguments.force)
+    if picture is not None:
+        import matplotlib  # noqa: F401  (missing: say so before the work)
+
     found = topology(
         _read(arguments),
         n=arguments.landmarks,
@@ -80,7 +90,10 @@ def _topology(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     if out is not None:
-        write_json(out, {"data": arguments.data, **asdict(found)})
+        told = {name: value for name, value in asdict(found).items() if name not in _DRAWN}
+        write_json(out, {"data": arguments.data, **told})
+    if picture is not None:
+        plots.save(diagrams(found), picture)
     if not arguments.quiet:
         dimensions = ", ".join(f"{d:.1f} of {n:,} rows" for n, d in found.dimensions.items())
         rows = [
@@ -95,8 +108,18 @@ def _topology(arguments: argparse.Namespace) -> int:
             ]
             rows.append((f"Betti mod {field}", ", ".join(texts)))
         rows.append(("advice", found.advice))
-        print_table([*rows, *([("saved", str(out))] if out else [])])
+        saved = ", ".join(str(path) for path in (out, picture) if path is not None)
+        print_table([*rows, *([("saved", saved)] if saved else [])])
     return OK
+
+
+def diagrams(found: Any) -> Any:
+    """Draw the loops and hollows of each repeat: pieces are counted in another way."""
+    panels = [(f"half {number}", bars.of, found.window[1])
+              for number, bars in enumerate(found.diagrams, 1)]  # fmt: skip
+    windows = [found.window] * len(panels)
+    words = "distance, in units of how closely landmarks lie,"
+    return plots.persistence_diagrams(panels, windows, words, least=1)
 
 
 def _read(arguments: argparse.Namespace) -> Array:

@@ -62,8 +62,8 @@ def add(commands: Commands) -> None:
     train.add_argument("--relabel-every", type=natural, metavar="K",
                        help="label a fresh Y every K epochs (default: never; flow: 1)")  # fmt: skip
     train.add_argument("--no-calibrate", action="store_true",
-                       help="leave mean and covariance of the samples as ĥ has them, as the"
-                            " paper does")  # fmt: skip
+                       help="leave mean and covariance of the samples as ĥ, or the flow, has"
+                            " them; the paper does")  # fmt: skip
     stages.add_training_options(train)
     train.add_argument("--autoencoder", metavar="A.safetensors",
                        help="a trained one: encodes --images, draws the samples")  # fmt: skip
@@ -334,7 +334,7 @@ def _finish(data: _Data, gtn: Any, history: Any, arguments: argparse.Namespace, 
         "preset": arguments.preset,
         "width": gtn.preset.width,
         "flow": arguments.flow,
-        "calibrated": getattr(gtn, "calibration", None) is not None,
+        "calibrated": not arguments.no_calibrate,
         "verdict": asdict(gtn.verdict),
         **({"image_verdict": asdict(verdicts[1])} if data.images is not None else {}),
         "components": arguments.components,

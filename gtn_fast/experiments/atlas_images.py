@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from gtn_fast import plots
 from gtn_fast.experiments import image_data, images
 from gtn_fast.experiments.report import Notes
-from gtn_fast.experiments.topology_models import EPOCHS_OF_GTN, Model, gaussian, gtn_on, trained
+from gtn_fast.experiments.topology_models import (
+    EPOCHS_OF_GTN,
+    Model,
+    diffusion,
+    gaussian,
+    gtn_on,
+    trained,
+)
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.metrics.coverage import prdc
@@ -70,13 +77,15 @@ def _models(data: Array, notes: Notes) -> Iterator[Model]:
     yield gtn_on("Atlas GTN on Atlas WAE-GAN", "ours", wae, data, notes)
     yield trained("VAE", "Atlas VAE", D_OF_CHARTS, charts, data, notes)
     yield trained("GAN", "InfoGAN", D_OF_CHARTS, charts, data, notes)
+    if "ddpm_epochs" in notes.options:
+        yield diffusion(data, notes)
 
 
 def _clustered(ae: Model, components: int, data: Array, notes: Notes) -> Model:
     """Train one GTN on the autoencoder's latents, clustered."""
     name = f"AE + GTN, {components} components"
     _, z = ae.atlas.charted(data)
-    gtn, began = GTN(ae.atlas.d, components=components), time.perf_counter()
+    gtn, began = GTN(ae.atlas.d, components=components, device=notes.device), time.perf_counter()
     with notes.timed(f"training {name}"):
         gtn.fit(z, seed=derive(notes.seed, name), threads=notes.threads, progress=False,
                 epochs=1 if notes.quick else EPOCHS_OF_GTN)  # fmt: skip

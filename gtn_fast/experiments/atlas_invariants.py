@@ -52,6 +52,7 @@ def _asked(truth: Manifold, notes: Notes) -> dict[str, bool]:
             images, truth.dim, charts,
             epochs=notes.options.get("epochs", 1 if notes.quick else 12),
             start_steps=20 if notes.quick else 300, seed=notes.seed, progress=False,
+            device=notes.device,
         )  # fmt: skip
     members = members_of(atlas, fresh, EPS)
     simplices = nerve(members)

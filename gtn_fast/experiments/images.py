@@ -117,6 +117,7 @@ def fitted_on(plan: Spec, train: ImageSet, scorer: Judge, notes: Notes) -> tuple
             seed=notes.seed,
             out=notes.folder / f"model-{plan.d}",
             threads=notes.threads,
+            device=notes.device,
             epochs=plan.epochs,
             **plan.network,
         )
@@ -148,6 +149,7 @@ def _vae(plan: Spec, train: ImageSet, notes: Notes) -> VAE:
             batch_size=plan.ae_batch,
             lr=plan.ae_lr,
             seed=notes.seed,
+            device=notes.device,
         )
     return model
 

@@ -1,4 +1,7 @@
-"""The list of experiments: where each lives, its options, the data it cannot do without."""
+"""The list of experiments: where each lives, its options, the data it cannot do without.
+
+``full`` is what two cores cannot train: values of options, for a GPU.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where an experiment lives. ``data``: what data set it cannot do without (None: none)."""
+    """Where an experiment lives.
+
+    ``data``: what data set it cannot do without (None: none). ``full``: what its options are with
+    ``--full``, which a run may still name otherwise; such an experiment also takes a device.
+    """
 
     title: str
     module: str
@@ -16,31 +23,37 @@ class Experiment:
     fixed: dict[str, Any] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     data: str | None = None
+    full: dict[str, int] = field(default_factory=dict)
 
 
-def _images(title: str, preset: str, data: str | None) -> Experiment:
+def _images(
+    title: str, preset: str, data: str | None, full: dict[str, int] | None = None
+) -> Experiment:
     options = ("d", "epochs", "ae_epochs", "layers", "width", "side", "limit")
     module = "gtn_fast.experiments.images"
-    return Experiment(title, module, fixed={"spec": preset}, options=options, data=data)
+    return Experiment(title, module, fixed={"spec": preset}, options=options, data=data,
+                      full=full or {})  # fmt: skip
 
 
 def _topology(name: str, what: str) -> Experiment:
-    options = ("epochs", "charts", "limit")
+    options = ("epochs", "charts", "limit", "ddpm_epochs")
     module = "gtn_fast.experiments.topology"
     return Experiment(f"{what}: one latent space, and an atlas", module, fixed={"of": name},
-                      options=options)  # fmt: skip
+                      options=options, full={"epochs": 80, "ddpm_epochs": 100})  # fmt: skip
 
 
 def _geodesics(title: str, spec: str, data: str) -> Experiment:
     options = ("charts", "width", "epochs", "ae_epochs", "limit")
     module = "gtn_fast.experiments.geodesics"
-    return Experiment(title, module, fixed={"spec": spec}, options=options, data=data)
+    full = {"width": 128, "epochs": 80, "ae_epochs": 20, "limit": 60_000}  # the paper's, but for ĥ
+    return Experiment(title, module, fixed={"spec": spec}, options=options, data=data, full=full)
 
 
 def _atlas_images(title: str, spec: str) -> Experiment:
     return Experiment(f"Generators with charts and without, {title}",
                       "gtn_fast.experiments.atlas_images", fixed={"spec": spec},
-                      options=("charts", "epochs", "limit"), data=_DIGITS)  # fmt: skip
+                      options=("charts", "epochs", "limit", "ddpm_epochs"), data=_DIGITS,
+                      full={"epochs": 80, "limit": 60_000, "ddpm_epochs": 60})  # fmt: skip
 
 
 def _calibration(title: str, spec: str, data: str) -> Experiment:
@@ -71,9 +84,17 @@ EXPERIMENTS: dict[str, Experiment] = {
     "mnist": _images("MNIST, d = 5 (figure 6)", "mnist", None),
     "fashion-mnist": _images("Fashion-MNIST", "fashion-mnist", _DIGITS),
     "cifar10": _images(
-        "CIFAR-10 (figure 7, table 1)", "cifar10", f"{_NPZ}, or the folder cifar-10-batches-py"
+        "CIFAR-10 (figure 7, table 1)",
+        "cifar10",
+        f"{_NPZ}, or the folder cifar-10-batches-py",
+        {"epochs": 1000, "ae_epochs": 50},
     ),
-    "hands": _images("Sign-language hands (figure 8)", "hands", "an .npz with x, y"),
+    "hands": _images(
+        "Sign-language hands (figure 8)",
+        "hands",
+        "an .npz with x, y",
+        {"epochs": 1000, "ae_epochs": 100},
+    ),
     "celeba": _images(
         "CelebA (figures 1, 7, 8, tables 1, 3)", "celeba", "the folder of img_align_celeba"
     ),
@@ -102,6 +123,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "What charts say of the shape of their data",
         "gtn_fast.experiments.atlas_invariants",
         options=("charts", "epochs"),
+        full={"epochs": 80},
     ),
     "couplings": Experiment(
         "Flows on pairs of several couplings, 1 to 32 steps (beyond the paper)",

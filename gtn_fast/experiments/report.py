@@ -60,7 +60,8 @@ class Notes:
 
     ``data``: the user's data set, if any. ``quick``: seconds instead of minutes, for tests
     and the demo; the numbers are then worth nothing. ``options``: what the experiment lets
-    the user change (epochs, d, ...), by name.
+    the user change (epochs, d, ...), by name. ``full``: the larger preset, whose options are in
+    ``options``. ``device``: where torch trains; None: the CPU.
     """
 
     folder: Path
@@ -73,6 +74,8 @@ class Notes:
     lines: list[Line] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
     numbers: dict[str, Any] = field(default_factory=dict)
+    full: bool = False
+    device: str | None = None
 
     def line(
         self,
@@ -111,21 +114,26 @@ def run(
     *,
     data: str | Path | None = None,
     quick: bool = False,
+    full: bool = False,
     seed: int = 0,
     threads: int | None = None,
+    device: str | None = None,
     say: Callable[[str], None] = print,
     **options: Any,
 ) -> Result:
     """Run one experiment and write ``out/name/``: its figures, metrics.json, summary.md.
 
     ``options`` are the experiment's own (``EXPERIMENTS[name].options``); None leaves one at
-    its default. The result is a function of data, seed and options on one machine.
+    its default, which with ``full`` is ``EXPERIMENTS[name].full``'s: hours on a CPU, meant for a
+    GPU, which ``device`` names ("cuda"). The result is a function of data, seed and options on one
+    machine.
 
     Raises
     ------
     ValueError
-        An unknown name or option, or one that makes no sense; data that is wanted and
-        missing; a file or folder that cannot be read or written (FileError).
+        An unknown name or option, or one that makes no sense; ``full`` or ``device`` of an
+        experiment that has no larger preset; data that is wanted and missing; a file or folder
+        that cannot be read or written (FileError).
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {name!r}; valid: {', '.join(EXPERIMENTS)}")
@@ -137,6 +145,10 @@ def run(
         raise ValueError(f"{name} has no option {unknown[0]!r}; valid: {valid}")
     for key, value in given.items():
         check_integer(value, key, 1, 2**31 - 1)
+    if full or device is not None:
+        device = _check_full(name, quick, device)
+    if full:
+        given = {**entry.full, **given}
     seed = check_seed(seed)
     if data is None and entry.data is not None:
         raise ValueError(f"{name} needs its data set: --data PATH ({entry.data})")
@@ -148,7 +160,7 @@ def run(
     check_output(folder / "metrics.json")
 
     source = None if data is None else str(data)
-    notes = Notes(folder, bool(quick), seed, threads, source, say, given)
+    notes = Notes(folder, bool(quick), seed, threads, source, say, given, full=full, device=device)
     function = getattr(importlib.import_module(entry.module), entry.function)
     say(f"{name}: {entry.title}")
     start, used = time.perf_counter(), time.process_time()
@@ -162,6 +174,20 @@ def run(
     return result
 
 
+def _check_full(name: str, quick: bool, device: str | None) -> str | None:
+    """Return the device, checked; ValueError for what has no larger preset, and with quick."""
+    if not EXPERIMENTS[name].full:
+        valid = ", ".join(other for other, entry in EXPERIMENTS.items() if entry.full)
+        raise ValueError(f"{name} has no larger preset, and no device; those that have: {valid}")
+    if quick:
+        raise ValueError("quick is for seconds on a CPU: without full and device")
+    if device is None:
+        return None
+    from gtn_fast.learn.devices import check_torch_device
+
+    return str(check_torch_device(device))
+
+
 # ------------------------------------------------------------------ files
 
 
@@ -170,6 +196,8 @@ def _write(result: Result, notes: Notes) -> None:
         "name": result.name,
         "title": result.title,
         "quick": notes.quick,
+        "full": notes.full,
+        "device": notes.device,
         "seed": notes.seed,
         "options": notes.options,
         "data": notes.data,

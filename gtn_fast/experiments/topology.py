@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from gtn_fast import plots
 from gtn_fast.experiments.report import Notes
-from gtn_fast.experiments.topology_models import Model, between, models, said_by
+from gtn_fast.experiments.topology_models import DIFFUSION, Model, between, models, said_by
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, Projected, Projector, manifold
 from gtn_fast.metrics import manifold as truth
-from gtn_fast.metrics.homology import Window, bars, landmarks
+from gtn_fast.metrics.homology import Bars, Window, bars, landmarks
 
 Array = NDArray[Any]
 
@@ -41,6 +41,7 @@ class Way:
     worst: float  # median of the farthest distances
     ratio: float  # median length by that of the shortest way on the set
     images: Array = field(repr=False)
+    step: float = float("nan")  # median share of the length in the longest of the steps
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Row:
     reached: float
     betti: str = ""
     right: bool | None = None
+    bars: Bars | None = field(default=None, repr=False)  # mod 2
     reconstructed: float = float("nan")
     seconds: float = 0.0
     sample: Projected | None = field(default=None, repr=False)
@@ -96,7 +98,7 @@ def experiment(notes: Notes, of: str) -> None:
     by_name = {row.name: row for row in rows}
     _targets(m, by_name, notes)
     notes.numbers["rows"] = {row.name: _numbers(row) for row in rows}
-    _draw(m, rows, where, notes)
+    _draw(known, rows, where, notes)
 
 
 def _truth(m: Manifold, between: Array, notes: Notes) -> Truth:
@@ -128,7 +130,9 @@ def _sample_row(name: str, kind: str, known: Truth, images: Array, notes: Notes)
     chosen = flat[landmarks(flat, known.points, seed=notes.seed)]
     said, right = [], True
     for p, (low, high) in known.windows.items():
-        found = bars(chosen, threshold=high, dimension=2, field=p).ranks(low, high)
+        complex_ = bars(chosen, threshold=high, dimension=2, field=p)
+        found = complex_.ranks(low, high)
+        row.bars = row.bars or complex_
         said.append(
             f"{' '.join(map(str, found))}" + (f" mod {p}" if len(known.windows) > 1 else "")
         )
@@ -155,8 +159,15 @@ def _measured(
         if len(made):
             found = truth.path_errors(known.m, made, known.projector)
             worst = float(np.median(found["worst"]))
-            row.ways[way] = Way(found["share_off"], worst, found["ratio"], made)
+            row.ways[way] = Way(found["share_off"], worst, found["ratio"], made, _longest(made))
     return row
+
+
+def _longest(ways: Array) -> float:
+    """Return the median share of a way's length in the longest of its steps: of jumps, much."""
+    flat = ways.reshape(*ways.shape[:2], -1).astype(np.float64)
+    steps = np.linalg.norm(np.diff(flat, axis=1), axis=2)
+    return float(np.median(steps.max(axis=1) / np.maximum(steps.sum(axis=1), 1e-9)))
 
 
 def _straight_line(known: Truth, notes: Notes) -> None:
@@ -172,7 +183,8 @@ def _straight_line(known: Truth, notes: Notes) -> None:
 
 
 def _line(row: Row, notes: Notes) -> None:
-    paper = {"true": "", "single": FAILS, "atlas": BETTER}.get(row.kind, "not in it")
+    papers = {"true": "", "single": FAILS, "atlas": BETTER, "diffusion": BETTER}
+    paper = papers.get(row.kind, "not in it")
     notes.line(f"{row.name}: samples off, median / share > {truth.OFF} / tv / cells reached",
                f"{row.off:.3f} / {row.share_off:.3f} / {row.tv:.2f} / {row.reached:.2f}",
                paper)  # fmt: skip
@@ -183,6 +195,9 @@ def _line(row: Row, notes: Notes) -> None:
     for name, way in row.ways.items():
         what = f"{row.name}: ways ({name}) that leave / median of the farthest / length by true"
         notes.line(what, f"{way.leave:.2f} / {way.worst:.3f} / {way.ratio:.2f}", "")
+        if row.kind == "diffusion":
+            notes.line(f"{row.name}: ways ({name}): share of the length in the longest of"
+                       f" {STEPS - 1} steps, median", f"{way.step:.2f}", "")  # fmt: skip
 
 
 def _targets(m: Manifold, rows: dict[str, Row], notes: Notes) -> None:
@@ -207,6 +222,10 @@ def _targets(m: Manifold, rows: dict[str, Row], notes: Notes) -> None:
     prior, vae = rows["CAE, its own prior"], rows[f"VAE, d = {d}"]
     notes.line("CAE's own prior: share off", prior.share_off, BETTER, "below VAE's",
                prior.share_off < vae.share_off)  # fmt: skip
+    if DIFFUSION in rows:
+        share = rows[DIFFUSION].share_off
+        notes.line(f"{DIFFUSION}: share off", share, BETTER, "below VAE's",
+                   share < vae.share_off)  # fmt: skip
     _targets_of_ways(m, prior, singles, notes)
 
 
@@ -233,7 +252,7 @@ def _targets_of_ways(m: Manifold, atlas: Row, singles: list[Row], notes: Notes) 
 def _numbers(row: Row) -> dict[str, Any]:
     names = ("kind", "off", "share_off", "tv", "reached", "betti", "right", "reconstructed",
              "seconds")  # fmt: skip
-    ways = {name: [way.leave, way.worst, way.ratio] for name, way in row.ways.items()}
+    ways = {name: [way.leave, way.worst, way.ratio, way.step] for name, way in row.ways.items()}
     return {**{name: getattr(row, name) for name in names}, "ways": ways}
 
 
@@ -259,17 +278,20 @@ def plane(of: str) -> Callable[[Array], Array]:
     return lambda c: np.asarray(c[:, :2])
 
 
-def _draw(m: Manifold, rows: list[Row], where: Array, notes: Notes) -> None:
-    """Draw samples, where they lie on the set, the charts of the true images, and ways."""
+def _draw(known: Truth, rows: list[Row], where: Array, notes: Notes) -> None:
+    """Draw samples, where they lie, the charts of the true images, bars, and ways."""
     shown = {row.name: row for row in rows if row.images is not None}
     grids = [(row.name, row.images[:36]) for row in shown.values() if row.images is not None]
     notes.draw(plots.labelled_grids(grids, 6), "samples")
-    flat = plane(m.name)
+    flat = plane(known.m.name)
     panels = [(row.name, flat(row.sample.parameters), row.sample.off)
               for row in shown.values() if row.sample is not None]  # fmt: skip
     notes.draw(plots.valued_points(panels, 0.3, "distance from the set, in its scale"), "where")
     charted = [(row.name, flat(where), row.charts) for row in rows if row.charts is not None]
     notes.draw(plots.chart_points(charted), "charts")
+    seen = [(row.name, row.bars.of, known.windows[2][1]) for row in rows if row.bars is not None]
+    if seen:
+        notes.draw(plots.persistence_diagrams(seen, [known.windows[2]] * len(seen)), "diagrams")
     strips = [(f"{row.name}, {name}", way.images[0], None)
               for row in rows for name, way in row.ways.items()]  # fmt: skip
     if strips:

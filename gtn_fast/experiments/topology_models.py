@@ -1,7 +1,7 @@
 """The models of the topology experiments: one latent space, and atlases, of equal width.
 
 Each is trained for about as long; how many epochs that is, is fixed, so that a run is a function
-of its seed.
+of its seed. Diffusion in pixels, which has neither, is trained where it is asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.atlas.cae import train_cae
+from gtn_fast.atlas.ddpm import DDPM, WAYS, WIDTHS, train_ddpm
 from gtn_fast.atlas.gan import train_infogan
 from gtn_fast.atlas.geodesics import LatentGraph, NoPath
 from gtn_fast.atlas.gtn import AtlasGTN
@@ -38,6 +39,8 @@ _TRAINERS = {"CAE": train_cae, "VAE": train_atlas_vae, "WAE": train_wae, "GAN": 
 _EPOCHS = {"CAE": 32, "VAE": 5, "WAE": 5, "GAN": 16}
 _EPOCHS_OF_ONE = {"CAE": 30, "VAE": 30, "WAE": 24, "GAN": 24}
 EPOCHS_OF_GTN = 30
+DIFFUSION = "DDPM in pixels"
+_JUMPS = 25  # of a DDPM
 _GRAPH = 2_000  # images that a graph is built of
 _SURE = 0.8  # of 1 / charts: psi above which an image has a node in a chart; chosen on the torus
 
@@ -46,8 +49,8 @@ _SURE = 0.8  # of 1 / charts: psi above which an image has a node in a chart; ch
 class Model:
     """A trained model and how it is asked.
 
-    ``kind``: "single" (one latent space), "atlas", or "ours". ``own``: it was trained for itself,
-    so that its reconstructions are its own. ``ways``: names of ways between images.
+    ``kind``: "single" (one latent space), "atlas", "ours" or "diffusion". ``own``: it was trained
+    for itself, so that its reconstructions are its own. ``ways``: names of ways between images.
     """
 
     name: str
@@ -71,6 +74,8 @@ def models(m: Manifold, images: Array, notes: Notes) -> Iterator[Model]:
     for kind, name in (("VAE", "Atlas VAE"), ("WAE", "Atlas WAE-GAN"), ("GAN", "InfoGAN")):
         yield trained(kind, name, d, charts, images, notes)
     yield from _one_chart(d + 1, images, notes, ())
+    if "ddpm_epochs" in notes.options:
+        yield diffusion(images, notes)
 
 
 def _one_chart(d: int, images: Array, notes: Notes, ways: tuple[str, ...]) -> Iterator[Model]:
@@ -103,13 +108,32 @@ def trained(
     began = time.perf_counter()
     with notes.timed(f"training {name}"):
         atlas, _ = train(images, d, charts, epochs=epochs, batch_size=128, progress=False,
-                         seed=derive(notes.seed, name), **more)  # fmt: skip
+                         seed=derive(notes.seed, name), device=notes.device, **more)  # fmt: skip
     seconds = time.perf_counter() - began
     if charts > 1:
         shares = np.bincount(said_by(atlas, images), minlength=charts) / len(images)
         notes.numbers.setdefault("use", {})[name] = np.round(shares, 4)
     kind = "single" if charts == 1 else "atlas"
     return Model(name, kind, atlas, seconds, _prior(atlas), ways)
+
+
+def diffusion(images: Array, notes: Notes) -> Model:
+    """Train a DDPM on uint8 images, for as many epochs as the option ``ddpm_epochs`` says.
+
+    Small batches: of as many images they are more steps, of which there are few.
+    """
+    sizes: dict[str, Any] = {"jumps": _JUMPS, "widths": WIDTHS}
+    if notes.full:
+        sizes = {"widths": (64, 128, 128), "patch": 1}
+    if notes.quick:
+        sizes = {"steps": 10, "jumps": 2, "widths": (8, 8)}
+    began = time.perf_counter()
+    with notes.timed(f"training {DIFFUSION}"):
+        made, _ = train_ddpm(images, **sizes, epochs=notes.options["ddpm_epochs"], batch_size=32,
+                             progress=False, device=notes.device,
+                             seed=derive(notes.seed, DIFFUSION))  # fmt: skip
+    seconds = time.perf_counter() - began
+    return Model(DIFFUSION, "diffusion", made, seconds, _prior(made), WAYS, own=False)
 
 
 def gtn_on(
@@ -128,8 +152,8 @@ def gtn_on(
 @torch.no_grad()
 def said_by(atlas: Atlas, images: Array) -> Array:
     """Return the chart that psi names for each of the images, (n,)."""
-    parts = torch.split(torch.from_numpy(images), 512)
-    return torch.cat([atlas.chart_of(to_unit(part)) for part in parts]).numpy()
+    parts, where = torch.split(torch.from_numpy(images), 512), atlas.weights.device
+    return torch.cat([atlas.chart_of(to_unit(part.to(where))).cpu() for part in parts]).numpy()
 
 
 def _prior(atlas: Atlas) -> Callable[[int, int], Array]:
@@ -158,8 +182,11 @@ def between(
     """Return a row of ``steps`` images from each start to its end: uint8 (p, steps, ...).
 
     "line": the straight line in the one chart that there is. "geodesic": the shortest way
-    through a graph of ``images``; pairs between which there is none are left out.
+    through a graph of ``images``; pairs between which there is none are left out. A DDPM has ways
+    of its own.
     """
+    if isinstance(atlas, DDPM):
+        return atlas.interpolate(starts, ends, steps, way=way, seed=seed).numpy()
     if way == "line":
         return _lines(atlas, starts, ends, steps)
     eps = _SURE / atlas.charts if atlas.charts > 1 else 0.0
@@ -175,7 +202,8 @@ def between(
 
 @torch.no_grad()
 def _lines(atlas: Atlas, starts: Array, ends: Array, steps: int) -> Array:
-    z = [atlas.encode(to_unit(torch.from_numpy(each)), 0) for each in (starts, ends)]
-    t = torch.linspace(0, 1, steps)[None, :, None]
+    where = atlas.weights.device
+    z = [atlas.encode(to_unit(torch.from_numpy(each).to(where)), 0) for each in (starts, ends)]
+    t = torch.linspace(0, 1, steps, device=where)[None, :, None]
     line: Tensor = (1 - t) * z[0][:, None] + t * z[1][:, None]
-    return torch.stack([to_bytes(atlas.decode(each, 0)) for each in line]).numpy()
+    return torch.stack([to_bytes(atlas.decode(each, 0)).cpu() for each in line]).numpy()

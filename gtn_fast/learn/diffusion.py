@@ -2,7 +2,7 @@
 
 DDPM (Ho, Jain and Abbeel 2020) with the cosine schedule (Nichol and Dhariwal 2021) and a
 plain network that sees the noised point and the time, as in the toy model that the paper
-compares with.
+compares with. Schedule and noising are also those of diffusion in pixels (atlas/ddpm.py).
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Diffusion(nn.Module):
 
     def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Return the points x (b, d) after t + 1 steps (equation 4 of Ho et al.)."""
-        kept = self.alpha_bar[t][:, None]
-        return kept.sqrt() * x + (1 - kept).sqrt() * noise
+        return noised(self.alpha_bar, x, t, noise)
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> NDArray[np.float32]:
@@ -82,6 +81,12 @@ class Diffusion(nn.Module):
                 spread = (beta * (1 - before) / (1 - kept)).sqrt()
                 x = x + spread * torch.randn(n, self.d, generator=generator)
         return (x * self.std + self.mean).numpy()
+
+
+def noised(alpha_bar: Tensor, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Return x (b, ...) after t + 1 steps, t (b,), of a schedule (equation 4 of Ho et al.)."""
+    kept = alpha_bar[t].view(-1, *(1,) * (x.ndim - 1))
+    return kept.sqrt() * x + (1 - kept).sqrt() * noise
 
 
 def cosine_schedule(steps: int) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ _LEAST_MEASURED, _MOST_MEASURED = 10_000, 50_000  # y's that a calibration measu
 
 def calibration(model: HHat, source: Source, given: Prepared, seed: int) -> Calibration:
     """Measure ĥ on fresh y's against what it learned."""
-    y, of = _fresh(source, derive(seed, "calibrate"))
+    y, of = fresh(source, derive(seed, "calibrate"))
     made = answers(model, y, of)
     return Calibration.between(made, given.learned, of, given.component, source.parts)
 
@@ -56,8 +56,8 @@ def residuals(
     found = Residuals(y, pairs.x[pairs.x_index[kept]] - answers(model, y, of), of)
     if not calibrate:
         return found
-    fresh, of = _fresh(source, seed)
-    made = found.add(answers(model, fresh, of), fresh, of, seed)
+    y, of = fresh(source, seed)
+    made = found.add(answers(model, y, of), y, of, seed)
     whole = Calibration.between(made, given.learned, of, given.component, source.parts)
     return replace(found, calibration=whole)
 
@@ -79,6 +79,7 @@ def judged(
     return found
 
 
-def _fresh(source: Source, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+def fresh(source: Source, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Return the y's that a calibration measures, and their components, as ``draw`` does."""
     rows = min(_MOST_MEASURED, max(_LEAST_MEASURED, 20 * source.d * source.parts))
     return source.draw(rows, seed)

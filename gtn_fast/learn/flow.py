@@ -1,8 +1,9 @@
 """Flow: a velocity learned on labeled pairs, followed from noise to data in a few steps.
 
 ĥ (gtn.py) maps in one step, and its points shrink toward the mean. A flow answers with a
-velocity at every time instead, and its points keep their spread; it costs a pass of the network
-per step. Labels make the paths straight, so that few steps do (velocity.py has the loss).
+velocity at every time instead, and its points keep more of their spread; it costs a pass of the
+network per step. What they still lose comes back as after ĥ (calibration.py). Labels make the
+paths straight, so that few steps do (velocity.py has the loss).
 """
 
 from __future__ import annotations
@@ -21,27 +22,25 @@ from gtn_fast.inputs.arguments import check_integer, check_seed, check_threads
 from gtn_fast.learn import finishing, flow_file
 from gtn_fast.learn import presets as _presets
 from gtn_fast.learn.ahead import Ahead
+from gtn_fast.learn.calibration import Calibration, Moments
 from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.couplings import Coupling, How, check_coupling, name_of, rows_of
 from gtn_fast.learn.devices import check_torch_device
 from gtn_fast.learn.flow_file import preset_for
+from gtn_fast.learn.following import Calibrations, Points, follow
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.prepared import Prepared, line, points, prepare
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.source import Source
-from gtn_fast.learn.training.guards import threads_for
 from gtn_fast.learn.training.logs import check_files
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.learn.training.store import PathLike, whole
-from gtn_fast.learn.velocity import Velocity, check_solver, integrate, matching_loss
+from gtn_fast.learn.velocity import Velocity, check_solver, matching_loss
 from gtn_fast.learn.verdict import Verdict
 from gtn_fast.planning.memory import check_room
 from gtn_fast.sample import normal
-from gtn_fast.system.ending import long_call, stop_here
 
-_ACTIVATIONS = 1 << 19  # elements of one layer that are computed together: they stay in cache
-_ROWS = 1024  # but at least so many rows
 MAX_STEPS = 1 << 20
 
 
@@ -73,14 +72,15 @@ class Flow:
         As given, with the overrides.
     model : Velocity
         On standardised coordinates.
-    scaling : Scaling or None
-    classes : Classes or None
-        The labels that the last fit was given.
+    scaling, classes : or None
+        Of the last fit's data.
     mixture : Mixture or None
         Where the classes lie, in standardised coordinates.
     label_seconds : float
         Spent on all labelings of the last fit, most of them while it trained.
     history : History or None
+    calibrations : Calibrations or None
+        What comes after the last step and restores the data's mean and covariance (following.py).
     verdict : Verdict or None
         What the last fit came to, against plain normals.
     """
@@ -108,6 +108,7 @@ class Flow:
         self.scaling: Scaling | None = None
         self.label_seconds = 0.0
         self.history: History | None = None
+        self.calibrations: Calibrations | None = None
         self.verdict: Verdict | None = None
 
     def __repr__(self) -> str:
@@ -130,6 +131,7 @@ class Flow:
         patience: int | None = None,
         metric: Callable[[Flow], float] | None = None,
         relabel_every: int = 1,
+        calibrate: bool = True,
         checkpoint: PathLike | None = None,
         log: PathLike | None = None,
         tensorboard: PathLike | None = None,
@@ -145,10 +147,12 @@ class Flow:
         the training. ``val``, ``metric`` and the rest are as for ``GTN.fit``: a validation loss,
         or a score, chooses the weights, and ``patience`` needs one. ``classes`` (n,), integers,
         strings or booleans: noise and data are paired inside a class, and the network and
-        ``sample`` know the classes; ``val_classes`` (m,) are val's. A warning says so if samples
-        are farther from the data than normals; ``summary`` has the figures. What is learned is a
-        function of the data, the arguments and the seed; a run that was killed goes on from its
-        ``checkpoint`` and ends with the same weights.
+        ``sample`` know the classes; ``val_classes`` (m,) are val's. After the last step points
+        get the data's mean and covariance, unless ``calibrate=False``: the map is measured for
+        the flow's own ``steps`` and ``solver`` here, for others when they are first asked for. A
+        warning says so if samples are farther from the data than normals; ``summary`` has the
+        figures. What is learned is a function of the data, the arguments and the seed; a run that
+        was killed goes on from its ``checkpoint`` and ends with the same weights.
 
         Raises
         ------
@@ -168,7 +172,7 @@ class Flow:
         given = prepare(
             self.d, X, val, classes, val_classes, components=1, seed=seed, flatten=flatten
         )
-        self._begin(given, derive(seed, "flow weights"))
+        self._begin(given, derive(seed, "flow weights"), calibrate=calibrate)
 
         def pairs(round_: int, progress: Any, number: int | None = behind) -> Sequence[Tensor]:
             data = given.learned, given.component
@@ -198,7 +202,7 @@ class Flow:
                 seed=seed,
                 val=val_pairs,
                 patience=preset.patience if watched else None,
-                metric=None if metric is None else lambda _: metric(self),
+                metric=None if metric is None else lambda _: metric(self._anew()),
                 refresh=refresh if relabel_every else None,
                 checkpoint=checkpoint,
                 log=log,
@@ -211,15 +215,24 @@ class Flow:
                     **({} if given.classes is None else {"classes": list(given.classes.names)}),
                 ),
             )  # fmt: skip
-        self.verdict = finishing.judged(self.sample, given, derive(seed, "verdict"), "flow")
+        self.verdict = finishing.judged(self._anew().sample, given, derive(seed, "verdict"), "flow")
         return self.history
 
-    def _begin(self, given: Prepared, seed: int) -> None:
+    def _begin(self, given: Prepared, seed: int, *, calibrate: bool) -> None:
         """Forget what was learned before; take over what is known of the data."""
         self.scaling, self.classes = given.scaling, given.classes
         self.mixture, self.component = given.mixture, given.component
-        self.verdict, self.label_seconds = None, 0.0
+        self.calibrations, self.verdict, self.label_seconds = None, None, 0.0
+        if calibrate:
+            moments = Moments.of(given.learned, given.component, self._source.parts)
+            self.calibrations = Calibrations(moments)
         self.model = self._network(seed)
+
+    def _anew(self) -> Flow:
+        """Forget the calibrations of weights that have changed."""
+        if self.calibrations is not None:
+            self.calibrations.maps.clear()
+        return self
 
     def _paired(
         self,
@@ -243,7 +256,8 @@ class Flow:
         """Return in words what the last fit came to; ValueError before one."""
         self._fitted()
         lines = [f"flow: {self.preset.layers} layers of {self.preset.width}, d = {self.d},"
-                 f" {self.steps} steps of {self.solver}"]  # fmt: skip
+                 f" {self.steps} steps of {self.solver},"
+                 f" {'not ' * (self.calibrations is None)}calibrated"]  # fmt: skip
         if self.history is not None:
             lines.append(f"{len(self.history.epochs)} epochs, best {self.history.best_epoch}")
         return "\n".join(lines if self.verdict is None else [*lines, self.verdict.table()])
@@ -307,8 +321,12 @@ class Flow:
         steps: int | None,
         solver: str | None,
     ) -> NDArray[np.float32]:
-        made = self._source.placed(self._follow(y, of, steps, solver), of)
-        return self._fitted().undo(made)
+        way = self._way(steps, solver)
+        made = self._follow(y, of, *way)
+        calibration = self._calibrated(*way)
+        if calibration is not None:
+            made = calibration.apply(made, of)
+        return self._fitted().undo(self._source.placed(made, of))
 
     def inverse(
         self,
@@ -328,7 +346,11 @@ class Flow:
         local = scaling.apply(given)
         if self.mixture is not None:
             local = self.mixture.to_local(local, of)
-        return self._follow(local, of, steps, solver, backwards=True)
+        way = self._way(steps, solver)
+        calibration = self._calibrated(*way)
+        if calibration is not None:
+            local = calibration.undo(local, of)
+        return self._follow(local, of, *way, backwards=True)
 
     def interpolate(
         self,
@@ -340,10 +362,7 @@ class Flow:
         steps: int | None = None,
         solver: str | None = None,
     ) -> NDArray[np.float32]:
-        """Map the straight line from y0 (d,) to y1 (d,): (points, d), ends included.
-
-        ``classes``: the one that the path stays in, where the flow has classes.
-        """
+        """Map the straight line from y0 (d,) to y1 (d,): (points, d); ``classes``: its class."""
         points = check_integer(points, "points", 2, 2**31 - 1)
         check_room(20 * points * self.d, f"a path of {points:,} points")
         ways = {"classes": classes, "steps": steps, "solver": solver}
@@ -376,43 +395,24 @@ class Flow:
         preset, count = self.preset, len(self.classes or ())
         return Velocity.of(self.d, preset.layers, preset.width, seed, count).to(self.device)
 
-    @torch.no_grad()
-    def _follow(
-        self,
-        start: NDArray[Any],
-        of: NDArray[np.int64] | None,
-        steps: int | None,
-        solver: str | None,
-        *,
-        backwards: bool = False,
-    ) -> NDArray[np.float32]:
-        """Follow the flow from standardised points (n, d), of classes (n,), in blocks of rows."""
-        steps = self.steps if steps is None else check_integer(steps, "steps", 1, MAX_STEPS)
-        solver = self.solver if solver is None else check_solver(solver)
+    @property
+    def _follow(self) -> Callable[..., NDArray[np.float32]]:
+        """Follow the flow from standardised points (n, d), of classes (n,), in (steps, solver)."""
+        return partial(follow, self.model, self.preset, self.device)
 
-        if not len(start):
-            return np.empty((0, self.d), dtype=np.float32)
+    def _way(self, steps: int | None, solver: str | None) -> tuple[int, str]:
+        """Return what was asked for, or the flow's own."""
+        return (
+            self.steps if steps is None else check_integer(steps, "steps", 1, MAX_STEPS),
+            self.solver if solver is None else check_solver(solver),
+        )
 
-        # A mapped file cannot be written, and torch warns of tensors that cannot.
-        given = [torch.from_numpy(np.require(start, np.float32, "W"))]
-        given += [] if of is None else [torch.from_numpy(of)]
-        was_training = self.model.training  # a metric is called in the middle of a training
-        self.model.eval()
-        rows = max(_ROWS, _ACTIVATIONS // max(self.preset.width, self.d))
-        parts = []
-        with long_call(), threads_for(self.model, self.preset.batch_size):
-            for part in zip(*(torch.split(each, rows) for each in given), strict=True):
-                at, *its = (each.to(self.device) for each in part)
-                v = partial(self._velocity, tuple(its))
-                parts.append(integrate(v, at, steps, solver, backwards=backwards).cpu())
-        self.model.train(was_training)
-        made: NDArray[np.float32] = torch.cat(parts).numpy()
-        return made
+    def _calibrated(self, steps: int, solver: str) -> Calibration | None:
+        def points() -> Points:
+            y, of = finishing.fresh(self._source, derive(0, "calibrate flow"))
+            return self._follow(y, of, steps, solver), of
 
-    def _velocity(self, of: tuple[Tensor, ...], x: Tensor, t: Tensor) -> Tensor:
-        stop_here()
-        v: Tensor = self.model(x, t, *of)
-        return v
+        return None if self.calibrations is None else self.calibrations.at(steps, solver, points)
 
     def _fitted(self) -> Scaling:
         if self.scaling is None:

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gtn_fast.learn import gtn_file
 from gtn_fast.learn import presets as _presets
+from gtn_fast.learn.calibration import Moments
 from gtn_fast.learn.classes import Classes
 from gtn_fast.learn.couplings import COUPLINGS, name_of
+from gtn_fast.learn.following import Calibrations
 from gtn_fast.learn.mixture import Mixture
 from gtn_fast.learn.presets import Preset
 from gtn_fast.learn.scaling import Scaling
@@ -24,6 +27,7 @@ from gtn_fast.learn.verdict import Verdict
 
 KIND = "flow"
 NOT_WHOLE = "is not a whole flow"
+_MOMENTS = ("mean", "covariance", "rows")
 FIELDS = ("layers", "width", "lr", "batch_size", "epochs", "patience", "min_steps")  # of a preset
 
 
@@ -52,6 +56,7 @@ class SavedFlow:
     label_seconds: float
     history: History | None
     verdict: Verdict | None
+    calibrations: Calibrations | None
 
     def give(self, flow: Any) -> None:
         """Give them to a new ``learn.flow.Flow``; ValueError where the weights fit no network."""
@@ -68,6 +73,11 @@ def save(flow: Any, path: PathLike, *, force: bool = False) -> None:
     arrays = {f"scaling/{name}": getattr(flow.scaling, name) for name in ("mean", "std")}
     if flow.mixture is not None:
         arrays |= gtn_file.mixture_arrays(flow.mixture)
+    way = flow.steps, flow.solver
+    if flow.calibrations is not None:
+        arrays |= {f"moments/{name}": getattr(flow.calibrations.data, name) for name in _MOMENTS}
+        if way in flow.calibrations.maps:  # others are measured anew where they are asked for
+            arrays |= gtn_file.maps_of(flow.calibrations.maps[way], "calibration")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     tensors |= {f"model/{name}": value for name, value in flow.model.state_dict().items()}
     meta = {
@@ -104,6 +114,21 @@ def load(path: PathLike) -> tuple[int, dict[str, Any], SavedFlow]:
             label_seconds=float(meta["label_seconds"]),
             history=None if meta["history"] is None else History(**meta["history"]),
             verdict=None if meta["verdict"] is None else Verdict(**meta["verdict"]),
+            calibrations=_calibrations(
+                arrays, d, len(classes or ()), meta["steps"], meta["solver"]
+            ),
         )
         preset_for(d, **meta["preset"])
     return d, {**options, **meta["preset"]}, saved
+
+
+def _calibrations(
+    arrays: Mapping[str, NDArray[Any]], d: int, classes: int, steps: int, solver: str
+) -> Calibrations | None:
+    if "moments/mean" not in arrays:  # not calibrated; files from before it have none
+        return None
+    p = 1 + classes if classes > 1 else 1
+    shapes = {"mean": (p, d), "covariance": (p, d, d), "rows": (p,)}
+    moments = {name: gtn_file.shaped(arrays[f"moments/{name}"], shapes[name]) for name in _MOMENTS}
+    known = gtn_file.calibration_of(arrays, "calibration", max(1, classes), d)
+    return Calibrations(Moments(**moments), {} if known is None else {(steps, solver): known})

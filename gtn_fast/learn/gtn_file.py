@@ -83,13 +83,13 @@ def to_tensors(gtn: SavedGTN) -> tuple[dict[str, Tensor], dict[str, Any]]:
         arrays |= mixture_arrays(gtn.mixture)
         arrays["mixture/component"] = gtn.component
     if gtn.calibration is not None:
-        arrays |= _maps(gtn.calibration, "calibration")
+        arrays |= maps_of(gtn.calibration, "calibration")
     if gtn.residuals is not None:
         arrays |= {f"residuals/{name}": getattr(gtn.residuals, name) for name in ("y", "values")}
         if gtn.residuals.component is not None:
             arrays["residuals/component"] = gtn.residuals.component
         if gtn.residuals.calibration is not None:
-            arrays |= _maps(gtn.residuals.calibration, "residuals")
+            arrays |= maps_of(gtn.residuals.calibration, "residuals")
     if gtn.rows is not None:
         arrays["labels/rows"] = gtn.rows
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
@@ -138,7 +138,7 @@ def from_tensors(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Save
         label_seed=check_seed(meta["label_seed"]),
         label_seconds=float(meta["label_seconds"]),
         history=None if meta["history"] is None else History(**meta["history"]),
-        calibration=_calibration(arrays, "calibration", k, d),
+        calibration=calibration_of(arrays, "calibration", k, d),
         classes=classes,
         residuals=_residuals(arrays, d, k, mixture is not None),
         verdict=_verdict(meta.get("verdict")),
@@ -161,19 +161,21 @@ def classes_of(names: Any) -> Classes | None:
     return Classes(tuple(names))
 
 
-def _maps(calibration: Calibration, place: str) -> dict[str, NDArray[np.float64]]:
+def maps_of(calibration: Calibration, place: str) -> dict[str, NDArray[np.float64]]:
+    """Return the arrays of a calibration by the names that a file gives them."""
     return {f"{place}/{name}": getattr(calibration, name) for name in _CALIBRATION}
 
 
-def _calibration(
+def calibration_of(
     arrays: Mapping[str, NDArray[Any]], place: str, k: int, d: int
 ) -> Calibration | None:
+    """Return what ``maps_of`` took apart, of k maps in d dimensions; None if it is not there."""
     if f"{place}/matrix" not in arrays:  # not calibrated; files from before it have none
         return None
     return Calibration(
-        matrix=_shaped(arrays[f"{place}/matrix"], (k, d, d)),
-        source=_shaped(arrays[f"{place}/source"], (k, d)),
-        target=_shaped(arrays[f"{place}/target"], (k, d)),
+        matrix=shaped(arrays[f"{place}/matrix"], (k, d, d)),
+        source=shaped(arrays[f"{place}/source"], (k, d)),
+        target=shaped(arrays[f"{place}/target"], (k, d)),
     )
 
 
@@ -185,15 +187,15 @@ def _residuals(arrays: Mapping[str, NDArray[Any]], d: int, k: int, parts: bool) 
     if (component is None) == parts or not n:
         raise ValueError("its residuals are those of another source")
     return Residuals(
-        y=_shaped(arrays["residuals/y"], (n, d)),
-        values=_shaped(arrays["residuals/values"], (n, d)),
+        y=shaped(arrays["residuals/y"], (n, d)),
+        values=shaped(arrays["residuals/values"], (n, d)),
         component=None if component is None else _numbers(component, n, k),
-        calibration=_calibration(arrays, "residuals", k, d),
+        calibration=calibration_of(arrays, "residuals", k, d),
     )
 
 
 def _numbers(component: NDArray[Any], n: int, k: int) -> NDArray[np.int64]:
-    of: NDArray[np.int64] = _shaped(component, (n,))
+    of: NDArray[np.int64] = shaped(component, (n,))
     if of.dtype != np.int64 or not ((of >= 0) & (of < k)).all():
         raise ValueError(f"components must be numbers from 0 to {k - 1}")
     return of
@@ -207,9 +209,9 @@ def mixture_arrays(mixture: Mixture) -> dict[str, NDArray[np.float64]]:
 def mixture_of(arrays: Mapping[str, NDArray[Any]], k: int, d: int) -> Mixture:
     """Return the mixture of k parts that ``mixture_arrays`` took apart; ValueError if none."""
     mixture = Mixture(
-        means=_shaped(arrays["mixture/means"], (k, d)),
-        stds=_shaped(arrays["mixture/stds"], (k, d)),
-        weights=_shaped(arrays["mixture/weights"], (k,)),
+        means=shaped(arrays["mixture/means"], (k, d)),
+        stds=shaped(arrays["mixture/stds"], (k, d)),
+        weights=shaped(arrays["mixture/weights"], (k,)),
     )
     if not (mixture.weights >= 0).all() or abs(mixture.weights.sum() - 1) > 1e-6:
         raise ValueError("mixture/weights are no shares of one")
@@ -224,7 +226,8 @@ def _ascending(rows: NDArray[Any], n: int) -> NDArray[Any]:
     return rows
 
 
-def _shaped(array: Any, shape: tuple[int, ...]) -> Any:
+def shaped(array: Any, shape: tuple[int, ...]) -> Any:
+    """Return the array; ValueError if it has another shape."""
     if array.shape != shape:
         raise ValueError(f"an array has shape {array.shape}, wanted {shape}")
     return array

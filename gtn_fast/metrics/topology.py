@@ -12,6 +12,7 @@ data; below it every sample has loops by chance.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
-from gtn_fast.metrics.homology import bars_of_distances, landmarks
+from gtn_fast.metrics.homology import Bars, Window, bars_of_distances, landmarks
 from gtn_fast.metrics.points import (
     choose,
     farthest,
@@ -63,6 +64,8 @@ class Topology:
         of the repeats; shares: of the repeats that show just these, each number by itself.
     visible: whether loops and hollows of the data's own size could have been seen.
     kind: "one", "clusters" or "atlas"; charts, d: what to ask for; advice: in words.
+    diagrams: the bars mod 2 of each repeat, in units of how closely its landmarks cover the data;
+        window: of these units, in which a loop or a hollow must be there throughout.
     """
 
     rows: int
@@ -76,6 +79,8 @@ class Topology:
     charts: int
     d: int
     advice: str
+    diagrams: tuple[Bars, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    window: Window = dataclasses.field(default=(0.0, 0.0), repr=False, compare=False)
 
 
 def topology(
@@ -126,6 +131,7 @@ def topology(
         "visible": sum(look.visible for look in looks) > repeats / 2,
     }
     advice = _advice(rows, found, seed)
+    found["diagrams"], found["window"] = tuple(look.bars for look in looks), _WINDOWS[known]
     return Topology(total, rows.shape[1], dimensions=dimensions, **found, **advice)
 
 
@@ -133,6 +139,7 @@ def topology(
 class _Look:
     ranks: dict[int, tuple[int, ...]]
     visible: bool
+    bars: Bars  # of the first field, in units
 
 
 def _known(dimension: float) -> int:
@@ -158,14 +165,16 @@ def _look(
     unit = float(np.quantile(gaps[np.isfinite(gaps)], _COVERED))
     between = far[:, chosen]
     between = np.minimum(between, between.T)
-    ranks = {}
+    ranks, every = {}, []
     reached = True
     for field in fields:
         found = bars_of_distances(between, high * unit, 2, field)
+        every.append(found)
         reached = reached and found.threshold >= high * unit
         # Pieces are those of the graph: landmarks far from each other may lie in one.
         ranks[field] = (len(large), *found.ranks(low * unit, high * unit)[1:])
-    return _Look(ranks, reached)
+    first = Bars(tuple(each / unit for each in every[0].of), every[0].threshold / unit)
+    return _Look(ranks, reached, first)
 
 
 def _joined(rows: NDArray[Any], k: int) -> tuple[Any, NDArray[np.int64]]:

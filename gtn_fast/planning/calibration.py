@@ -1,6 +1,6 @@
 """How fast this machine is, compared with the machine of constants.py: for predictions alone.
 
-Measured once per process for every strategy and dimension, in less than a tenth of a second:
+Measured once per process for every strategy and dimension, in a tenth of a second or two:
 the screening kernel by itself, everything else by a small match of the strategy.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -49,14 +50,40 @@ def speeds(strategy: str, d: int) -> Speeds:
     d = min(d, _WIDEST)
     if strategy == "tree":
         d = max(d, min(t.TRIAL_S[strategy]))  # one dimension, by distance alone, is as good as two
-    rest = by_dimension(t.TRIAL_S[strategy], d) / trial(strategy, d)
+    rest = _smoothed(t.TRIAL_S[strategy], d, lambda at: _rest_speed(strategy, at))
     if strategy != "screen":
         return Speeds(1.0, rest)
+    return Speeds(_smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed), rest)
+
+
+def _smoothed(table: dict[int, float], d: int, speed: Callable[[int], float]) -> float:
+    """Return the mean (of logarithms) of a speed at d and at the table's dimensions beside it.
+
+    What disturbs one measurement must not make 24 dimensions slower than 32.
+    """
+    below = max((k for k in table if k < d), default=d)
+    above = min((k for k in table if k > d), default=d)
+    logs = [math.log(speed(at)) for at in (d, d, below, above)]
+    return math.exp(sum(logs) / len(logs))
+
+
+@lru_cache(maxsize=64)
+def _rest_speed(strategy: str, d: int) -> float:
+    return by_dimension(t.TRIAL_S[strategy], d) / trial(strategy, d)
+
+
+@lru_cache(maxsize=64)
+def _kernel_speed(d: int) -> float:
     # At whole vectors: what a partial vector takes varies by a factor of two with its place in
     # memory.
     whole = -(-d // _VECTOR) * _VECTOR
-    rate = float(native.module().screening_rate(whole))
-    return Speeds(rate * by_dimension(t.KERNEL_S_PER_PAIR, whole), rest)
+    return float(native.module().screening_rate(whole)) * by_dimension(t.KERNEL_S_PER_PAIR, whole)
+
+
+def forget() -> None:
+    """Measure anew the next time."""
+    for each in (speeds, _rest_speed, _kernel_speed):
+        each.cache_clear()
 
 
 def trial(strategy: str, d: int) -> float:

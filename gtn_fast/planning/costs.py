@@ -13,7 +13,7 @@ from gtn_fast.system.cpus import available_cpus
 
 # A match measures this machine's speeds if it is predicted to take so many seconds: the
 # measuring should not take longer than the match. ``plan`` measures from fewer seconds on.
-MATCH_CALIBRATES_FROM_S = 0.5
+MATCH_CALIBRATES_FROM_S = 1.0
 _ALONE_S = 0.02  # of work, that is better done by one thread
 BY_DISTANCE = 1.25  # times the seconds by cosine: docs/euclidean.md
 _FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once

@@ -3,6 +3,9 @@
     matching.py   a matching: pairs, colours carried over, cosine by rank
     samples.py    generated images and points, interpolations, snapshots of a training
     curves.py     losses by epoch, one quantity by another, bars
+    charts.py     points of a set in the plane, by chart or by a number
+    geodesics.py  rows of images with words below, histograms
+    diagrams.py   persistence diagrams
     timings.py    the benchmark's bars
     texts.py      seconds and ratios in words
     base.py       save, colours, the empty figure
@@ -16,6 +19,7 @@ import matplotlib.
 from gtn_fast.plots.base import DATA, FAINT, INK, PALETTE, SOURCE, save
 from gtn_fast.plots.charts import chart_points, valued_points
 from gtn_fast.plots.curves import bars, lines_by_x, loss_curves
+from gtn_fast.plots.diagrams import persistence_diagrams
 from gtn_fast.plots.geodesics import captioned_rows, histograms
 from gtn_fast.plots.matching import (
     colors_of,
@@ -56,6 +60,7 @@ __all__ = [
     "loss_curves",
     "matching_by_color",
     "numbered_pairs",
+    "persistence_diagrams",
     "save",
     "scatter_by_norm",
     "training_snapshots",

@@ -6,6 +6,7 @@
     codecs.py       any pair of functions that encode and decode
     classifier.py   a small classifier: features for scores
     pipeline.py     images -> autoencoder -> latents -> GTN -> new images
+    unet.py         a small U-Net, for diffusion in pixels (atlas/ddpm.py)
     verdict.py      new images beside decoded normals and reconstructions
     tensors.py      images as tensors, in batches
 

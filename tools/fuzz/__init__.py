@@ -6,7 +6,7 @@
 choices.py    bytes to decisions
 rules.py      what is wrong, whatever was read: not refused in one line, or other numbers
 stored.py     labels files, checkpoints of a labeling
-models.py     GTN, flow, autoencoder, VAE, classifier, checkpoint of a training
+models.py     GTN, flow, autoencoder, VAE, classifier, DDPM, checkpoint of a training
 arrays.py     .npy and .npz, down to the bytes of their headers
 files.py      Arrow, Parquet, HDF5, tars, vectors, shards
 pictures.py   images of all kinds

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from gtn_fast.atlas.ddpm import DDPM
 from gtn_fast.learn.flow import Flow
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.training import store
@@ -194,6 +195,20 @@ class ClassifierFile(_ImageModel):
     def read(self) -> Numbers:
         """Read the file and classify."""
         return dict(Classifier.load(self.path).state_dict())
+
+
+class DDPMFile(_Stored):
+    """``DDPM.load``, and all that it loads."""
+
+    def make(self) -> None:
+        """Write the file."""
+        seeded(lambda: DDPM(1, 8, steps=3, jumps=2, widths=(8,)), 0).save(self.path)
+
+    def read(self) -> Numbers:
+        """Read the file."""
+        loaded = DDPM.load(self.path)
+        held(1 <= loaded.jumps <= loaded.steps == len(loaded.alpha_bar), "steps")
+        return dict(loaded.state_dict())
 
 
 class TrainingCheckpoint(_Stored):

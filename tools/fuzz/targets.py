@@ -14,6 +14,7 @@ TARGETS = {
     "autoencoder": "models.AutoencoderFile",
     "vae": "models.VAEFile",
     "classifier": "models.ClassifierFile",
+    "ddpm": "models.DDPMFile",
     "training-checkpoint": "models.TrainingCheckpoint",
     "arrays": "arrays.Arrays",
     "files": "files.OtherFiles",

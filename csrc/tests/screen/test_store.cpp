@@ -177,9 +177,12 @@ void check_store(Matrix& x, Matrix& y, std::mt19937_64& rng, const std::string& 
     const ScreenVectors vectors(p, team);
     ScreenStore store(p, vectors, items, k);
     const bool own = rng() % 2;
-    store.pack(own ? make_layout(p, vectors, items, team, true, store.narrow(), false)
-                   : random_layout(items.count(), rng),
-               team);
+    const Layout layout =
+        own ? make_layout(p, vectors, items, team, true, store.narrow(), rng() % 2)
+            : random_layout(items.count(), rng);
+    CHECK_MESSAGE(static_cast<int64_t>(layout.items.size()) == items.count(), what,
+                  ": items laid out more than once");
+    store.pack(layout, team);
     check_columns(items, store, what);
     check_bounds(p, items, store, k, what);
     for (int round = 0; round < 3; ++round) {
