@@ -16,11 +16,19 @@ constexpr int kTreeLevels = 12;  // 8^11 leaves hold more than 2^32 slots
 constexpr int kTreeMaxDim = 16;
 constexpr int kTreeMaxList = 16;
 
-struct TreeView {
-  int levels = 0;  // of inner nodes, at least 1; the root is node 0 of level `levels`
+// Boxes and points of leaves; by cosine rounded to float.
+template <class Real>
+struct TreeCells {
   // box[j]: level j's nodes, 16 d numbers each: lo[d][8], then hi[d][8].
-  const double* box[kTreeLevels] = {};
-  const double* x = nullptr;       // leaf l: x[16 d l + 16 c + slot], c < d
+  const Real* box[kTreeLevels] = {};
+  const Real* x = nullptr;  // leaf l: x[16 d l + 16 c + slot], c < d
+};
+
+struct TreeView {
+  int levels = 0;              // of inner nodes, at least 1; the root is node 0 of level `levels`
+  TreeCells<float> by_cosine;  // one of the two is filled
+  TreeCells<double> by_distance;
+  const double* point = nullptr;   // by cosine: slot s's direction is at point[d s]
   const uint32_t* rank = nullptr;  // by slot: the head's rank
 };
 
@@ -34,6 +42,24 @@ struct TreeView {
 // stretch covers the computed distance and limit, each within 20 u of itself.
 constexpr double kTreeSlack = 16.0 * 0x1p-53;
 constexpr double kTreeStretch = 2.0 * (1.0 + 1e-14);
+
+// The same in float. No coordinate of a direction is above 1, so that rounding it to float moves
+// it by 2^-25 at most, and a difference of two by 2^-24, and a distance by kTreeOnceFloat; d + 2
+// roundings, of differences, squares and sums, are within kTreeFloatStretch, with all else that is
+// rounded here. So what was said above holds of boxes of rounded directions and of rounded
+// directions themselves, if
+//   (sqrt(limit) + kTreeOnceFloat)^2 * kTreeFloatStretch
+// is the limit to their squared distance in float.
+// And if k directions are at f at most in float, then the k-th best cosine allows none beyond
+//   (sqrt(f) + kTreeTwiceFloat)^2 * kTreeFloatStretch:
+// those are at R = sqrt(f) + kTreeOnceFloat at most, up to rounding, and their cosines by 16 u
+// less than 1 - R^2 / 2 at most, so that the limit above is R^2 + 64 u, its root R + 8.5e-8.
+constexpr double kTreeOnceFloat = 4.0 * 0x1p-24;
+constexpr double kTreeTwiceFloat = 2.0 * kTreeOnceFloat + 8.5e-8;
+constexpr double kTreeFloatStretch = 1.0 + 8e-6;
+
+// Slots that wait for their evaluation: those that are too close to tell in float, and k.
+constexpr int kTreeWaiting = 2 * kTreeMaxList;
 
 // By distance: the same of a computed squared distance to the box and of what was found so far,
 // times this. No difference to a box is rounded to more than the one to a point in it, nor is

@@ -20,6 +20,7 @@ COLORS = "turbo"  # of distances: its hues tell the rings apart
 GAP = 2  # pixels between images
 _MAX_POINTS = 8_000  # in a panel: more only make the file larger
 _SHOWN = 0.998  # of the points lie inside a panel, the far outliers at its rim
+_EM = 0.6  # width of a letter by its size
 
 
 # ------------------------------------------------------------------ images
@@ -44,6 +45,8 @@ def labelled_grids(
     width = _inches(across * max(made.shape[1] for made in tiles))
     tallest = max(made.shape[0] / made.shape[1] for made in tiles)
     named = any(name for name, _ in panels)
+    longest = max((len(name) for name, _ in panels), default=0)
+    size = min(12.0, 72 * width / across / (_EM * max(1, longest)))  # names fit above their grids
     height = down * (width / across * tallest + 0.4 * named) + 0.4 * bool(title)
     figure = _tight(new_figure(width, height))
     grid = figure.subplots(down, across, squeeze=False)
@@ -52,7 +55,7 @@ def labelled_grids(
     for axes, (name, _), made in zip(grid.flat, panels, tiles, strict=False):
         axes.imshow(made, interpolation="nearest")
         if name:
-            axes.set_title(name, fontsize=12, color=INK)
+            axes.set_title(name, fontsize=size, color=INK)
     if title:
         figure.suptitle(title, fontsize=13, color=INK)
     return figure
