@@ -21,7 +21,7 @@ from gtn_fast.inputs.matrices import Held
 from gtn_fast.inputs.npy import opened_archive
 from gtn_fast.inputs.opening import file_of_row
 from gtn_fast.inputs.wording import a_path, in_short, listing
-from gtn_fast.outputs.files import check_apart, replacing
+from gtn_fast.outputs.files import check_apart, replacing, write_npz
 from gtn_fast.outputs.kinds import check_ours, is_labels
 from gtn_fast.outputs.tables import frame_of, table_of, write_parquet
 from gtn_fast.pages.report import Report
@@ -269,7 +269,7 @@ class Labels:
         check_ours(Path(path), is_labels, "a labels file", force)
         with replacing(Path(path)) as temporary, unchanged(*kept), temporary.open("wb") as file:
             arrays["digest"] = np.array(_digest(arrays))
-            np.savez(file, **arrays)
+            write_npz(file, arrays)
             file.flush()
             os.fsync(file.fileno())
 

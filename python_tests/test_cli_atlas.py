@@ -144,7 +144,7 @@ def test_an_unfinished_training_goes_on(folder, tmp_path, capsys, monkeypatch):
         (("--kind", "vae", "--prune", 0.1), "--prune goes with --kind cae"),
         (("--gtn-epochs", 3), "--gtn-epochs goes with --gtn"),
         (("--kind", "gan", "--gtn"), "--gtn needs encoders"),
-        (("--kind", "ddpm"), "invalid choice"),
+        (("--kind", "flow"), "invalid choice"),
         (("--charts", 301), "charts must be from 1 to 256, got 301"),
         (("--networks", "conv"), "at least 16, got 8"),
     ],

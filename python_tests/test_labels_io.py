@@ -63,11 +63,11 @@ def test_replaces_an_older_file(tmp_path, drawn, given):
 def test_failure_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch, drawn, given):
     drawn.save(tmp_path / "labels")
 
-    def full_disk(file, **arrays):
+    def full_disk(file, arrays):
         file.write(b"half of it")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(labels_module.np, "savez", full_disk)
+    monkeypatch.setattr(labels_module, "write_npz", full_disk)
     with pytest.raises(OSError, match="No space left"):
         given.save(tmp_path / "labels")
     assert [file.name for file in tmp_path.iterdir()] == ["labels"]

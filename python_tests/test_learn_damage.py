@@ -53,7 +53,8 @@ def rewritten(path, change):
     """Write the file anew, with ``change(header, tensors)`` in place, whatever digest it had."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["gtn_fast"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Copies: what the first safetensors return lies in the file that is written below.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     change(header, tensors)
     save_file(tensors, path, metadata={"gtn_fast": json.dumps(header)})
 

@@ -16,11 +16,19 @@ constexpr int kTreeLevels = 12;  // 8^11 leaves hold more than 2^32 slots
 constexpr int kTreeMaxDim = 16;
 constexpr int kTreeMaxList = 16;
 
-struct TreeView {
-  int levels = 0;  // of inner nodes, at least 1; the root is node 0 of level `levels`
+// Boxes and points of leaves; by cosine rounded to float.
+template <class Real>
+struct TreeCells {
   // box[j]: level j's nodes, 16 d numbers each: lo[d][8], then hi[d][8].
-  const double* box[kTreeLevels] = {};
-  const double* x = nullptr;       // leaf l: x[16 d l + 16 c + slot], c < d
+  const Real* box[kTreeLevels] = {};
+  const Real* x = nullptr;  // leaf l: x[16 d l + 16 c + slot], c < d
+};
+
+struct TreeView {
+  int levels = 0;              // of inner nodes, at least 1; the root is node 0 of level `levels`
+  TreeCells<float> by_cosine;  // one of the two is filled
+  TreeCells<double> by_distance;
+  const double* point = nullptr;   // by cosine: slot s's direction is at point[d s]
   const uint32_t* rank = nullptr;  // by slot: the head's rank
 };
 
@@ -34,6 +42,26 @@ struct TreeView {
 // stretch covers the computed distance and limit, each within 20 u of itself.
 constexpr double kTreeSlack = 16.0 * 0x1p-53;
 constexpr double kTreeStretch = 2.0 * (1.0 + 1e-14);
+
+// The same in float. No coordinate of a direction is above 1, so that rounding it to float moves
+// it by 2^-25 at most, and a difference of two by 2^-24, and a distance by once_float; d + 2
+// roundings, of differences, squares and sums, each 2^-24, are within the stretch
+// twice, with the last one to float. So what was said above holds of boxes of rounded directions
+// and of rounded directions themselves, if
+//   (sqrt(limit) + once_float)^2 * stretch
+// is the limit to their squared distance in float.
+// And if k directions are at f at most in float, then the k-th best cosine allows none beyond
+//   (sqrt(f) + twice_float)^2 * stretch:
+// those are at R = sqrt(f) + once_float at most, up to rounding, and their cosines by 16 u
+// less than 1 - R^2 / 2 at most, so that the limit above is R^2 + 64 u, its root R + 8.5e-8.
+// All grow with d alone: sqrt(d) is (d + 4) / 4 at most. What y's far from all x's are left with
+// depends on them (X in a cone), so they are no larger than they must be.
+constexpr double tree_once_float(int d) { return (d + 4) / 4.0 * 0x1p-24; }
+constexpr double tree_twice_float(int d) { return 2.0 * tree_once_float(d) + 8.5e-8; }
+constexpr double tree_float_stretch(int d) { return 1.0 + (2 * d + 8) * 0x1p-24; }
+
+// Slots that wait for their evaluation: those that are too close to tell in float, and k.
+constexpr int kTreeWaiting = 2 * kTreeMaxList;
 
 // By distance: the same of a computed squared distance to the box and of what was found so far,
 // times this. No difference to a box is rounded to more than the one to a point in it, nor is

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/tree.h"

@@ -1,5 +1,6 @@
 // The contract: vectors that every compiler can lower to what the CPU has.
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/tree.h"

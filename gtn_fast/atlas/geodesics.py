@@ -197,7 +197,8 @@ class LatentGraph:
         """Return values of the edges as a symmetric sparse matrix; zeros are explicit in it."""
         from scipy.sparse import csr_array
 
-        both = np.concatenate([self.edges, self.edges[:, ::-1]])
+        # int32: not every SciPy walks a graph of int64.
+        both = np.concatenate([self.edges, self.edges[:, ::-1]]).astype(np.int32)
         twice = np.concatenate([values, values])
         return csr_array((twice, (both[:, 0], both[:, 1])), shape=(len(self.z), len(self.z)))
 

@@ -7,14 +7,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gtn_fast
 from gtn_fast.inputs.arrays import Described, describe
-from gtn_fast.outputs.files import deliver, write_file, write_text
+from gtn_fast.outputs.files import deliver, write_file, write_npz, write_text
 from gtn_fast.outputs.targets import Sources, Target, check_targets
 
 Array = NDArray[Any]
@@ -106,7 +106,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # by its name, NumPy would add .npz to .NPZ
-            np.savez_compressed(file, **cast(Any, arrays))
+            write_npz(file, arrays, compress=True)
 
     write_file(path, write)
 

@@ -48,9 +48,9 @@ class Mixture:
     def fit(cls, X: Any, k: int, seed: int = 0) -> tuple[Mixture, NDArray[np.int64]]:
         """Cluster X (n, d) by k-means; return the mixture and each row's component, int64 (n,).
 
-        FAISS's k-means where FAISS is installed, scikit-learn's otherwise; either gives
-        the same answer for the same seed, but they do not give each other's. A column
-        that is constant within a component has std 1 there, as in ``Scaling``.
+        FAISS's k-means where FAISS 1.13 or newer is installed, scikit-learn's otherwise;
+        either gives the same answer for the same seed, but they do not give each other's. A
+        column that is constant within a component has std 1 there, as in ``Scaling``.
 
         Raises
         ------
@@ -175,7 +175,9 @@ def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
     small_seed = derive(seed, "k-means") % 2**31  # what both libraries take
     try:
         import faiss
-    except ImportError:
+
+        plus_plus = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
+    except (ImportError, AttributeError):  # random starts miss well-separated clusters
         from sklearn.cluster import KMeans  # and with it:
         from threadpoolctl import threadpool_limits
 
@@ -183,13 +185,8 @@ def _k_means(x: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
         with threadpool_limits(1):
             return np.asarray(clusters.fit_predict(x), dtype=np.int64)
     options: dict[str, Any] = {"min_points_per_centroid": 1, "max_points_per_centroid": len(x)}
-    # Random starts miss well-separated clusters; FAISS before 1.13 has nothing else.
-    plus_plus = getattr(faiss, "ClusteringInitMethod_KMEANS_PLUS_PLUS", None)
-    if plus_plus is not None:
-        options["init_method"] = plus_plus
-    kmeans = faiss.Kmeans(
-        x.shape[1], k, niter=_ITERATIONS, nredo=_RESTARTS, seed=small_seed, **options
-    )
+    options |= {"niter": _ITERATIONS, "nredo": _RESTARTS, "init_method": plus_plus}
+    kmeans = faiss.Kmeans(x.shape[1], k, seed=small_seed, **options)
     with faiss_threads(faiss, 1):
         kmeans.train(x)
         _, nearest = kmeans.index.search(x, 1)

@@ -11,10 +11,14 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gtn_fast.inputs.files import FileError, naming
 from gtn_fast.inputs.sources import mapped_file
@@ -185,3 +189,16 @@ def _refuges(path: Path) -> Iterator[Path]:
         yield Path(tempfile.gettempdir())
     with suppress(RuntimeError):
         yield Path.home()
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, NDArray[Any]], compress: bool = False) -> None:
+    """Write arrays as ``np.savez`` does.
+
+    Not by it: on a full disk older NumPy leaves the archive open, and Python then prints a second
+    error. A dtype of objects is a ValueError.
+    """
+    packing = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

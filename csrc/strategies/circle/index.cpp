@@ -6,6 +6,7 @@
 
 #include "engine/radix.h"
 #include "strategies/common/classes.h"
+#include "strategies/common/fetch.h"
 
 namespace gtn {
 namespace {
@@ -20,6 +21,7 @@ void rank_directions(const MatrixView& a, const std::vector<RowScale>& scale,
   team.for_chunks(static_cast<int64_t>(by_norm.size()), kGrain,
                   [&](int64_t begin, int64_t end, int) {
                     for (int64_t rank = begin; rank < end; ++rank) {
+                      fetch_ahead(a, scale, by_norm, rank);
                       const size_t row = by_norm[static_cast<size_t>(rank)];
                       double* u = direction + 2 * rank;
                       row_direction(a, static_cast<int64_t>(row), scale[row], u);

@@ -32,7 +32,7 @@ class AlignedArray {
 
 class TreeIndex {
  public:
-  static std::unique_ptr<TreeIndex> make(int64_t d);
+  static std::unique_ptr<TreeIndex> make(int64_t d, Metric metric);
   virtual ~TreeIndex() = default;
 
   // From the heads of all classes but the zero class.
@@ -50,17 +50,17 @@ class TreeIndex {
 
  protected:
   explicit TreeIndex(int64_t d) : d_(d) {}
-  double* box(int level, int64_t node) const {
-    return boxes_.get() + level_begin_[level] + node * (2 * kTreeFan * d_);
-  }
-  void allocate(int64_t n);
+  // Both of a slot that is used up, or of a child that has none but such.
+  virtual void kill(int64_t slot) = 0;
+  virtual void empty(int level, int64_t child) = 0;
+  // Counts leaves and nodes of n slots; returns how many nodes there are.
+  int64_t lay_out(int64_t n);
 
   int64_t d_;
   int64_t n_ = 0, live_ = 0;
   int64_t nodes_[kTreeLevels] = {};  // by level; nodes_[0] = leaves
   int64_t level_begin_[kTreeLevels] = {};
   TreeView view_;
-  AlignedArray<double> boxes_, x_;
   AlignedArray<uint32_t> rank_;
   std::vector<uint8_t> live_below_[kTreeLevels];  // slots of a leaf, children of a node
 };

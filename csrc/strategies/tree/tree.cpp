@@ -12,6 +12,7 @@
 
 #include "engine/radix.h"
 #include "kernels/levels.h"
+#include "strategies/common/fetch.h"
 #include "strategies/common/turns.h"
 #include "strategies/tree/index.h"
 
@@ -51,7 +52,7 @@ class TreeMatch {
     make_spread();
     if (problem.by_distance()) measure_range();
     classes_ = direction_classes(problem, team);
-    index_ = TreeIndex::make(d_);
+    index_ = TreeIndex::make(d_, problem.metric);
     index_->build(problem, classes_, team);
     if (classes_.zero_class != kNoRank) zero_head_ = classes_.first[classes_.zero_class];
     if (problem.any_zero_y()) {
@@ -184,6 +185,7 @@ class TreeMatch {
     }
     team_.for_chunks(size, 1 << 10, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
+        fetch_ahead(problem_.y, problem_.y_scale, problem_.y_by_norm, first + i);
         const size_t row = problem_.y_by_norm[static_cast<size_t>(first + i)];
         double* y = &y_[static_cast<size_t>(i * d_)];
         lists_[static_cast<size_t>(i)].zero = problem_.zero_y(static_cast<uint32_t>(row));
@@ -196,15 +198,25 @@ class TreeMatch {
       TreeStats& stats = stats_[static_cast<size_t>(thread)].counts;
       for (int64_t j = begin; j < end; ++j) {
         const int64_t i = static_cast<int64_t>(order[j] & 0xFFFFFFFF);
+        if (j + kAhead < end) fetch(static_cast<int64_t>(order[j + kAhead] & 0xFFFFFFFF));
         List& list = lists_[static_cast<size_t>(i)];
-        list.count = list.zero ? 0
-                               : search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_,
-                                         &hits_[static_cast<size_t>(i * list_)], &stats);
+        list.complete = list.zero;
+        list.count = 0;
+        if (list.zero) continue;
+        TreeHit* const hits = &hits_[static_cast<size_t>(i * list_)];
+        list.count = search_(index_->view(), &y_[static_cast<size_t>(i * d_)], list_, hits, &stats);
         list.complete = list.count < list_;
       }
     });
     ++blocks_;
     search_seconds_ += seconds_since(start);
+  }
+
+  // Neighbours in space are no neighbours in memory.
+  void fetch(int64_t i) const {
+    __builtin_prefetch(&y_[static_cast<size_t>(i * d_)]);
+    __builtin_prefetch(&lists_[static_cast<size_t>(i)]);
+    __builtin_prefetch(&hits_[static_cast<size_t>(i * list_)]);
   }
 
   void settle_block(int64_t first, int64_t size) {
@@ -291,6 +303,7 @@ class TreeMatch {
   }
 
   static constexpr int kList = 2;
+  static constexpr int64_t kAhead = 2;
   static constexpr double kTiny = std::numeric_limits<double>::min();
   static constexpr int64_t kFew = 2048;
   static constexpr int64_t kBlockShare = 16;

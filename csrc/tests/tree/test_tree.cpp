@@ -1,4 +1,5 @@
 // The tree against the brute-force loop and, in two dimensions, the circle, by equality.
+#include <random>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,41 @@ TEST_CASE("tree: the same whatever the blocks, lists, threads and level") {
       simd_force("scalar");
       expect_equal(run_strategy(match_tree, p, options, two), want, what + ", lists of seven");
       simd_force(simd_usable().front()->name);
+    }
+}
+
+// Directions closer together than float tells apart, with exact ties and duplicates among them:
+// what waits for its evaluation overflows, and the limits in float must not cost a candidate.
+TEST_CASE("tree: clusters about as wide as float's last bit") {
+  const LevelKept kept;
+  std::mt19937_64 rng(11);
+  std::normal_distribution<double> normal;
+  Team two(2);
+  uint64_t run = 0;
+  const std::vector<const SimdLevel*> levels = simd_usable();
+  for (const double width : {1e-5, 1e-6, 3e-7, 1e-7, 3e-8, 1e-9, 1e-12})
+    for (const int64_t d : {2, 3, 5, 8, 16}) {
+      const int64_t n = kReduced ? 120 : 400, clusters = 3;
+      Matrix centre(clusters, d, false), x(n, d, false), y(n, d, false);
+      for (int64_t r = 0; r < clusters; ++r)
+        for (int64_t c = 0; c < d; ++c) centre(r, c) = c == 0 ? 1.0 : normal(rng);
+      for (int64_t r = 0; r < n; ++r)
+        for (int64_t c = 0; c < d; ++c) {
+          // Every seventh x repeats the one before it, longer.
+          x(r, c) = r % 7 == 6 ? 2.0 * x(r - 1, c) : centre(r % clusters, c) + width * normal(rng);
+          y(r, c) = centre(r * 5 % clusters, c) + width * normal(rng);
+        }
+      const Problem p = make_problem(x, y, two);
+      const Assignment want = brute_force(p);
+      for (const int64_t list : {1, 2, 16}) {
+        Options options;
+        options.list_length = list;
+        options.block = 100;
+        simd_force(levels[run++ % levels.size()]->name);
+        expect_equal(
+            run_strategy(match_tree, p, options, two), want,
+            "width " + digits(width) + " d=" + std::to_string(d) + " list=" + std::to_string(list));
+      }
     }
 }
 

@@ -73,7 +73,8 @@ def load_tensors(
     try:
         with safe_open(source, framework="pt") as file:
             header = _header(source, file.metadata(), kind)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: by older safetensors a tensor is the file itself, which may be overwritten.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise FileError(f"{source}: not a readable .safetensors file: {in_short(error)}") from None
     digest = header.pop("digest", None)
