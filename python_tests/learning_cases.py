@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from cli_runs import run
 
 N, SIDE, D = 300, 8, 3
@@ -44,3 +47,29 @@ def two_classes(seed: int = 0, far: float = 10.0) -> tuple[np.ndarray, np.ndarra
     x[names == "right"] += far
     order = rng.permutation(500)
     return x[order].astype(np.float32), names[order]
+
+
+def check_a_stopped_run(train, learner, call, checkpoint, monkeypatch):
+    """A run of four epochs, stopped by Ctrl-C in ``learner.loss``, ends as one that was not.
+
+    ``train(checkpoint=...)`` returns a model and its history; it is stopped in call number
+    ``call`` of the loss, in the middle of the third epoch.
+    """
+    whole, _ = train()
+    calls, real = 0, learner.loss
+
+    def interrupted(self, x, generator):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, x, generator)
+
+    monkeypatch.setattr(learner, "loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=checkpoint)
+    monkeypatch.setattr(learner, "loss", real)
+    resumed, history = train(checkpoint=checkpoint)
+    assert history.resumed_at == 3
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name

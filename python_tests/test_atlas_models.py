@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from learning_cases import check_a_stopped_run
 from torch import nn
 
 from gtn_fast.atlas import cae, families, gan, vae, wae
@@ -575,28 +576,12 @@ def test_an_infogan_tells_three_blobs_apart():
 @pytest.mark.parametrize("kind", sorted(TRAINERS))
 def test_a_stopped_run_ends_with_the_same_bits(kind, tmp_path, monkeypatch):
     """Stopped in the middle of an epoch, in every family, and taken up again."""
-    whole, _ = small(kind, epochs=4)
-    calls = 0
-    loss = {"cae": ChartLoss, "vae": VAELoss, "wae": WAELoss, "gan": GANLoss}[kind]
-    real = loss.loss
+    learner = {"cae": ChartLoss, "vae": VAELoss, "wae": WAELoss, "gan": GANLoss}[kind]
 
-    def interrupted(self, x, generator):
-        nonlocal calls
-        calls += 1
-        if calls == 8:
-            import signal
+    def train(**options):
+        return small(kind, epochs=4, **options)
 
-            signal.raise_signal(signal.SIGINT)
-        return real(self, x, generator)
-
-    monkeypatch.setattr(loss, "loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        small(kind, epochs=4, checkpoint=tmp_path / "c")
-    monkeypatch.setattr(loss, "loss", real)
-    resumed, history = small(kind, epochs=4, checkpoint=tmp_path / "c")
-    assert history.resumed_at == 3
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    check_a_stopped_run(train, learner, 8, tmp_path / "c", monkeypatch)
 
 
 @pytest.mark.parametrize("kind", sorted(TRAINERS))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-
 import numpy as np
 import pytest
 import torch
+from learning_cases import check_a_stopped_run
 from torch import nn
 
 from gtn_fast.atlas import ddpm
@@ -218,24 +217,11 @@ def test_the_average_forgets_its_first_weights():
 
 def test_a_stopped_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     """Stopped in the middle of an epoch, and taken up again."""
-    whole, _ = small(epochs=4)
-    calls, real = 0, Learner.loss
 
-    def interrupted(self, x, generator):
-        nonlocal calls
-        calls += 1
-        if calls == 10:
-            signal.raise_signal(signal.SIGINT)
-        return real(self, x, generator)
+    def train(**options):
+        return small(epochs=4, **options)
 
-    monkeypatch.setattr(Learner, "loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        small(epochs=4, checkpoint=tmp_path / "c")
-    monkeypatch.setattr(Learner, "loss", real)
-    resumed, history = small(epochs=4, checkpoint=tmp_path / "c")
-    assert history.resumed_at == 3
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    check_a_stopped_run(train, Learner, 10, tmp_path / "c", monkeypatch)
     with pytest.raises(FileError, match="another run"):
         small(epochs=4, checkpoint=tmp_path / "c", steps=30)
 

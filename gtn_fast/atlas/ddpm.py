@@ -265,7 +265,7 @@ def train_ddpm(
     seed: int = 0,
     **training: Any,
 ) -> tuple[DDPM, History]:
-    """Train a DDPM on square uint8 images (n, c, h, w) to see the noise in them.
+    """Train a DDPM on square uint8 images (n, c, h, w).
 
     The weights are a running average of those of the steps. ``steps`` to ``patch`` are the
     model's: ``patch`` is 2 if the side is even. The rest is ``train``'s; the learning rate falls

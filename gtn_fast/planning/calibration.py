@@ -42,7 +42,6 @@ def same(strategy: str, d: int) -> Speeds:  # noqa: ARG001 - as speeds()
     return SAME
 
 
-@lru_cache(maxsize=64)
 def speeds(strategy: str, d: int) -> Speeds:
     """Measure the speeds of ``strategy`` on this machine; SAME where it cannot run."""
     if strategy not in TRIAL_ROWS or not native.available():
@@ -82,7 +81,7 @@ def _kernel_speed(d: int) -> float:
 
 def forget() -> None:
     """Measure anew the next time."""
-    for each in (speeds, _rest_speed, _kernel_speed):
+    for each in (_rest_speed, _kernel_speed):
         each.cache_clear()
 
 

@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Noised images (b, c, side, side) and int64 times (b,) -> the noise in them, as large.
+    """Noised images (b, c, side, side) and int64 times (b,) -> numbers of the same shape.
 
     A level for each of ``widths``, half the side of the one before, with a block on the way down
     and one on the way up, and one block in the middle; no attention. ``patch``: so many pixels of a
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         nn.init.zeros_(cast(Tensor, cast(nn.Conv2d, self.close[-1]).bias))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the noise that the network sees in x."""
+        """Return what the network was trained to see in x: the noise, or v (atlas/ddpm.py)."""
         time = self.time(waves(t).to(x.dtype))
         h = self.open(functional.pixel_unshuffle(x, self.patch))
         levels: list[Tensor] = []
