@@ -15,6 +15,13 @@ class FreeItems {
 
   int64_t count() const { return classes_.count(); }
   bool free(uint32_t item) const { return head_[item] != kNoRank; }
+  // All that are free, ascending.
+  std::vector<uint32_t> all_free() const {
+    std::vector<uint32_t> found;
+    for (uint32_t item = 0; item < head_.size(); ++item)
+      if (free(item)) found.push_back(item);
+    return found;
+  }
   uint32_t head(uint32_t item) const { return head_[item]; }
   // Any rank of the class: all have the same direction.
   uint32_t any_rank(uint32_t item) const {

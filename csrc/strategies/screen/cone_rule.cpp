@@ -63,9 +63,7 @@ bool ConeRule::pays(const Floor& floor, int64_t free, Team& team) const {
 ConeRule::Left ConeRule::sample(const Floor& floor, int64_t size, Team& team) const {
   const ScreenStore& store = in_.store;
   const FreeItems& items = in_.items;
-  std::vector<uint32_t> free;
-  for (int64_t i = 0; i < items.count(); ++i)
-    if (items.free(static_cast<uint32_t>(i))) free.push_back(static_cast<uint32_t>(i));
+  std::vector<uint32_t> free = items.all_free();
   const size_t n = static_cast<size_t>(size), d = static_cast<size_t>(store.dims());
   for (size_t i = 0; i < n; ++i) free[i] = free[i * free.size() / n];
   free.resize(n);

@@ -305,8 +305,7 @@ void sort_by_row(std::vector<Projected>& points, const Problem& problem, const F
 Layout make_layout(const Problem& problem, const ScreenVectors& vectors, const FreeItems& items,
                    Team& team, bool try_neighbours, double narrow, bool in_runs) {
   std::vector<Projected> points;
-  for (int64_t i = 0; i < items.count(); ++i)
-    if (items.free(static_cast<uint32_t>(i))) points.push_back({0.0, static_cast<uint32_t>(i)});
+  for (const uint32_t item : items.all_free()) points.push_back({0.0, item});
   const int64_t n = static_cast<int64_t>(points.size());
   std::vector<Cutter> cutters(static_cast<size_t>(team.size()), Cutter(problem, vectors, items));
   Layout layout;
@@ -331,8 +330,7 @@ Layout make_cone_layout(const Problem& problem, const ScreenVectors& vectors,
                         const FreeItems& items, Team& team) {
   Layout layout;
   layout.cones = true;
-  for (int64_t i = 0; i < items.count(); ++i)
-    if (items.free(static_cast<uint32_t>(i))) layout.items.push_back(static_cast<uint32_t>(i));
+  layout.items = items.all_free();
   near_order(problem, vectors, items, layout.items, team);
   const int64_t n = static_cast<int64_t>(layout.items.size());
   for (int64_t begin = 0; begin < n; begin += kConeFrame) layout.frame_begin.push_back(begin);
