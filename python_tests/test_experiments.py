@@ -15,6 +15,7 @@ from gtn_fast.experiments import (
     Experiment,
     Line,
     Result,
+    calibration,
     image_data,
     swiss_roll,
     two_squares,
@@ -165,6 +166,19 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     one_step = found["FID"]["GTN, calibrated, one step"]
     ahead = found["FID"]["labels, 8 steps, calibrated"] < one_step
     assert [line.ok for line in judged] == [ahead]
+
+
+def test_a_calibration_draws_as_many_samples_however_few_images_are_held_out(
+    tmp_path, tiny_images, monkeypatch
+):
+    counts = []
+    decode = calibration.decode_latents
+    monkeypatch.setattr(
+        calibration, "decode_latents", lambda codec, z: counts.append(len(z)) or decode(codec, z)
+    )
+    run("calibration-mnist", tmp_path, data=tiny_images, d=3)
+    assert counts[1:] == [calibration.QUICK] * 6
+    assert counts[0] < calibration.QUICK  # those held out are all there are
 
 
 @pytest.mark.parametrize("name", ["calibration-mnist", "calibration-cifar10"])
