@@ -169,6 +169,30 @@ def test_the_output_starts_at_the_mean(name):
     torch.testing.assert_close(shown, mean.clamp(-0.98, 0.98), atol=1e-4, rtol=0)
 
 
+def test_at_the_start_images_differ_everywhere_and_show_the_mean():
+    images = torch.from_numpy(pictures(200, 32))
+    atlas, data, _ = families.start("cae", images, None, D, 1, "dense", None, 0)
+    x = to_unit(data)
+    with torch.no_grad():
+        features = atlas.networks.features(x)
+        codes = atlas.networks.codes(features)[:, 0]
+        shown = atlas.decode(atlas.encode(x, 0), 0)
+    for seen in (features, codes):
+        assert float(seen.std(dim=0).mean()) > 0.3  # from torch's own start: 0.003 and 0.0002
+    assert float((shown - x.mean(dim=0).clamp(-0.98, 0.98)).abs().max()) < 0.1
+
+
+def test_codes_come_back_from_the_cubes_wall():
+    atlas = atlas_of("cae", charts=1)
+    x = to_unit(torch.from_numpy(pictures(8)))
+    last = atlas.networks.encoders[-1]
+    for wall in (-60.0, 60.0):
+        with torch.no_grad():
+            last.bias.fill_(wall)
+        (slope,) = grads(ChartLoss(atlas, lipschitz=0.0).loss(x, generator()), [last.bias])
+        assert bool((slope * wall > 1).all())  # a step against it leads back
+
+
 # ------------------------------------------------------------------ definition 1
 
 
