@@ -16,6 +16,7 @@ from gtn_fast.experiments import (
     Line,
     Result,
     calibration,
+    couplings,
     image_data,
     swiss_roll,
     two_squares,
@@ -166,6 +167,23 @@ def test_couplings_of_images_are_scored_beside_a_gtn(tmp_path, tiny_images):
     one_step = found["FID"]["GTN, calibrated, one step"]
     ahead = found["FID"]["labels, 8 steps, calibrated"] < one_step
     assert [line.ok for line in judged] == [ahead]
+    assert "energy by seed" not in found["flows"]["euclidean"]
+    means = {}
+    for coupling in ("minibatch", "labels"):
+        flow = found["flows"][coupling]
+        assert all(len(set(each)) == 3 for each in flow["energy by seed"].values())
+        means[coupling] = {k: np.mean(each) for k, each in flow["energy by seed"].items()}
+        assert flow["energy"] == pytest.approx(means[coupling])
+    (line,) = [each for each in result.lines if "labels are ahead" in each.what]
+    best = [k for k in means["labels"] if means["labels"][k] < means["minibatch"][k]]
+    assert line.ours == (", ".join(best) or "none")
+
+
+def test_every_flow_on_latents_takes_as_many_steps(tmp_path):
+    notes = Notes(tmp_path, False, 0, 1, None, print)
+    for rows in couplings.ROWS.values():
+        steps = couplings._epochs(rows, notes) * rows / 256
+        assert 1600 < steps < 1800
 
 
 def test_a_calibration_draws_as_many_samples_however_few_images_are_held_out(

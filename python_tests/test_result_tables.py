@@ -64,6 +64,15 @@ def test_the_least_distance_of_a_column_is_bold(tables):
     ]
 
 
+def test_a_mean_over_seeds_is_called_one(tables):
+    flows = {"labels": {**flow(0.3, 0.1), "energy by seed": {"1": [0.2, 0.4], "8": [0.1, 0.1]}}}
+    found = {"floor": 0.05, "flows": flows, "FID": {"labels": 10.2}}
+    lines = tables.couplings_by_step({"numbers": {"sets": {"S": found}}})
+    assert [each.split("|")[1].strip() for each in lines if "labels" in each] == [
+        "labels, mean of 2 seeds", "labels", "FID",
+    ]  # fmt: skip
+
+
 def topology(share, right):
     row = {"share_off": 0.5, "betti": "1 0 0", "right": False, "ways": {}}
     return {"numbers": {"rows": {

@@ -69,6 +69,8 @@ def _by_step(sets: Record, kind: str, title: str) -> list[str]:
             seconds = f"{flow['seconds of an epoch']:.3f}"
             if flow["seconds of the first"] > 10 * flow["seconds of an epoch"] + 1:
                 seconds += f" after {flow['seconds of the first']:.0f}"
+            if kind == "energy" and "energy by seed" in flow:
+                coupling += f", mean of {len(flow['energy by seed'][steps[0]])} seeds"
             lines.append(f"| {coupling} | {' | '.join(cells)} | {flow['bend']:.3f} | {seconds} |")
         if "energy of GTN" in found:
             lines.append(f"| a calibrated GTN | {found['energy of GTN']:.3f} |"

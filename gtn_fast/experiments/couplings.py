@@ -4,7 +4,9 @@ The sets in the plane are torchcfm's (normals to eight Gaussians, eight Gaussian
 generators of our own. Latents are principal components of images, standardised, or, without
 ``--data``, of a mixture that a small random network has bent. One network and one number of steps
 of training for all couplings; pairs are drawn anew for each epoch. Every flow is judged as its
-velocity leads, and calibrated, as ``Flow`` is.
+velocity leads, and calibrated, as ``Flow`` is. At d = 8 all of MNIST is learned, in as many steps,
+and the two couplings that are compared with each other are trained from three seeds: there the
+seeds differ by more than the couplings do.
 """
 
 from __future__ import annotations
@@ -38,6 +40,11 @@ Source = Callable[[int, int, int, int], Array]  # as gtn_fast.normal: (seed, fir
 STEPS = (1, 2, 4, 8, 16, 32)
 DIMENSIONS = (8, 32, 64)
 NAMES = ("independent", "minibatch", "labels", "euclidean", "semidiscrete")
+COMPARED = ("minibatch", "labels")
+# By d. Labels and potentials take time as n²: all rows of MNIST where a search is cheap.
+ROWS, SEEDS = {8: 57_000, 32: 14_400, 64: 14_400}, {8: 3}
+_SCORING = 18_000  # images that the classifier is trained on
+_LEARNED = 30 * 14_400  # rows that a flow on latents is trained on, all epochs together
 _JUDGED = 3_000
 _MEASURED = 10_000  # y's that a calibration measures
 
@@ -46,7 +53,7 @@ _MEASURED = 10_000  # y's that a calibration measures
 class Set:
     """What a flow is to learn: rows x, others held out, and where its y's come from.
 
-    ``scaling`` and ``axes`` lead back to images, if there are any.
+    ``seeds``: how often each of ``COMPARED`` is trained.
     """
 
     name: str
@@ -54,6 +61,7 @@ class Set:
     held_out: Array
     source: Source = normal
     couplings: tuple[str, ...] = NAMES
+    seeds: int = 1
     back: Callable[[Array], Array] | None = None  # to uint8 images
     found: dict[str, Any] = field(default_factory=dict)
 
@@ -116,47 +124,56 @@ def _plane_sets(notes: Notes) -> list[Set]:
 
 def _latent_sets(notes: Notes) -> tuple[list[Set], images.Judge | None, Array | None]:
     """Return the sets, who scores images, and real images: None each without data."""
-    n, held = (300, 200) if notes.quick else (15_000, _JUDGED)
-    n = notes.options.get("limit", n)
     dimensions = DIMENSIONS[:1] if notes.quick else DIMENSIONS
     if notes.data is None:
         sets = []
         for d in dimensions:
+            n, held = (300, 200) if notes.quick else (ROWS[d], _JUDGED)
+            n = notes.options.get("limit", n)
             x = bent(n + held, d, derive(notes.seed, "bent"))
             x = Scaling.of(x).apply(x)
-            sets.append(Set(f"bent mixture, d = {d}", x[:n], x[n:]))
+            sets.append(Set(f"bent mixture, d = {d}", x[:n], x[n:], seeds=SEEDS.get(d, 1)))
         return sets, None, None
     plan = image_data.resolved("mnist", notes)
-    notes.options.setdefault("limit", n + held)
+    notes.options.setdefault("limit", 500 if notes.quick else max(ROWS.values()) + _JUDGED)
     whole, test = image_data.load(plan, notes)
-    scorer = images.judge(plan, whole, test, notes)
+    some = np.random.default_rng(derive(notes.seed, "scoring")).permutation(len(whole))[:_SCORING]
+    scorer = images.judge(plan, image_data.rows(whole, some), test, notes)
     pixels = whole.images.reshape(len(whole), -1).astype(np.float64)
     order = np.random.default_rng(notes.seed).permutation(len(pixels))
-    cut = len(order) * 4 // 5
+    cut = len(order) - min(_JUDGED, len(order) // 5)
     mean = pixels.mean(axis=0)
-    axes = np.linalg.eigh(np.cov((pixels - mean).T))[1][:, ::-1]
+    pixels -= mean
+    axes = np.linalg.eigh(pixels.T @ pixels)[1][:, ::-1]
     sets = []
     for d in (each for each in dimensions if each < len(axes)):
-        x = ((pixels - mean) @ axes[:, :d])[order].astype(np.float32)
-        scaling = Scaling.of(x[:cut])
+        x = (pixels @ axes[:, :d])[order].astype(np.float32)
+        learned = x[:cut][: ROWS[d]]
+        scaling = Scaling.of(learned)
 
         def back(made: Array, scaling: Scaling = scaling, d: int = d) -> Array:
             flat = scaling.undo(made) @ axes[:, :d].T + mean
             pixels: Array = np.clip(np.rint(flat), 0, 255).astype(np.uint8)
             return pixels.reshape(-1, *whole.images.shape[1:])
 
-        x = scaling.apply(x)
-        sets.append(
-            Set(f"{Path(whole.name).name}, PCA to {d}", x[:cut], x[cut:][:_JUDGED], back=back)
-        )
-    return sets, scorer, whole.images[order[cut:]][:_JUDGED]
+        name = f"{Path(whole.name).name}, PCA to {d}, {len(learned):,} rows"
+        sets.append(Set(name, scaling.apply(learned), scaling.apply(x[cut:]),
+                        seeds=SEEDS.get(d, 1), back=back))  # fmt: skip
+    return sets, scorer, whole.images[order[cut:]]
 
 
-def _learn(each: Set, name: str, notes: Notes) -> None:
-    """Train one flow; keep its samples by number of steps, its straightness, its seconds."""
-    d = each.x.shape[1]
-    width, epochs = (32, 2) if notes.quick else (64, 100) if d == 2 else (256, 30)
-    epochs = notes.options.get("epochs", epochs)
+def _epochs(rows: int, notes: Notes) -> int:
+    """Return how many epochs a flow is trained for: on latents as many steps for any rows."""
+    chosen: int = notes.options.get("epochs", 2 if notes.quick else max(1, round(_LEARNED / rows)))
+    return chosen
+
+
+def _train(each: Set, name: str, seed: int, notes: Notes) -> tuple[Velocity, list[float]]:
+    """Train one flow; return it, and the CPU seconds for the pairs of every epoch."""
+    n, d = each.x.shape
+    width, epochs = (32 if notes.quick else 256), _epochs(n, notes)
+    if d == 2 and not notes.quick:
+        width, epochs = 64, notes.options.get("epochs", 100)
     coupling: Coupling = check_coupling(name, d)
     if name == "semidiscrete":
         coupling = Semidiscrete(rounds=20 if notes.quick else 300, source=each.source)
@@ -164,20 +181,30 @@ def _learn(each: Set, name: str, notes: Notes) -> None:
     seconds: list[float] = []
 
     def pairs(epoch: int) -> tuple[Tensor, Tensor]:
-        y = each.source(derive(notes.seed, f"y {epoch}"), 0, len(each.x), d)
-        began = time.perf_counter()
-        how = How(derive(notes.seed, f"pairs {epoch}"), notes.threads, progress=False)
+        y = each.source(derive(seed, f"y {epoch}"), 0, n, d)
+        began = time.process_time()
+        how = How(derive(seed, f"pairs {epoch}"), notes.threads, progress=False)
         # Directions are from the origin; no transport minds a shift of all of x, or of all of y.
         rows = coupling(each.x - centre, y - y.mean(axis=0, dtype=np.float32), how)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
         each.found.setdefault("cost", {})[name] = float(np.square(y - each.x[rows]).sum(1).mean())
         return torch.from_numpy(y), torch.from_numpy(each.x[rows])
 
-    model = Velocity.of(d, 4, width, derive(notes.seed, "weights"))
+    model = Velocity.of(d, 4, width, derive(seed, "weights"))
     train(
-        model, matching_loss, pairs(1), epochs=epochs, batch_size=256, lr=1e-3, seed=notes.seed,
+        model, matching_loss, pairs(1), epochs=epochs, batch_size=256, lr=1e-3, seed=seed,
         refresh=lambda epoch: pairs(epoch) if epoch > 1 else None, draws=True, progress=False,
     )  # fmt: skip
+    return model, seconds
+
+
+def _learn(each: Set, name: str, notes: Notes) -> None:
+    """Train one flow; keep its samples by number of steps, its straightness, its seconds.
+
+    From further seeds there are energy distances, as the velocity leads; ``energy`` is the mean.
+    """
+    d = each.x.shape[1]
+    model, seconds = _train(each, name, notes.seed, notes)
     y = torch.from_numpy(each.source(derive(notes.seed, "new"), 0, len(each.held_out), d))
     fresh = torch.from_numpy(each.source(derive(notes.seed, "calibrate"), 0, _MEASURED, d))
     moments = Moments.of(each.x)
@@ -187,6 +214,15 @@ def _learn(each: Set, name: str, notes: Notes) -> None:
                 for k in STEPS}  # fmt: skip
         found: dict[str, Any] = {"bend": _bend(model, y, torch.from_numpy(made[STEPS[-1]]))}
     found["energy"] = {k: points.energy_distance(v, each.held_out) for k, v in made.items()}
+    if each.seeds > 1 and name in COMPARED:
+        runs = [found["energy"]]
+        for number in range(1, each.seeds):
+            other, _ = _train(each, name, derive(notes.seed, f"run {number}"), notes)
+            with torch.no_grad():
+                runs.append({k: points.energy_distance(integrate(other, y, k), each.held_out)
+                             for k in STEPS})  # fmt: skip
+        found["energy by seed"] = {k: [run[k] for run in runs] for k in STEPS}
+        found["energy"] = {k: float(np.mean(v)) for k, v in found["energy by seed"].items()}
     calibrated = {k: maps[k].apply(v) for k, v in made.items()}
     found["calibrated"] = {
         k: points.energy_distance(v, each.held_out) for k, v in calibrated.items()
@@ -230,6 +266,14 @@ def _write(each: Set, notes: Notes) -> None:
             parts[-1] += f" after {found['seconds of the first']:.0f}"
         notes.line(f"{each.name}, {name}: {what}", "; ".join(parts), "")
         what = "the same"
+        if "energy by seed" in found:
+            spread = (f"{min(v):.3f} to {max(v):.3f}" for v in found["energy by seed"].values())
+            notes.line(
+                f"{each.name}, {name}: energy distance after {steps} steps, least and most"
+                f" of {each.seeds} seeds (above: their mean)",
+                " / ".join(spread),
+                "",
+            )
 
 
 def _one_step(each: Set, scorer: images.Judge, real: Array | None, notes: Notes) -> None:
@@ -240,7 +284,7 @@ def _one_step(each: Set, scorer: images.Judge, real: Array | None, notes: Notes)
     assert real is not None
     with notes.timed(f"{each.name}, GTN"):
         gtn = GTN(each.x.shape[1])
-        gtn.fit(each.x, seed=notes.seed, epochs=2 if notes.quick else 30, progress=False,
+        gtn.fit(each.x, seed=notes.seed, epochs=_epochs(len(each.x), notes), progress=False,
                 threads=notes.threads)  # fmt: skip
         made = gtn.sample(len(each.held_out), notes.seed)
         flow = each.found["flows"]["labels"]
