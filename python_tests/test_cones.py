@@ -5,10 +5,12 @@ from __future__ import annotations
 import cases
 import pytest
 
+import gtn_fast
 from gtn_fast.backends import native as engine
 from gtn_fast.backends.interface import Matched
 from gtn_fast.inputs.matrices import for_engine
 from gtn_fast.reference import match
+from gtn_fast.run.report import _cones_alive
 
 
 def with_cones(x, y, **keywords):
@@ -27,3 +29,13 @@ def test_the_answer_is_the_reference(native, name, d):
         assert (got.cosine == cosine).all()
         assert (got.order == order).all()
         assert got.report["cones"] == 1.0
+        assert 0 <= got.report["groups_alive"] <= got.report["groups_sieved"]
+
+
+def test_the_report_says_what_cones_left(native):
+    x, y = cases.make("gaussian", 3000, 3000, 9)
+    report = with_cones(x, y, threads=1).report
+    assert 0 < _cones_alive(report) == report["groups_alive"] / report["groups_sieved"] < 1
+    labels = gtn_fast.label(x, y, method="screen")  # too few rows for cones
+    assert labels.report["cones_alive"] is None
+    assert labels.report["engine"]["groups_sieved"] == 0

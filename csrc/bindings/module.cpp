@@ -20,6 +20,7 @@
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
+#include "kernels/kernels.h"
 #include "kernels/levels.h"
 #include "strategies/screen/pages.h"
 
@@ -277,4 +278,5 @@ PYBIND11_MODULE(_native, m) {
         return rate;
       },
       py::arg("d"));
+  m.def("sift_cost", [] { return kernels().sift_cost; });
 }

@@ -28,10 +28,14 @@ _WIDEST = 1024  # where the tables end; from there on times grow like d on every
 
 
 class Speeds(NamedTuple):
-    """Speed of this machine over the table's: of the screening kernel, of everything else."""
+    """Speed of this machine over the table's: of the screening kernel, of everything else.
+
+    ``sift``: what a pair that cones leave costs beside a pair in the kernel, over the table's.
+    """
 
     kernel: float
     rest: float
+    sift: float = 1.0
 
 
 SAME = Speeds(1.0, 1.0)
@@ -52,7 +56,8 @@ def speeds(strategy: str, d: int) -> Speeds:
     rest = _smoothed(t.TRIAL_S[strategy], d, lambda at: _rest_speed(strategy, at))
     if strategy != "screen":
         return Speeds(1.0, rest)
-    return Speeds(_smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed), rest)
+    kernel = _smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed)
+    return Speeds(kernel, rest, float(native.module().sift_cost()) / t.SIFT_COST)
 
 
 def _smoothed(table: dict[int, float], d: int, speed: Callable[[int], float]) -> float:

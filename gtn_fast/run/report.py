@@ -69,11 +69,18 @@ def report_of(
         "unmatched": int((matched.x_index < 0).sum()),
         "groups": None if job.groups is None else len(job.groups.parts),
         "seconds": dict(times.seconds),
+        "cones_alive": _cones_alive(matched.report),
         "engine": {name: float(value) for name, value in matched.report.items()},
         "predicted_seconds": predicted_seconds,
         "predicted_bytes": predicted_bytes,
         "peak_memory_bytes": peak_bytes(),
     }
+
+
+def _cones_alive(counts: Mapping[str, float]) -> float | None:
+    """Return the share of the groups of x's that cones did not rule out for a y; None: no cones."""
+    sieved = counts.get("groups_sieved", 0.0)
+    return counts.get("groups_alive", 0.0) / sieved if sieved else None
 
 
 def labels_of(
