@@ -10,7 +10,7 @@ from gtn_fast.backends import native as engine
 from gtn_fast.backends.interface import Matched
 from gtn_fast.inputs.matrices import for_engine
 from gtn_fast.reference import match
-from gtn_fast.run.report import _cones_alive
+from gtn_fast.run.report import _cones_left
 
 
 def with_cones(x, y, **keywords):
@@ -29,13 +29,12 @@ def test_the_answer_is_the_reference(native, name, d):
         assert (got.cosine == cosine).all()
         assert (got.order == order).all()
         assert got.report["cones"] == 1.0
-        assert 0 <= got.report["groups_alive"] <= got.report["groups_sieved"]
 
 
 def test_the_report_says_what_cones_left(native):
     x, y = cases.make("gaussian", 3000, 3000, 9)
-    report = with_cones(x, y, threads=1).report
-    assert 0 < _cones_alive(report) == report["groups_alive"] / report["groups_sieved"] < 1
-    labels = gtn_fast.label(x, y, method="screen")  # too few rows for cones
-    assert labels.report["cones_alive"] is None
-    assert labels.report["engine"]["groups_sieved"] == 0
+    counts = with_cones(x, y, threads=1).report
+    assert 0 < _cones_left(counts) < 1
+    assert _cones_left({"cones": 1.0, "pairs_screened": 1.0, "pairs_skipped": 3.0}) == 0.25
+    for method in ("screen", "tree"):  # too few rows for cones; none at all
+        assert gtn_fast.label(x, y, method=method).report["cones_left"] is None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import ClassVar
 
 import cases
@@ -139,6 +140,17 @@ def test_cones_leave_less_the_more_rows_there_are():
     assert cone_share(BIG, BIG, 16, Spread(1.6, 1.6)) == pytest.approx(million[2])
 
 
+def test_the_costs_of_sifting_are_the_engines():
+    source = Path(__file__).parent.parent / "csrc" / "kernels"
+    told = {
+        path.stem.removeprefix("kernels_"): float(found[1])
+        for path in source.glob("kernels_*.cpp")
+        if (found := re.search(r"\.sift_cost = ([\d.]+)", path.read_text()))
+    }
+    assert told == calibration.SIFT_COST
+    assert told["avx512vnni"] == constants.SIFT_COST
+
+
 def test_predictions_know_of_cones():
     quick = seconds_of("screen", BIG, BIG, 10, 1)
     even = seconds_of("screen", BIG, BIG, 10, 1, cones=False)
@@ -156,9 +168,9 @@ def test_predictions_know_of_cones():
 def test_plans_know_where_cones_are_not(machine, metric):
     by_size = {"metric": metric, "threads": 1, "method": "screen"}
     here = gtn_fast.plan(BIG, d=12, **by_size).seconds
-    machine.sift = 1e9  # cones never pay
+    machine.simd = "neondot"  # cones never pay
     without = gtn_fast.plan(BIG, d=12, **by_size)
-    machine.sift = constants.SIFT_COST
+    machine.simd = "avx512vnni"
     assert (here < 0.7 * without.seconds) is (metric == "cosine")
     scratch = gtn_fast.plan(BIG, d=12, memory=without.bytes - 2 * 10**7, **by_size)
     assert scratch.scratch_bytes > 0
@@ -187,7 +199,7 @@ def machine(monkeypatch):
 
     class Machine:
         pairs_per_s = 1e9
-        sift = constants.SIFT_COST
+        simd = "avx512vnni"
         trial_s: ClassVar = {"ray": 0.01, "circle": 0.01, "tree": 0.01, "screen": 0.01}
         measured: ClassVar = []
 
@@ -197,8 +209,8 @@ def machine(monkeypatch):
             return cls.pairs_per_s
 
         @classmethod
-        def sift_cost(cls):
-            return cls.sift
+        def simd_active(cls):
+            return cls.simd
 
         @classmethod
         def trial(cls, strategy, d):

@@ -20,7 +20,6 @@
 #include "gtn_fast/match.h"
 #include "gtn_fast/normal.h"
 #include "gtn_fast/parallel.h"
-#include "kernels/kernels.h"
 #include "kernels/levels.h"
 #include "strategies/screen/pages.h"
 
@@ -278,5 +277,4 @@ PYBIND11_MODULE(_native, m) {
         return rate;
       },
       py::arg("d"));
-  m.def("sift_cost", [] { return kernels().sift_cost; });
 }

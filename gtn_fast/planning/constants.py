@@ -101,10 +101,10 @@ SCREEN_S_PER_VALUE = 1.12e-08
 # What cones leave of the pairs of a y with 1e6 free normals takes as long as so many pairs
 # without, by dimension.
 CONES = {
-    9: 0.205,
-    10: 0.233,
-    12: 0.323,
-    16: 0.558,
+    9: 0.195,
+    10: 0.2,
+    12: 0.29,
+    16: 0.53,
 }
 
 # With a minus, of free x's / 1e6 in that: from labelings of 2e5 to 1e6 rows.

@@ -125,8 +125,6 @@ void ScreenBlocks::report_counters(Report& report) const {
   const ScreenCounters total = counters();
   report.add("pairs_screened", static_cast<double>(total.screened));
   report.add("pairs_skipped", static_cast<double>(total.skipped));
-  report.add("groups_sieved", static_cast<double>(total.sieved));
-  report.add("groups_alive", static_cast<double>(total.alive));
   report.add("survivors", static_cast<double>(total.survivors));
   report.add("pairs_estimated", static_cast<double>(total.estimated));
   report.add("pairs_rescored", static_cast<double>(total.rescored));

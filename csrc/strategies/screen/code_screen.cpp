@@ -129,8 +129,6 @@ void CodeScreen::screen_alive(size_t f, const std::vector<uint32_t>& ys) {
         sieve_.alive(f, tile_.query(y), tile_.codes(y), tile_.list(y).threshold());
     const int n = static_cast<int>(alive.size());
     const int64_t ruled_out = std::min<int64_t>(frame.columns, (frame.groups() - n) * kGroup);
-    counters_.sieved += frame.groups();
-    counters_.alive += n;
     counters_.skipped += ruled_out;
     counters_.screened -= ruled_out;
     int portion = kAliveAtFirst;

@@ -34,17 +34,13 @@ struct SearchInputs {
 
 struct ScreenCounters {
   int64_t screened = 0;   // pairs scored in low precision
-  int64_t skipped = 0;    // pairs ruled out by their frame alone, or by cones
-  int64_t sieved = 0;     // pairs of a y and a group that cones decided on
-  int64_t alive = 0;      // of those, not ruled out
+  int64_t skipped = 0;    // pairs ruled out by their frame alone
   int64_t survivors = 0;  // pairs whose bound reached the threshold
   int64_t estimated = 0;  // of those, evaluated in float
   int64_t rescored = 0;   // pairs evaluated exactly
   void operator+=(const ScreenCounters& other) {
     screened += other.screened;
     skipped += other.skipped;
-    sieved += other.sieved;
-    alive += other.alive;
     survivors += other.survivors;
     estimated += other.estimated;
     rescored += other.rescored;
