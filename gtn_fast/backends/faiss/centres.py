@@ -33,7 +33,7 @@ SHARES = {
 }
 SHARES_N = 300_000
 # The fewer x's, the larger a share it takes: exponents of free x's / SHARES_N, below and above.
-SHARES_EXPONENTS = (-0.36, -0.05)
+SHARES_EXPONENTS = (-0.36, -0.08)
 FEWEST_PROBES = 4
 
 Assigner = Callable[[int], Any]
