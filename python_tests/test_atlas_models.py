@@ -161,7 +161,7 @@ def test_the_output_starts_at_the_mean(name):
     with torch.no_grad():
         for parameter in atlas.networks.shared.parameters():
             parameter.zero_()
-        atlas.networks.start_at_mean(images)
+        atlas.networks.start_from(images)
         shown = atlas.eval().decode(torch.zeros(1, D), 0)[0]
     mean = to_unit(images).mean(dim=0)
     if name == "conv":

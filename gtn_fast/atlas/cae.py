@@ -7,6 +7,8 @@ would teach the worst; the former have the minus.) The z of every chart lie in t
 Prices are not in either paper. Without them one chart takes half of the data and others a few
 per cent. A chart whose share of a batch is above 1 / m becomes dearer, one below cheaper, and an
 image goes to the chart of least error and price; for the last half of the epochs prices are gone.
+Nor is the price of the cube's edge: codes that all run against one wall, where the sigmoid is flat,
+never come back, and the autoencoder shows the mean for ever.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gtn_fast.atlas import families
 from gtn_fast.atlas.families import Objective, check_number, errors
@@ -30,6 +33,7 @@ from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import batches, to_unit
 
 _LIPSCHITZ_EVERY = 8  # a singular value decomposition a step would cost as much as the step
+_EDGE, _EDGE_PRICE = 6.0, 0.1  # a code; its place in the cube is then 0.0025 from a wall
 _START_STEPS, _START_LR, _START_POOL = 300, 1e-3, 10_000
 
 
@@ -53,23 +57,26 @@ class ChartLoss(Objective):
         self.register_buffer("price", torch.zeros(atlas.charts))
 
     def loss(self, x: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return the mean of min_y e_y - sum_y l_y log psi_y, and the Lipschitz price."""
+        """Return the mean of min_y e_y - sum_y l_y log psi_y, and the prices of slope and edge."""
         networks, priced = self.atlas.networks, self.training and self._balancing()
         features = networks.features(x)
         price = self.price if priced else torch.zeros_like(self.price)
         if networks.has_batch_norm:
-            e = errors(x, networks.shown(self.atlas.placed(networks.codes(features))))
+            codes = networks.codes(features)
+            e = errors(x, networks.shown(self.atlas.placed(codes)))
             chosen = (e.detach() - price).argmin(1)
             best = e.gather(1, chosen[:, None])[:, 0]
+            code = codes[torch.arange(len(x), device=x.device), chosen]
         else:  # the gradient is that of the chosen chart alone: the others need none
             with torch.no_grad():
                 e = errors(x, networks.shown(self.atlas.placed(networks.codes(features))))
             chosen = (e - price).argmin(1)
-            z = self.atlas.placed(networks.code(features, chosen))
-            best = errors(x, networks.decode(z, chosen)[:, None])[:, 0]
+            code = networks.code(features, chosen)
+            best = errors(x, networks.decode(self.atlas.placed(code), chosen)[:, None])[:, 0]
         target = torch.softmax((price - e.detach()) / self.temperature, dim=1)
         said = torch.log_softmax(networks.logits(features), dim=1)
-        value = best.mean() - (target * said).sum(1).mean()
+        edge = functional.relu(code.abs() - _EDGE).square().sum(1)
+        value = (best + _EDGE_PRICE * edge).mean() - (target * said).sum(1).mean()
         if priced:
             self._move_prices(chosen, best.detach().mean())
         if self.lipschitz and self.training and int(self.step) % _LIPSCHITZ_EVERY == 0:

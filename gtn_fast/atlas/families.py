@@ -70,7 +70,7 @@ def start(
         lambda: NetworkAtlas(kind, d, charts, data.shape[1], data.shape[2], settings),
         derive(seed, "weights"),
     )
-    atlas.networks.start_at_mean(data)
+    atlas.networks.start_from(data)
     return atlas, data, held_out
 
 

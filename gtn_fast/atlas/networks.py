@@ -31,6 +31,9 @@ MAX_CHARTS = 256
 _PAPER_H = {1: 128, 2: 86, 4: 64, 8: 48, 16: 34}  # appendix A: models of about equal size
 _LEAST_H = 4
 _MOST_MEAN = 0.98  # tanh of the output bias: a pixel that is always black stays trainable
+_GAIN = 2.0  # variance of a layer's weights times its inputs: what keeps size through SiLU
+_FIRST_OUTPUT = 0.01  # of the last layer's weights: what is shown first is the mean
+_SEEN = 1 << 22  # pixels that tell how images differ
 
 
 class Networks(nn.Module):
@@ -85,7 +88,7 @@ class Networks(nn.Module):
         """Decode (b, d), each in chart y (b,): (b, channels, side, side)."""
         raise NotImplementedError
 
-    def start_at_mean(self, images: Tensor) -> None:
+    def start_from(self, images: Tensor) -> None:
         """Let the output begin at the mean of uint8 images (n, channels, side, side)."""
         raise NotImplementedError
 
@@ -118,6 +121,21 @@ def _stack(sizes: Sequence[int], last: bool = True) -> nn.Sequential:
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), nn.SiLU()]
     return nn.Sequential(*(layers if last else layers[:-1]))
+
+
+def _keep_size(networks: nn.Module) -> None:
+    """Start all linear layers so that what passes keeps its size: He et al. (arXiv:1502.01852)."""
+    for layer in networks.modules():
+        if isinstance(layer, (nn.Linear, ChartLinear)):
+            inputs = layer.weight.shape[1]  # (o, i) and (m, i, o)
+            nn.init.normal_(layer.weight, std=math.sqrt(_GAIN / inputs))
+            nn.init.zeros_(layer.bias)
+
+
+def _deviation(pixels: Tensor) -> float:
+    """Return the root mean variance of uint8 pixels (n, p) of the first images, in [-1, 1]."""
+    some = pixels[: 2 + _SEEN // pixels.shape[1]].float() / 127.5
+    return math.sqrt(float(some.var(dim=0, correction=0).mean()))
 
 
 class Dense(Networks):
@@ -161,6 +179,7 @@ class Dense(Networks):
             [ChartLinear(charts, i, o) for i, o in itertools.pairwise(sizes)]
         )
         self.shared = nn.Sequential(*_stack((embed, width, width, pixels), last=False), nn.Tanh())
+        _keep_size(self)
 
     def settings(self) -> dict[str, Any]:
         """Return the widths."""
@@ -201,14 +220,21 @@ class Dense(Networks):
         pixels = cast(Tensor, self.shared(by_chart(one, z, y, self.charts)))
         return pixels.reshape(-1, self.channels, self.side, self.side)
 
-    def start_at_mean(self, images: Tensor) -> None:
-        """Let every pixel begin at its own mean over uint8 images.
+    def start_from(self, images: Tensor) -> None:
+        """Let every pixel begin at its mean over uint8 images, and the trunk see what differs.
 
-        From torch's own start a chart autoencoder of bright spots on black stayed black.
+        Of bright spots on black nearly all that a layer sees is the same for every image, and from
+        torch's own start each of a dozen layers halves the rest: autoencoders stayed at the mean.
         """
-        mean = images.sum(dim=0, dtype=torch.int64).double().flatten() / len(images) / 127.5 - 1
+        pixels = images.flatten(1)
+        mean = pixels.sum(dim=0, dtype=torch.int64).double() / len(images) / 127.5 - 1
+        spread = max(_deviation(pixels), 1 / 255)
+        first = cast(nn.Linear, cast(nn.Sequential, self.trunk)[1])
+        last = cast(nn.Linear, self.shared[-2])
         with torch.no_grad():
-            last = cast(nn.Linear, self.shared[-2])
+            first.weight /= spread
+            first.bias.copy_(-(first.weight.double() @ mean))
+            last.weight *= _FIRST_OUTPUT
             last.bias.copy_(torch.atanh(mean.clamp(-_MOST_MEAN, _MOST_MEAN)))
 
     def encoder_matrices(self) -> list[Tensor]:
@@ -319,7 +345,7 @@ class Conv(Networks):
 
         return self._pictures(by_chart(one, z, y, self.charts))
 
-    def start_at_mean(self, images: Tensor) -> None:
+    def start_from(self, images: Tensor) -> None:
         """Let every channel begin at its mean colour over uint8 images."""
         pixels = images.numel() // self.channels
         mean = images.sum(dim=(0, 2, 3), dtype=torch.int64).double() / pixels / 127.5 - 1
