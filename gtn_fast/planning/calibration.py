@@ -125,7 +125,7 @@ def best_time(x: NDArray[Any], y: NDArray[Any], strategy: str, metric: str) -> f
     return max(best, 1e-9)
 
 
-def by_dimension(table: dict[int, float], d: int) -> float:
+def by_dimension(table: dict[int, float], d: float) -> float:
     """Interpolate seconds by dimension (log-log); beyond the table they grow like d."""
     dims = sorted(table)
     inside = min(d, dims[-1])
