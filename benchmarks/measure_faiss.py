@@ -39,7 +39,7 @@ def measure(work: workloads.Workload, share: float, exact: float, threads: int) 
     """One line: this share of the lists against ``exact`` seconds."""
     n, d = work.x.shape
     settings = Settings("measured")
-    of_shares_n = share / (n / faiss_centres.SHARES_N) ** faiss_centres.SHARES_EXPONENT
+    of_shares_n = share / faiss_centres.share_by_size(n)
     faiss_centres.SHARES[settings.quality] = {1: of_shares_n, 2: of_shares_n}  # whatever d
     lists = settings.lists(n, n)
     seconds, found = cpu_seconds(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import ClassVar
 
 import cases
@@ -16,9 +17,9 @@ import pytest
 import torch
 
 import gtn_fast
-from gtn_fast.planning import calibration, choice, planner, rehearsal
+from gtn_fast.planning import calibration, choice, constants, planner, rehearsal
 from gtn_fast.planning.calibration import SAME, by_dimension, speeds
-from gtn_fast.planning.costs import duration_text
+from gtn_fast.planning.costs import cone_share, duration_text, seconds_of
 from gtn_fast.planning.look import Spread, look
 from gtn_fast.planning.planner import make_plan
 
@@ -125,6 +126,57 @@ def test_a_look_at_the_data_changes_the_prediction(monkeypatch):
         assert isotropic_again == pytest.approx(isotropic, rel=0.1)
 
 
+def test_cones_leave_less_the_more_rows_there_are():
+    for d in (9, 10, 12, 16):
+        shares = [cone_share(n, n, d) for n in (60_000, 10**6, 4 * 10**6, 10**7)]
+        assert shares[0] == 1
+        assert shares[0] > shares[1] > shares[2] > shares[3] > 0
+    million = [cone_share(BIG, BIG, d) for d in (8, 9, 10, 12, 16, 24, 25)]
+    assert million[0] == million[-1] == 1
+    assert million[1:5] == sorted(million[1:5])
+    # With the last y's few x's are free, and cones pay no more.
+    assert cone_share(BIG, BIG // 10, 10) < million[2]
+    # A spectrum that decays is as good as fewer dimensions.
+    assert cone_share(BIG, BIG, 16, Spread(1.6, 1.6)) == pytest.approx(million[2])
+
+
+def test_the_costs_of_sifting_are_the_engines():
+    source = Path(__file__).parent.parent / "csrc" / "kernels"
+    told = {
+        path.stem.removeprefix("kernels_"): float(found[1])
+        for path in source.glob("kernels_*.cpp")
+        if (found := re.search(r"\.sift_cost = ([\d.]+)", path.read_text()))
+    }
+    assert told == calibration.SIFT_COST
+    assert told["avx512vnni"] == constants.SIFT_COST
+
+
+def test_predictions_know_of_cones():
+    quick = seconds_of("screen", BIG, BIG, 10, 1)
+    even = seconds_of("screen", BIG, BIG, 10, 1, cones=False)
+    assert quick < 0.6 * even
+    assert seconds_of("screen", BIG, BIG, 25, 1) == seconds_of(
+        "screen", BIG, BIG, 25, 1, cones=False
+    )
+    assert seconds_of("tree", BIG, BIG, 10, 1) == seconds_of("tree", BIG, BIG, 10, 1, cones=False)
+    # Where to sift is slow, as in plain loops, cones do not pay.
+    slow = seconds_of("screen", BIG, BIG, 10, 1, machine=SAME._replace(sift=20.0))
+    assert slow == even
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_plans_know_where_cones_are_not(machine, metric):
+    by_size = {"metric": metric, "threads": 1, "method": "screen"}
+    here = gtn_fast.plan(BIG, d=12, **by_size).seconds
+    machine.simd = "neondot"  # cones never pay
+    without = gtn_fast.plan(BIG, d=12, **by_size)
+    machine.simd = "avx512vnni"
+    assert (here < 0.7 * without.seconds) is (metric == "cosine")
+    scratch = gtn_fast.plan(BIG, d=12, memory=without.bytes - 2 * 10**7, **by_size)
+    assert scratch.scratch_bytes > 0
+    assert scratch.seconds > 0.7 * without.seconds
+
+
 def test_every_thread_of_a_screen_has_buffers():
     alone, many = (gtn_fast.plan(BIG, d=1000, threads=n).bytes for n in (1, 65))
     assert many - alone > 64 * 4096 * 1000 * 8  # a frame's directions, in double
@@ -147,6 +199,7 @@ def machine(monkeypatch):
 
     class Machine:
         pairs_per_s = 1e9
+        simd = "avx512vnni"
         trial_s: ClassVar = {"ray": 0.01, "circle": 0.01, "tree": 0.01, "screen": 0.01}
         measured: ClassVar = []
 
@@ -154,6 +207,10 @@ def machine(monkeypatch):
         def screening_rate(cls, d):
             cls.measured.append(("kernel", d))
             return cls.pairs_per_s
+
+        @classmethod
+        def simd_active(cls):
+            return cls.simd
 
         @classmethod
         def trial(cls, strategy, d):
@@ -301,7 +358,7 @@ def test_measuring_takes_any_dimension(native):
     calibration.forget()
     for strategy, d in [("ray", 1), ("circle", 2), ("tree", 16), ("screen", 9), ("screen", 2**31)]:
         tracemalloc.start()
-        kernel, rest = speeds(strategy, d)
+        kernel, rest, _ = speeds(strategy, d)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 2**25
@@ -397,7 +454,7 @@ def test_predicted_bytes_within_a_factor_of_two(native, method, n, d):
 
 def test_auto_takes_what_is_predicted_to_be_quicker(monkeypatch):
     seconds = {}
-    monkeypatch.setattr(choice, "seconds_of", lambda strategy, *_: seconds[strategy])
+    monkeypatch.setattr(choice, "seconds_of", lambda strategy, *_, **__: seconds[strategy])
     for tree, screen, expected in ((1.0, 2.0, "tree"), (2.0, 1.0, "screen"), (1.0, 1.0, "tree")):
         seconds |= {"tree": tree, "screen": screen}
         for d in (3, 16):

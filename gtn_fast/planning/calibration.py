@@ -24,14 +24,30 @@ TRIAL_ROWS = {"ray": 10_000, "circle": 10_000, "tree": 4000, "screen": 1000}
 _TRIALS = 3
 _TRIALS_S = 0.03  # no further trial after this
 _VECTOR = 8  # coordinates that the kernels take at once
+# Kernels::sift_cost by instruction set: csrc/kernels.
+SIFT_COST = {
+    "scalar": 1.0,
+    "avx2": 1.6,
+    "avxvnni": 1.6,
+    "avx512": 1.4,
+    "avx512vnni": 1.4,
+    "amx": 2.0,
+    "neon": 8.0,
+    "neondot": 20.0,
+    "neoni8mm": 27.0,
+}
 _WIDEST = 1024  # where the tables end; from there on times grow like d on every machine
 
 
 class Speeds(NamedTuple):
-    """Speed of this machine over the table's: of the screening kernel, of everything else."""
+    """Speed of this machine over the table's: of the screening kernel, of everything else.
+
+    ``sift``: what a pair that cones leave costs beside a pair in the kernel, over the table's.
+    """
 
     kernel: float
     rest: float
+    sift: float = 1.0
 
 
 SAME = Speeds(1.0, 1.0)
@@ -52,7 +68,8 @@ def speeds(strategy: str, d: int) -> Speeds:
     rest = _smoothed(t.TRIAL_S[strategy], d, lambda at: _rest_speed(strategy, at))
     if strategy != "screen":
         return Speeds(1.0, rest)
-    return Speeds(_smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed), rest)
+    kernel = _smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed)
+    return Speeds(kernel, rest, SIFT_COST[native.instructions()] / t.SIFT_COST)
 
 
 def _smoothed(table: dict[int, float], d: int, speed: Callable[[int], float]) -> float:
@@ -108,7 +125,7 @@ def best_time(x: NDArray[Any], y: NDArray[Any], strategy: str, metric: str) -> f
     return max(best, 1e-9)
 
 
-def by_dimension(table: dict[int, float], d: int) -> float:
+def by_dimension(table: dict[int, float], d: float) -> float:
     """Interpolate seconds by dimension (log-log); beyond the table they grow like d."""
     dims = sorted(table)
     inside = min(d, dims[-1])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gtn_fast.backends.methods import TREE_DIMENSIONS
 from gtn_fast.planning.calibration import Speeds, same
-from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of
+from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of, times_by
 from gtn_fast.planning.look import ISOTROPIC, Spread
 from gtn_fast.planning.rehearsal import AS_NORMALS, Slower
 
@@ -35,8 +35,7 @@ def choose(
     """Return the strategy of ``auto`` and the reason. Always an exact one.
 
     ``machine``: gives the speeds of this machine for a strategy and d; by default those of the
-    table's machine. ``slower``: what the data do to a tree and to a screen. By metric
-    "euclidean" tree and screen cost about the same as by cosine.
+    table's machine. ``slower``: what the data do to a tree and to a screen.
     """
     if metric == "euclidean" and d == 1:
         return "tree", "d = 1: a tree of intervals"
@@ -47,7 +46,10 @@ def choose(
     if d > TREE_DIMENSIONS[1]:
         return "screen", f"d = {d}: too many dimensions for a tree"
     by_size = {
-        strategy: seconds_of(strategy, n_x, n_y, d, threads, spread, machine(strategy, d))
+        strategy: times_by(metric, strategy)
+        * seconds_of(
+            strategy, n_x, n_y, d, threads, spread, machine(strategy, d), cones=metric == "cosine"
+        )
         for strategy in slower._fields
     }
     seconds = {strategy: times * by_size[strategy] for strategy, times in slower._asdict().items()}

@@ -7,7 +7,10 @@ formulas; calibration.py says how much faster or slower another machine is.
 
 MEASURED_ON = "AMD EPYC family 26 model 2, avx512vnni, 2 cores"
 
-MEASURED_AT = "2026-11-27, commit af1fb38+"
+MEASURED_AT = (
+    "2026-11-27, commit af1fb38+; trees and cones by what they made of it on an AMD EPYC family 25"
+    " model 17, 2026-11-28"
+)
 
 # Seconds of one screened pair, by dimension: 1 / screening_rate.
 KERNEL_S_PER_PAIR = {
@@ -34,15 +37,15 @@ TRIAL_S = {
         2: 0.00174,
     },
     "tree": {
-        2: 0.00239,
-        3: 0.00303,
-        4: 0.00333,
-        5: 0.00384,
-        6: 0.00448,
-        8: 0.00647,
-        10: 0.00983,
-        12: 0.0137,
-        16: 0.0195,
+        2: 0.00171,
+        3: 0.00216,
+        4: 0.00238,
+        5: 0.00274,
+        6: 0.0032,
+        8: 0.00462,
+        10: 0.00678,
+        12: 0.00884,
+        16: 0.012,
     },
     "screen": {
         1: 0.000356,
@@ -69,15 +72,15 @@ LINEAR_S_PER_ROW = {
 
 # By dimension: (seconds for one row at n_x = 1e5, exponent of n_x / 1e5).
 TREE = {
-    2: (6.58e-07, 0.116),
-    3: (8.92e-07, 0.143),
-    4: (1.02e-06, 0.192),
-    5: (1.26e-06, 0.176),
-    6: (1.63e-06, 0.154),
-    8: (3.32e-06, 0.293),
-    10: (8.79e-06, 0.398),
-    12: (2.01e-05, 0.453),
-    16: (7.17e-05, 0.702),
+    2: (4.7e-07, 0.116),
+    3: (6.37e-07, 0.143),
+    4: (7.29e-07, 0.192),
+    5: (9e-07, 0.176),
+    6: (1.16e-06, 0.154),
+    8: (2.37e-06, 0.293),
+    10: (6.06e-06, 0.398),
+    12: (1.3e-05, 0.453),
+    16: (4.43e-05, 0.702),
 }
 
 # Exponent of Spread.crowding in the tree's time.
@@ -94,6 +97,24 @@ SCREEN_S_PER_ROW = 9.73e-07
 
 # Reading, normalising, quantising one value of X or Y.
 SCREEN_S_PER_VALUE = 1.12e-08
+
+# What cones leave of the pairs of a y with 1e6 free normals takes as long as so many pairs
+# without, by dimension.
+CONES = {
+    9: 0.195,
+    10: 0.2,
+    12: 0.29,
+    16: 0.53,
+}
+
+# With a minus, of free x's / 1e6 in that: from labelings of 2e5 to 1e6 rows.
+CONES_EXPONENT = 0.4
+
+# And as long as so many pairs: a y's part of the layouts.
+CONES_PAIRS_PER_ROW = 45000.0
+
+# Kernels::sift_cost of that machine.
+SIFT_COST = 1.4
 
 # Exponent of Spread.decay in the screen's time.
 SCREEN_DECAY = 0.0646

@@ -15,12 +15,14 @@ from gtn_fast.system.cpus import available_cpus
 # measuring should not take longer than the match. ``plan`` measures from fewer seconds on.
 MATCH_CALIBRATES_FROM_S = 1.0
 _ALONE_S = 0.02  # of work, that is better done by one thread
-BY_DISTANCE = 1.25  # times the seconds by cosine: docs/euclidean.md
+_BY_DISTANCE = {"tree": 1.6, "screen": 1.25}  # times the seconds by cosine: docs/euclidean.md
 _FRAME_ROWS = 4096  # rows of X that a thread of the screen packs at once
-# Where the screen may lay X out for cones: csrc/strategies/screen/cone_rule.cpp. Rows of X are
-# put in order in two copies in float, each with the numbers of its items, by a key of 8 bytes.
-_CONES_FROM_ROWS, _CONES_D = 65_536, range(9, 25)
+# Where the screen may lay X out for cones, and the share of its time without that they may take:
+# csrc/strategies/screen/cone_rule.cpp. Rows of X are put in order in two copies in float, each with
+# the numbers of its items, by a key of 8 bytes.
+_CONES_FROM_ROWS, _CONES_D, _CONES_GAIN = 65_536, range(9, 25), 0.75
 _CONES_BYTES = (16.0, 8.0)  # per row of X, per value of X
+_SLICES = 64  # of the turns, each with as many free x's as in its middle
 
 
 def seconds_of(
@@ -31,9 +33,14 @@ def seconds_of(
     threads: int,
     spread: Spread = ISOTROPIC,
     machine: Speeds = SAME,
+    *,
+    cones: bool = True,
 ) -> float:
-    """Predict wall seconds on a machine of these speeds."""
-    kernel, rest = machine
+    """Predict wall seconds on a machine of these speeds.
+
+    ``cones``: whether a screen may use them: in one process, in memory, by cosine.
+    """
+    kernel, rest, _ = machine
     rows = n_x + n_y
     if strategy == "reference":
         return n_y * (t.REFERENCE_S_PER_ROW + n_x * (d + 16) * t.REFERENCE_S_PER_VALUE)
@@ -45,11 +52,37 @@ def seconds_of(
         work = rows / 2 * row_s * growth * math.pow(spread.crowding, t.TREE_CROWDING) / rest
     else:
         pairs = n_x * n_y - 0.5 * n_y * n_y
+        if cones:
+            pairs *= cone_share(n_x, n_y, d, spread, machine)
         work = pairs * t.SCREEN_LOAD * by_dimension(t.KERNEL_S_PER_PAIR, d) / kernel
         beside = pairs * t.SCREEN_S_PER_PAIR + n_y * t.SCREEN_S_PER_ROW
         work += (beside + rows * d * t.SCREEN_S_PER_VALUE) / rest
         work *= math.pow(spread.decay, t.SCREEN_DECAY)
     return t.CALL_S + work / _speed_up(threads)
+
+
+def cone_share(
+    n_x: int, n_y: int, d: int, spread: Spread = ISOTROPIC, machine: Speeds = SAME
+) -> float:
+    """Predict what is left of a screen's pairs, or of what takes as long; 1 where no cones are."""
+    if n_x < _CONES_FROM_ROWS or d not in _CONES_D:
+        return 1.0
+    flat = max(d / spread.decay, min(t.CONES))
+    return share_with_cones(n_x, n_y, by_dimension(t.CONES, flat) * machine.sift)
+
+
+def share_with_cones(n_x: int, n_y: int, million: float) -> float:
+    """Predict the same where cones leave a y so much of 1e6 free x's."""
+    free = np.maximum(n_x - n_y * (np.arange(_SLICES) + 0.5) / _SLICES, 1.0)
+    left = million * (free / 1e6) ** -t.CONES_EXPONENT
+    with_cones = t.CONES_PAIRS_PER_ROW + left * free
+    pays = (free >= _CONES_FROM_ROWS) & (with_cones < _CONES_GAIN * free)
+    return float(np.where(pays, with_cones, free).sum() / free.sum())
+
+
+def times_by(metric: str, strategy: str) -> float:
+    """Return how many times the seconds by cosine labels by this metric take."""
+    return _BY_DISTANCE.get(strategy, 1.0) if metric == "euclidean" else 1.0
 
 
 def _speed_up(threads: int) -> float:
@@ -74,16 +107,18 @@ def seconds_here(
     spread: Spread = ISOTROPIC,
     *,
     calibrate_from: float = MATCH_CALIBRATES_FROM_S,
+    cones: bool = True,
 ) -> float:
     """Predict wall seconds on this machine, whose speeds are measured if the job is long enough.
 
     ``calibrate_from``: they are measured if the job is predicted to take so many seconds on the
-    table's machine; ``math.inf``: never.
+    table's machine; ``math.inf``: never. ``cones``: as for ``seconds_of``.
     """
-    seconds = seconds_of(strategy, n_x, n_y, d, threads, spread)
+    seconds = seconds_of(strategy, n_x, n_y, d, threads, spread, cones=cones)
     if seconds < calibrate_from or strategy not in t.TRIAL_S:
         return seconds
-    return seconds_of(strategy, n_x, n_y, d, threads, spread, speeds(strategy, d))
+    machine = speeds(strategy, d)
+    return seconds_of(strategy, n_x, n_y, d, threads, spread, machine, cones=cones)
 
 
 def _tree_row(d: int) -> tuple[float, float]:

@@ -23,12 +23,13 @@ from gtn_fast.planning import constants as t
 from gtn_fast.planning.calibration import same, speeds
 from gtn_fast.planning.choice import choose
 from gtn_fast.planning.costs import (
-    BY_DISTANCE,
     MATCH_CALIBRATES_FROM_S,
     bytes_of,
+    cone_share,
     duration_text,
     seconds_here,
     seconds_of,
+    times_by,
 )
 from gtn_fast.planning.look import ISOTROPIC, look
 from gtn_fast.planning.memory import memory_limit, size_text
@@ -193,21 +194,22 @@ def make_plan(
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
         spread = look(data, metric)
     strategy, why = choose(n_x, n_y, d, threads, spread, metric=metric)
+    cones = metric == "cosine"
     if method != "auto":
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
     if strategy not in t.BYTES:  # costs.py has no formula: the backend predicts
         return _by_backend(backend, strategy, why, n_x, n_y, d, threads)
     at = (n_x, n_y, d, threads, spread)
-    by_table = seconds_of(strategy, *at)
+    by_table = seconds_of(strategy, *at, cones=cones)
     slower = AS_NORMALS
     if data is not None and by_table >= _REHEARSES_FROM_S and calibrate_from < math.inf:
         slower = _rehearsed(data, strategy, d, metric)
     measures = by_table >= max(calibrate_from, MATCH_CALIBRATES_FROM_S)  # as a match would
     if method == "auto" and (measures or slower != AS_NORMALS):
         strategy, why = choose(*at, speeds if measures else same, metric, slower)
-    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from) * _share(metric)
-    seconds *= getattr(slower, strategy, 1.0)
+    seconds = seconds_here(strategy, *at, calibrate_from=calibrate_from, cones=cones)
+    seconds *= times_by(metric, strategy) * getattr(slower, strategy, 1.0)
     needed = bytes_of(strategy, n_x, n_y, d, threads, metric=metric)
     return Plan(strategy, seconds, needed, why, n_x, n_y, d, threads, metric=metric)
 
@@ -230,11 +232,12 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     sizes = (plan.n_x, plan.n_y, d, plan.threads)
     needed = bytes_of("screen", *sizes, metric=plan.metric)
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
-    seconds = plan.seconds
+    seconds, scratch, cones = plan.seconds, 0, plan.metric == "cosine"
     if plan.strategy != "screen":
-        seconds = seconds_here("screen", *sizes) * _share(plan.metric)
-    scratch = 0
+        seconds = seconds_here("screen", *sizes, cones=cones)
+        seconds *= times_by(plan.metric, "screen")
     if needed > memory:
+        seconds /= cone_share(plan.n_x, plan.n_y, d) if cones else 1.0
         width = d + (plan.metric == "euclidean")
         scratch = plan.n_x * ((width + 3) // 4 * 4)
         needed = bytes_of("screen", *sizes, codes=False, metric=plan.metric)
@@ -254,11 +257,6 @@ def _rehearsed(data: Any, strategy: str, d: int, metric: str) -> Slower:
     if strategy not in Slower._fields or not 2 < d <= TREE_DIMENSIONS[1]:
         return AS_NORMALS
     return rehearse(data, metric)
-
-
-def _share(metric: str) -> float:
-    """Return how many times the seconds by cosine labels by this metric take."""
-    return BY_DISTANCE if metric == "euclidean" else 1.0
 
 
 def _on_device(n_x: int, n_y: int, d: int, method: str, threads: int, device: Device) -> Plan:

@@ -69,11 +69,20 @@ def report_of(
         "unmatched": int((matched.x_index < 0).sum()),
         "groups": None if job.groups is None else len(job.groups.parts),
         "seconds": dict(times.seconds),
+        "cones_left": _cones_left(matched.report),
         "engine": {name: float(value) for name, value in matched.report.items()},
         "predicted_seconds": predicted_seconds,
         "predicted_bytes": predicted_bytes,
         "peak_memory_bytes": peak_bytes(),
     }
+
+
+def _cones_left(counts: Mapping[str, float]) -> float | None:
+    """Return the share of the pairs that cones, and frames, left to be screened; None: no cones."""
+    if not counts.get("cones"):
+        return None
+    screened = counts["pairs_screened"]
+    return screened / max(1.0, screened + counts["pairs_skipped"])
 
 
 def labels_of(

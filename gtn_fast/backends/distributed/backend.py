@@ -36,7 +36,8 @@ def predict(n_x: int, n_y: int, d: int, threads: int, ranks: int = 1) -> tuple[f
     """
     own_x = -(-n_x // ranks)
     own = bytes_of("screen", own_x, min(n_y, own_x), d, threads)
-    return seconds_here("screen", n_x, n_y, d, threads) / ranks, own + 40 * n_x + 28 * n_y
+    seconds = seconds_here("screen", n_x, n_y, d, threads, cones=False)
+    return seconds / ranks, own + 40 * n_x + 28 * n_y
 
 
 def match(

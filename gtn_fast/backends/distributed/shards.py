@@ -337,7 +337,7 @@ def _better_alone(n_x: int, n_y: int, d: int, threads: int, size: int, room: flo
     if size > 1 and 2 * gathered + alone_bytes > room / _MEMORY_SHARE:
         return False
     rounds = 32 * math.log((n_x + 32) / (n_x - n_y + 32)) * _ROUND_S
-    screen_s = seconds_of("screen", n_x, n_y, d, threads)
+    screen_s = seconds_of("screen", n_x, n_y, d, threads, cones=False)
     return alone_s + gathered * _BYTE_S <= screen_s / size + rounds
 
 

@@ -32,7 +32,8 @@ SHARES = {
     "careful": {8: 0.0015, 16: 0.007, 32: 0.032, 64: 0.13, 128: 0.24, 256: 0.4},
 }
 SHARES_N = 300_000
-SHARES_EXPONENT = -0.36  # the fewer x's, the larger a share it takes
+# The fewer x's, the larger a share it takes: exponents of free x's / SHARES_N, below and above.
+SHARES_EXPONENTS = (-0.36, -0.08)
 FEWEST_PROBES = 4
 
 Assigner = Callable[[int], Any]
@@ -62,13 +63,18 @@ class Settings:
         if wanted is None:
             share = SHARES[self.quality]
             at = np.interp(np.log(d), np.log(list(share)), np.log(list(share.values())))
-            of = math.exp(at) * (free / SHARES_N) ** SHARES_EXPONENT
+            of = math.exp(at) * share_by_size(free)
             wanted = max(FEWEST_PROBES, round(lists * of))
         return min(lists, wanted * self.effort)
 
     def stronger(self) -> Settings:
         """Return settings of twice the probes."""
         return replace(self, effort=2 * self.effort)
+
+
+def share_by_size(free: int) -> float:
+    """Return how many times the share of ``SHARES`` it takes of lists made of ``free`` x's."""
+    return float((free / SHARES_N) ** SHARES_EXPONENTS[free > SHARES_N])
 
 
 def settings(options: Mapping[str, Any]) -> Settings:
