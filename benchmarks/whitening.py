@@ -34,7 +34,7 @@ def points_of(name: str) -> Array:
     """Return an .npy file's rows, or the means of 4 x 4 pixels: float32 (n, d)."""
     if Path(name).suffix == ".npy":
         return np.asarray(np.load(name), np.float32)
-    pixels, source = workloads.images(name)
+    pixels, source = workloads.image_rows(name)
     if pixels is None:
         raise SystemExit(f"no images of {name}: {source}")
     return pixels.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(len(pixels), -1)

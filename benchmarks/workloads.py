@@ -81,7 +81,7 @@ def _decaying(name: str, n: int, d: int, rng: np.random.Generator) -> tuple[Arra
 @lru_cache(maxsize=2)
 def _projected(name: str, d: int) -> tuple[Array, str]:
     """All images on their first ``d`` principal components, (n, d) float32, and the source."""
-    images, source = images(name)
+    images, source = image_rows(name)
     if images is None or d > images.shape[1]:
         rng = np.random.default_rng(d)
         scale = np.arange(1, d + 1, dtype=np.float32) ** -0.75
@@ -93,7 +93,7 @@ def _projected(name: str, d: int) -> tuple[Array, str]:
 
 
 @lru_cache(maxsize=2)
-def images(name: str) -> tuple[Array | None, str]:
+def image_rows(name: str) -> tuple[Array | None, str]:
     """(n, 784) float32 in [0, 1] and where they came from; None if nothing is at hand."""
     if name in IMAGE_FILES:
         for folder in data_folders():
