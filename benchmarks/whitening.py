@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import machine, workloads
+from gtn_fast.learn.calibration import Calibration, Moments
 from gtn_fast.learn.gtn import GTN
 from gtn_fast.learn.scaling import Scaling
 from gtn_fast.learn.verdict import normals_like
 from gtn_fast.metrics import energy_distance
 
 Array = NDArray[Any]
-JUDGED, FLOOR = 2_000, 1e-6  # rows; of the largest variance, what the least is raised to
+JUDGED = 2_000  # rows
 
 
 def points_of(name: str) -> Array:
@@ -40,23 +41,25 @@ def points_of(name: str) -> Array:
     return pixels.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(len(pixels), -1)
 
 
-def whitener(x: Array) -> tuple[Array, Array]:
-    """Return C^-1/2 and C^1/2 of the rows' covariance, float64 (d, d)."""
-    values, axes = np.linalg.eigh(np.cov(x.T.astype(np.float64)))
-    values = np.maximum(values, FLOOR * values[-1])
-    return (axes / np.sqrt(values)) @ axes.T, (axes * np.sqrt(values)) @ axes.T
+def whitener(x: Array) -> Calibration:
+    """Return the map from the rows' mean and covariance to those of N(0, I)."""
+    d = x.shape[1]
+    plain = Moments(np.zeros((1, d)), np.eye(d)[None], np.array([len(x)]))
+    return Calibration.to(Moments.of(x), plain)
 
 
-def judged(x: Array, held_out: Array, back: Array | None, epochs: int, seed: int) -> list[float]:
-    """Train on x; return the energy distances of plain and of calibrated samples."""
+def judged(
+    x: Array, held_out: Array, white: Calibration | None, epochs: int, seed: int
+) -> list[float]:
+    """Train on x, or on x whitened; return the energy distances of plain and calibrated samples."""
     gtn = GTN(x.shape[1], epochs=epochs)
-    gtn.fit(x, seed=seed, progress=False)
+    gtn.fit(x if white is None else white.apply(x), seed=seed, progress=False)
     found = []
     for calibration in (None, gtn.calibration):
         gtn.calibration = calibration
         made = gtn.sample(JUDGED, seed=seed)
-        if back is not None:
-            made = (made @ back).astype(np.float32)
+        if white is not None:
+            made = white.undo(made)
         found.append(energy_distance(made, held_out))
     return found
 
@@ -78,11 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
             n = min(options.n, len(whole) - len(whole) // 10)
             scaling = Scaling.of(whole[order[:n]])
             x, held_out = (scaling.apply(whole[each]) for each in (order[:n], order[n:][:JUDGED]))
-            away, back = whitener(x)
             rows.append(
                 [
                     *judged(x, held_out, None, options.epochs, seed),
-                    *judged((x @ away).astype(np.float32), held_out, back, options.epochs, seed),
+                    *judged(x, held_out, whitener(x), options.epochs, seed),
                     energy_distance(normals_like(x, None, seed, JUDGED)[1], held_out),
                     energy_distance(x[:JUDGED], held_out),
                 ]
