@@ -492,6 +492,38 @@ def test_ctrl_c_twice_while_a_thread_is_waited_for(native, tmp_path, threads):
     assert header(tmp_path / "c")["rows"] > 0
 
 
+SAVING = """
+    import signal, sys, threading, time
+    from gtn_fast.system import ending
+    def work():
+        with ending.long_call():
+            while not ending.asked():
+                time.sleep(0.01)
+            print("saving", flush=True)
+            time.sleep(1)
+            open("saved", "w").close()
+    threading.Thread(target=work, daemon=True).start()
+    sys.exit(3)
+"""
+
+
+def test_ctrl_c_while_a_call_saves_at_the_end(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SAVING)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout.readline() == "saving\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (3, "")
+    assert (tmp_path / "saved").exists()
+
+
 LEARNING = """
     import sys, threading, time, warnings
     import numpy as np, torch, gtn_fast
