@@ -4,11 +4,11 @@
 // nearest free ones. Rounding blurs the order of near angles, so each side is
 // walked until a cosine has fallen below the best by more than rounding can hide.
 #include <algorithm>
-#include <chrono>
 
 #include "strategies/circle/bitmap.h"
 #include "strategies/circle/index.h"
 #include "strategies/common/classes.h"
+#include "strategies/common/clock.h"
 
 namespace gtn {
 namespace {
@@ -183,20 +183,16 @@ class Circle {
   std::vector<int64_t> entry_of_rank_;
 };
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 void match_circle(const Problem& problem, const Options& options, Team& team, Report& report,
                   Assignment& out) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   CircleIndex index = build_circle_index(problem, team);
   const double directions = static_cast<double>(index.count);
   Circle circle(problem, std::move(index), team);
   report.add("seconds_build", seconds_since(start));
-  const auto resolve = std::chrono::steady_clock::now();
+  const auto resolve = Clock::now();
   const bool finished = circle.run(out);
   report.add("seconds_resolve", seconds_since(resolve));
   report.add("directions", directions);

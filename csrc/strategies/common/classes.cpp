@@ -9,7 +9,7 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;
+constexpr int64_t kRowsGrain = 1 << 14;
 constexpr int64_t kGrainValues = 1 << 16;  // where rows are read
 
 uint64_t mix(uint64_t h) {
@@ -74,7 +74,7 @@ class Builder {
         hash[static_cast<size_t>(row)] = hash_of(u);
       }
     });
-    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+    team_.for_chunks(n_, kRowsGrain, [&](int64_t begin, int64_t end, int) {
       for (int64_t rank = begin; rank < end; ++rank)
         items[rank] = (static_cast<uint64_t>(hash[by_norm[static_cast<size_t>(rank)]]) << 32) |
                       static_cast<uint64_t>(rank);
@@ -105,7 +105,7 @@ class Builder {
     // Until the classes are numbered: the first rank of the rank's class.
     std::vector<uint32_t>& leader = classes.class_of_rank;
     leader.resize(static_cast<size_t>(n_));
-    team_.for_chunks(n_, kGrain, [&](int64_t begin, int64_t end, int) {
+    team_.for_chunks(n_, kRowsGrain, [&](int64_t begin, int64_t end, int) {
       int64_t i = begin;  // a run belongs to the chunk that it begins in
       while (i > 0 && i < end && same_hash(i, i - 1)) ++i;
       while (i < end) {
@@ -143,7 +143,7 @@ class Builder {
     std::vector<Group> groups;  // nearly always one
     std::vector<double> u(static_cast<size_t>(problem_.x.cols));
     for (int64_t i = begin; i < end; ++i) {
-      if ((i - begin) % kGrain == 0) team_.check();
+      if ((i - begin) % kRowsGrain == 0) team_.check();
       const uint32_t rank = rank_at(i);
       direction(rank, u.data());
       const auto found = std::find_if(groups.begin(), groups.end(),

@@ -1,22 +1,16 @@
 #include "strategies/screen/blocks.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "kernels/kernels.h"
+#include "strategies/common/clock.h"
 #include "strategies/screen/layout.h"
 
 namespace gtn {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 // Y's that a thread searches for at once, at most, but for the rounding to the kernel's width.
-constexpr int kTile = 384;
+constexpr int kSearchTile = 384;
 constexpr int kProbingTile = 1024;      // where few of them share a frame
 constexpr double kCompactShare = 0.05;  // dead columns at which gaps are closed
 // Free x's, as a share of those last laid out, at which a new layout pays: frames of neighbours
@@ -98,7 +92,7 @@ void ScreenBlocks::search(BlockLists& lists, int wanted, int certain, bool again
   const int64_t n = static_cast<int64_t>(lists.y_rank.size());
   // As many equal tiles for every thread, of a multiple of the kernel's width.
   const int64_t share = (n + team_.size() - 1) / team_.size();
-  const int64_t most = probing_ ? kProbingTile : kTile;
+  const int64_t most = probing_ ? kProbingTile : kSearchTile;
   const int64_t rounds = (share + most - 1) / most;
   const int64_t even = (share + rounds - 1) / rounds;
   const int64_t width = kernels().tile_y;

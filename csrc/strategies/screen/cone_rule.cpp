@@ -14,14 +14,14 @@ namespace {
 // X's, and dimensions, that are worth a look. gtn_fast/planning/costs.py knows them.
 constexpr int64_t kFewest = 65536;
 constexpr int64_t kFewestDims = 9, kMostDims = 24;
-constexpr int64_t kSample = 16384;  // x's whose cones are made for a look
-constexpr int64_t kThinner = 4;     // so many times fewer for a second one
-constexpr int64_t kAskers = 96;     // y's that look
+constexpr int64_t kConeSample = 16384;  // x's whose cones are made for a look
+constexpr int64_t kThinner = 4;         // so many times fewer for a second one
+constexpr int64_t kAskers = 96;         // y's that look
 // To sift a group of cones takes so many times what it takes to sift a group of columns.
 constexpr double kConeCost = 2.0;
 // What a y costs beside, in units of a pair that is screened: its share of the layouts, and its
 // look at a frame.
-constexpr double kLayoutCost = 80000.0, kFrameCost = 1500.0, kFrame = 32768.0;
+constexpr double kLayoutCost = 80000.0, kFrameCost = 1500.0, kFrameRows = 32768.0;
 constexpr double kGain = 0.75;  // of the time of an even layout, at most
 
 }  // namespace
@@ -47,7 +47,7 @@ bool ConeRule::asks_for_cones(const Floor& floor, int64_t free, Team& team) {
 // What is left of a sample, and how much less that is than of a thinner one, says what will be
 // left of all.
 bool ConeRule::pays(const Floor& floor, int64_t free, Team& team) const {
-  const int64_t size = std::min(free, kSample);
+  const int64_t size = std::min(free, kConeSample);
   const Left thick = sample(floor, size, team), thin = sample(floor, size / kThinner, team);
   const double steps = std::log(static_cast<double>(free) / static_cast<double>(size)) /
                        std::log(static_cast<double>(kThinner));
@@ -57,7 +57,7 @@ bool ConeRule::pays(const Floor& floor, int64_t free, Team& team) const {
   const double left =
       of_all(thick.columns, thin.columns) + kConeCost / kGroup * of_all(thick.cones, thin.cones);
   const double n = static_cast<double>(free);
-  return in_.kernels.sift_cost * left * n + kLayoutCost + n / kFrame * kFrameCost < kGain * n;
+  return in_.kernels.sift_cost * left * n + kLayoutCost + n / kFrameRows * kFrameCost < kGain * n;
 }
 
 ConeRule::Left ConeRule::sample(const Floor& floor, int64_t size, Team& team) const {

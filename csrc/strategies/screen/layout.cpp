@@ -15,11 +15,11 @@ constexpr int64_t kEvenFrame = 4096;      // columns per frame where X is spread
 constexpr int64_t kNeighbourFrame = 512;  // where neighbours share one
 constexpr int64_t kNarrowFrame = 2048;    // where neighbours are too near for codes
 constexpr int64_t kConeFrame = 32768;     // where groups of neighbours have cones
-constexpr int64_t kSample = 2048;         // x's from which neighbours_pay() decides
+constexpr int64_t kPaySample = 2048;      // x's from which neighbours_pay() decides
 constexpr int64_t kSampleLeaf = 64;
 constexpr double kNeighbourShare = 0.1;  // variance left inside frames that makes it worth it
 constexpr size_t kRun = 64;              // rows read together from an X in files
-constexpr int64_t kAxisSample = 96;      // x's from which the direction of a cut is taken
+constexpr int64_t kCutSample = 96;       // x's from which the direction of a cut is taken
 
 constexpr int kBins = 128;
 // A cut leaves each side at least 1 / kSmallestShare of the set, and kSmallestSide x's if the
@@ -40,7 +40,7 @@ class Cutter {
         vectors_(vectors),
         items_(items),
         d_(static_cast<size_t>(vectors.dims())),
-        sample_(static_cast<size_t>(kAxisSample) * d_),
+        sample_(static_cast<size_t>(kCutSample) * d_),
         mean_(d_),
         axis_(d_),
         next_(d_),
@@ -53,7 +53,7 @@ class Cutter {
   // The approximate principal axis of [begin, end), by power iteration on a few.
   void find_axis(const Projected* begin, const Projected* end) {
     const int64_t n = end - begin;
-    const int64_t count = std::min(n, kAxisSample);
+    const int64_t count = std::min(n, kCutSample);
     std::fill(mean_.begin(), mean_.end(), 0.0);
     for (int64_t i = 0; i < count; ++i) {
       double* v = sample(i);
@@ -189,7 +189,7 @@ bool neighbours_pay(const std::vector<Projected>& points, Cutter& cutter) {
   const int64_t n = static_cast<int64_t>(points.size());
   if (n < 4 * kNeighbourFrame) return false;
   std::vector<Projected> sample;
-  const int64_t count = std::min(n, kSample);
+  const int64_t count = std::min(n, kPaySample);
   for (int64_t i = 0; i < count; ++i) sample.push_back(points[static_cast<size_t>(i * n / count)]);
   Projected* const data = sample.data();
   const double whole = cutter.spread(data, data + count);

@@ -1,18 +1,13 @@
 #include "strategies/screen/matcher.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <stdexcept>
 
+#include "strategies/common/clock.h"
+
 namespace gtn {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 constexpr int kCertain = 2;  // candidates of a list that are evaluated and in certain order
 

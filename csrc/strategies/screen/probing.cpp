@@ -5,7 +5,7 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kTile = 512;           // items whose lists are found at once
+constexpr int64_t kItemsTile = 512;      // items whose lists are found at once
 constexpr int64_t kLargestFrame = 4096;  // columns
 
 }  // namespace
@@ -36,7 +36,7 @@ void Probing::assign(Team& team) {
   std::deque<Worker> workers;
   for (int t = 0; t < team.size(); ++t) workers.emplace_back(centres_);
   const int64_t n = static_cast<int64_t>(free.size());
-  team.for_chunks(n, kTile, [&](int64_t begin, int64_t end, int thread) {
+  team.for_chunks(n, kItemsTile, [&](int64_t begin, int64_t end, int thread) {
     Worker& worker = workers[static_cast<size_t>(thread)];
     const uint32_t* const some = free.data() + begin;
     worker.tile.load(askers, some, static_cast<size_t>(end - begin), false);

@@ -7,7 +7,7 @@
 namespace gtn {
 namespace {
 
-constexpr int64_t kSmallest = 8;  // below, there is nothing to spread
+constexpr int64_t kSmallestDim = 8;  // below, there is nothing to spread
 
 // The same numbers everywhere (Steele et al. 2014, SplitMix64).
 uint64_t next_random(uint64_t& state) {
@@ -20,7 +20,7 @@ uint64_t next_random(uint64_t& state) {
 }  // namespace
 
 Rotation::Rotation(int64_t d, const Kernels& kernels) : kernels_(kernels) {
-  if (d < kSmallest) return;
+  if (d < kSmallestDim) return;
   for (int64_t left = d; left > 0;) {
     int64_t block = 1;
     while (2 * block <= left) block *= 2;

@@ -5,25 +5,19 @@
 // best of its list that is still free, if that is certain to be its best overall,
 // and searches the tree again otherwise.
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <stdexcept>
 #include <string>
 
 #include "engine/radix.h"
 #include "kernels/levels.h"
+#include "strategies/common/clock.h"
 #include "strategies/common/fetch.h"
 #include "strategies/common/turns.h"
 #include "strategies/tree/index.h"
 
 namespace gtn {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // A y's hits for turns.h: slots by their heads.
 struct HitList {
