@@ -26,6 +26,7 @@ from gtn_fast.atlas.curves import in_eval, jacobian
 from gtn_fast.atlas.model import Atlas
 from gtn_fast.atlas.nodes import check_eps
 from gtn_fast.inputs.arguments import check_integer
+from gtn_fast.metrics.graph import joined
 from gtn_fast.packages import load_package
 from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import batches, to_unit
@@ -170,7 +171,9 @@ def orientation(atlas: Atlas, images: Any, eps: float = 0.05, min_count: int = 5
     min_count = check_integer(min_count, "min_count", 1, 2**48)
     checked = atlas.checked(images)
     inside = members_of(atlas, checked, eps)
-    near = _near(checked)
+    if len(checked) < 2:
+        raise ValueError("one image has no neighbours: give more")
+    near, _ = joined(checked.flatten(1).float().cpu().numpy(), _NEIGHBOURS)
     pieces = np.stack([_pieces(near, inside[:, y]) for y in range(atlas.charts)], axis=1)
     sides = _Sides()
     agreed = total = sure = overlaps = 0
@@ -219,18 +222,6 @@ class _Sides:
             return not needed
         self._parent[second] = (first, needed)
         return True
-
-
-def _near(images: Tensor) -> Any:
-    """Join each image with its nearest ones, as a symmetric sparse matrix (n, n)."""
-    from sklearn.neighbors import NearestNeighbors
-
-    rows = images.reshape(len(images), -1).float().cpu().numpy()
-    count = min(_NEIGHBOURS, len(rows) - 1)
-    if not count:
-        raise ValueError("one image has no neighbours: give more")
-    graph = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(rows).kneighbors_graph()
-    return graph.maximum(graph.T).tocsr()
 
 
 def _pieces(near: Any, inside: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from gtn_fast import plots
 from gtn_fast.atlas.cae import train_cae
 from gtn_fast.atlas.geodesics import LatentGraph
 from gtn_fast.atlas.invariants import chart_use, members_of, nerve, nerve_betti, orientation
+from gtn_fast.atlas.start import START_STEPS
 from gtn_fast.experiments.report import Notes, text
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, manifold
@@ -51,7 +52,7 @@ def _asked(truth: Manifold, notes: Notes) -> dict[str, bool]:
         atlas, _ = train_cae(
             images, truth.dim, charts,
             epochs=notes.options.get("epochs", 1 if notes.quick else 12),
-            start_steps=20 if notes.quick else 300, seed=notes.seed, progress=False,
+            start_steps=20 if notes.quick else START_STEPS, seed=notes.seed, progress=False,
             device=notes.device,
         )  # fmt: skip
     members = members_of(atlas, fresh, EPS)
