@@ -58,7 +58,7 @@ def _asked(truth: Manifold, notes: Notes) -> dict[str, bool]:
     members = members_of(atlas, fresh, EPS)
     simplices = nerve(members)
     betti = {field: nerve_betti(simplices, field) for field in FIELDS}
-    turned = orientation(atlas, fresh, EPS)
+    turned = orientation(atlas, fresh)
     stats = LatentGraph.build(atlas, fresh, max_points=100 if notes.quick else NODES, eps=EPS,
                               seed=notes.seed).stats()  # fmt: skip
     use = chart_use(atlas, fresh, EPS)
