@@ -416,7 +416,7 @@ def test_the_start_gives_each_chart_a_region_of_one_piece(networks):
     side = 16 if networks["name"] == "conv" else SIDE
     images = torch.from_numpy(np.concatenate([pictures(side=side), 255 - pictures(side=side)]))
     atlas = atlas_of("cae", charts=4, side=side, networks=networks)
-    start_apart(atlas, images, seed=0, steps=200)
+    start_apart(atlas, images, seed=0, steps=60)
     with torch.no_grad():
         said = [set(atlas.chart_of(to_unit(part)).tolist()) for part in images.split(96)]
     assert [len(each) for each in said] == [2, 2]

@@ -14,6 +14,7 @@ never come back, and the autoencoder shows the mean for ever.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -117,7 +118,8 @@ def train_cae(
     Learning rates go down a cosine to 2 %. ``balance`` is the rate of the prices (0: the paper's
     loss), ``lipschitz`` the weight of the encoders' slopes, ``temperature`` that of the softmax.
     ``networks``: "dense", "conv" or their settings, ``h`` the width of "conv". Its prior is each
-    chart's share of the images, z uniform in the cube. The rest is ``train``'s. TypeError or
+    chart's share of the images, z uniform in the cube. ``start_steps`` of 128 images teach each
+    chart a connected region of the images first (0: none do). The rest is ``train``'s. TypeError or
     ValueError for images of another kind, shape or number (one a chart at least), and settings
     that make no sense.
     """
@@ -128,8 +130,10 @@ def train_cae(
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     start_steps = check_integer(start_steps, "start_steps", 0, 2**31 - 1)
     atlas, data, held_out = families.start("cae", images, val, d, charts, networks, h, seed)
-    if charts > 1 and start_steps:
-        start_apart(atlas, data, seed, start_steps)
+    goes_on = training.get("checkpoint") is not None and Path(training["checkpoint"]).exists()
+    if charts > 1 and start_steps and not goes_on:
+        shared = {name: training[name] for name in ("device", "progress") if name in training}
+        start_apart(atlas, data, seed, start_steps, **{"progress": None, **shared})
     settings = {"temperature": temperature, "lipschitz": lipschitz, "balance": balance}
     history = families.fit(
         ChartLoss(atlas, balanced_epochs=epochs // 2, **settings),

@@ -49,8 +49,19 @@ class StartLoss(Objective):
 
 
 @computes_by_torch
-def start_apart(atlas: NetworkAtlas, images: Tensor, seed: int, steps: int = START_STEPS) -> None:
-    """Give each chart one of the connected regions of uint8 images (n, c, side, side)."""
+def start_apart(
+    atlas: NetworkAtlas,
+    images: Tensor,
+    seed: int,
+    steps: int = START_STEPS,
+    *,
+    device: torch.device | str | None = None,
+    progress: Any = False,
+) -> None:
+    """Give each chart one of the connected regions of uint8 images (n, c, side, side).
+
+    ``device`` and ``progress`` are ``train``'s.
+    """
     rng = np.random.default_rng(derive(seed, "chart start"))
     pool = images[torch.from_numpy(rng.permutation(len(images))[:_POOL])]
     region = _regions_of(pool, atlas.charts, derive(seed, "chart start"))
@@ -65,7 +76,8 @@ def start_apart(atlas: NetworkAtlas, images: Tensor, seed: int, steps: int = STA
 
     train(
         StartLoss(atlas), loss, (drawn, torch.from_numpy(region)[drawn]), epochs=1,
-        batch_size=batch, lr=_LR, draws=False, progress=False, title="chart start", seed=seed,
+        batch_size=batch, lr=_LR, draws=False, progress=progress, title="chart start", seed=seed,
+        device=device,
     )  # fmt: skip
 
 

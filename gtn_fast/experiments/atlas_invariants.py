@@ -51,7 +51,7 @@ def _asked(truth: Manifold, notes: Notes) -> dict[str, bool]:
     with notes.timed(truth.name):
         atlas, _ = train_cae(
             images, truth.dim, charts,
-            epochs=notes.options.get("epochs", 1 if notes.quick else 12),
+            epochs=notes.options.get("epochs", 1 if notes.quick else 16),
             start_steps=20 if notes.quick else START_STEPS, seed=notes.seed, progress=False,
             device=notes.device,
         )  # fmt: skip
