@@ -36,8 +36,10 @@ class CMakeBuild(build_ext):
                 f"-DPython_EXECUTABLE={sys.executable}",
                 f"-DCMAKE_BUILD_TYPE={'Debug' if self.debug else 'Release'}",
                 f"-DGTN_WERROR={'ON' if werror else 'OFF'}",
-                # A kept folder may remember the pybind11 of an isolated build.
+                # A kept folder may remember the pybind11 of an isolated build, and the headers of
+                # another Python, which CMake then finds unfit and looks no further.
                 f"-Dpybind11_DIR={_pybind11_dir()}",
+                "-U_Python_*",
             ],
             check=True,
         )

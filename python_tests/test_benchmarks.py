@@ -447,6 +447,7 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
         "DIMS": (2, 8),
         "TREE_SIZES": {2: (200, 800), 4: (200, 800)},
         "SCREEN_SIZES": {8: (200, 800), 16: (200, 800)},
+        "CONES_SIZES": {9: 800, 16: 800},
         "LINEAR_N": 500,
         "CROWDED": (("orthant", 400, 3),),
         "DECAYING": (("spectrum", 400, 8),),
@@ -457,12 +458,20 @@ def test_measuring_thresholds(native, monkeypatch, tmp_path, capsys):
     }
     for name, value in changes.items():
         monkeypatch.setattr(measure_thresholds, name, value)
+    make = workloads.make
+
+    def few(name, n_x, n_y, d):
+        assert max(n_x, n_y) <= 2000, "a size of the benchmark that this test leaves as it is"
+        return make(name, n_x, n_y, d)
+
+    monkeypatch.setattr(workloads, "make", few)
     monkeypatch.setattr(machine, "busy_share", lambda: 0.0)
     assert measure_thresholds.main(["--write", "--threads", "2"]) == 0
     written: dict = {}
     exec((tmp_path / "constants.py").read_text(), written)
     assert {name for name in written if name.isupper()} == set(before)
     assert list(constants_module.TREE) == [2, 4]
+    assert list(constants_module.CONES) == [9, 16]
     assert gtn_fast.plan(1000, d=3).seconds > 0
     assert "gaussian, n = 300, d = 3: " in capsys.readouterr().out
     calibration.forget()

@@ -231,7 +231,7 @@ def in_a_process(code, status=0):
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=120,  # a guard against a hang
+        timeout=300,  # a guard against a hang
         check=False,
     )
     assert done.returncode == status, done.stderr

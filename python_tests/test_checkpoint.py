@@ -175,7 +175,7 @@ def test_sigterm_saves_and_ends(native, tmp_path):
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)  # a guard against a hang
+        process.communicate(timeout=300)  # a guard against a hang
     finally:
         process.kill()
     assert process.returncode == 143

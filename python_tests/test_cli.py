@@ -207,7 +207,7 @@ def test_the_module_runs_and_survives_a_closed_pipe(data):
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     os.close(writer)
@@ -228,7 +228,7 @@ def test_ctrl_c_ends_a_long_run_in_its_midst(native, tmp_path, method, n, d):
     )
     process.send_signal(signal.SIGINT)
     try:
-        out, errors = process.communicate(timeout=60)  # a guard against a hang
+        out, errors = process.communicate(timeout=300)  # a guard against a hang
     finally:
         process.kill()
     assert process.returncode == 130

@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(data):
         [sys.executable, "-m", "gtn_fast", "label", "X.npy", "--out", "o.npz"],
         capture_output=True,
         text=True,
-        timeout=60,  # a guard against a hang
+        timeout=300,  # a guard against a hang
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
     )

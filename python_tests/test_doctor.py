@@ -62,7 +62,7 @@ def in_a_process(*arguments, **environment):
         [sys.executable, "-m", "gtn_fast", "doctor", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env=os.environ | environment,
         check=False,
     )

@@ -413,7 +413,7 @@ def test_without_the_package(monkeypatch):
 def test_the_package_is_imported_only_when_asked_for():
     script = "import sys, gtn_fast; assert 'faiss' not in sys.modules; import numpy as np;" \
         "gtn_fast.label(np.eye(4)); assert 'faiss' not in sys.modules"  # fmt: skip
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
 # ------------------------------------------------------------------ how it runs
@@ -492,7 +492,7 @@ def test_ctrl_c_is_heard(native, step):
         time.sleep(0.1)  # into the midst of it
         process.send_signal(signal.SIGINT)
         try:
-            out, errors = process.communicate(timeout=50)  # a guard against a hang
+            out, errors = process.communicate(timeout=300)  # a guard against a hang
         finally:
             process.kill()
     assert "KeyboardInterrupt" in errors

@@ -436,7 +436,7 @@ print(hashlib.sha256(environments.inside({name!r}, run).tobytes()).hexdigest())
 def test_imported_and_compiled_in_another_environment(name, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED.format(tests=str(HERE), name=name)],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path)},  # nothing is compiled yet
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

@@ -330,7 +330,7 @@ def test_an_error_stops_the_other_groups(monkeypatch):
         first = not ran
         ran.append(threads)
         if first:
-            assert at_work.wait(60)
+            assert at_work.wait(300)
             raise RuntimeError("in a worker")
         at_work.set()
         time.sleep(0.02)  # the others are 4 s of it: time enough to be stopped

@@ -180,7 +180,7 @@ def test_labels_of_the_next_epoch_are_made_while_one_trains():
 
             def wait(*_):
                 if model.training:
-                    trained.append(made.wait(30))
+                    trained.append(made.wait(300))
 
             model.register_forward_hook(wait)
             return model
@@ -212,7 +212,7 @@ def test_what_is_under_way_is_stopped_at_the_end():
 
     with Ahead(make, 5) as ahead:
         ahead.begin(1)
-        assert going.wait(10)
+        assert going.wait(300)
     assert stopped.is_set()
 
 
@@ -248,7 +248,7 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_stops_training_and_labeling():
     done = subprocess.run([sys.executable, "-c", _CTRL_C], capture_output=True, text=True,
-                          timeout=60, env=os.environ)  # fmt: skip
+                          timeout=300, env=os.environ)  # fmt: skip
     assert done.stdout == "stopped 1\n", done.stderr
     assert signal.SIGINT  # for readers: what raise_signal sent
 

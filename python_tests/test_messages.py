@@ -190,7 +190,7 @@ def test_what_is_missing_is_named_with_its_extra(absent, words, name):
         "except ImportError as error:\n    print(type(error).__name__, error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout.startswith(f"ImportError {name}: ")
     assert words in done.stdout

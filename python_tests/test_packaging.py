@@ -34,7 +34,7 @@ def test_the_package_is_typed():
 def test_importing_is_light(statement):
     code = f"import sys; {statement}; print([m for m in {HEAVY} if m in sys.modules])"
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     assert shown.stdout.strip() == "[]"
 
@@ -60,7 +60,7 @@ def test_labeling_arrays_does_not_import_torch():
         "print('torch' in sys.modules)"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     assert shown.stdout.strip() == "False"
 

@@ -70,7 +70,7 @@ def test_ctrl_c(native, tmp_path, method, n, d, groups):
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=120,  # a guard against a hang
+        timeout=300,  # a guard against a hang
         check=False,
         cwd=tmp_path,
     )
@@ -94,8 +94,8 @@ def test_in_a_forked_child(native):
     queue = context.Queue()
     child = context.Process(target=label_in_a_child, args=(queue,))
     child.start()
-    answer = queue.get(timeout=30)
-    child.join(30)
+    answer = queue.get(timeout=300)
+    child.join(300)
     assert child.exitcode == 0
     assert (answer == expected).all()
 

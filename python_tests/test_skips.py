@@ -30,7 +30,7 @@ def outcome(folder, *options, ci=None):
         environment["CI"] = ci
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "skips", "-p", "no:cacheprovider", *options, folder],
-        capture_output=True, text=True, timeout=120, check=False, cwd=folder, env=environment,
+        capture_output=True, text=True, timeout=300, check=False, cwd=folder, env=environment,
     )  # fmt: skip
     return done.returncode, done.stdout.splitlines()
 

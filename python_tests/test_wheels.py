@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,8 +23,10 @@ except ImportError:  # Python 3.10
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tools.wheels import __main__ as builder  # noqa: E402
 from tools.wheels import pythons  # noqa: E402
-from tools.wheels.__main__ import serves  # noqa: E402
+
+serves = builder.serves
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSIONS = [(3, minor) for minor in range(pythons.LOWEST[1], pythons.HIGHEST[1] + 1)]
@@ -124,7 +128,7 @@ def fake_python(folder, answer):
 
 ANSWER = (
     '{"version": [3, 12], "implementation": "cpython", "final": true, '
-    '"threaded": false, "headers": true}'
+    '"threaded": false, "headers": true, "split": null}'
 )
 
 
@@ -132,6 +136,44 @@ def test_a_fit_python_is_taken(tmp_path):
     found = pythons.probe(fake_python(tmp_path, ANSWER))
     assert found.version == (3, 12)
     assert found.tag == "cp312"
+    assert found.split is None
+
+
+def test_headers_that_debian_keeps_apart_are_found(tmp_path, monkeypatch):
+    """For the other machine too, of which no header is installed."""
+    apart = tmp_path / "include" / "x86_64-linux-gnu" / "python3.12"
+    apart.mkdir(parents=True)
+    (apart / "pyconfig.h").write_text("here\n", encoding="utf-8")
+    answer = ANSWER.replace("null", f'"{apart}"')
+    python = pythons.probe(fake_python(tmp_path, answer))
+    monkeypatch.setattr(builder, "WORK", tmp_path / "work")
+    for machine in builder.MACHINES:
+        for _ in range(2):  # the folder of an earlier build may be there
+            folder = builder._split_headers(python, machine)
+        seen = folder / f"{machine}-linux-gnu" / "python3.12" / "pyconfig.h"
+        assert seen.read_text(encoding="utf-8") == "here\n"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_python_says_where_its_own_headers_are_apart(tmp_path, there):
+    """What runs in an interpreter, run in this one with the folders of Debian."""
+    include = tmp_path / "python3.12"
+    apart = tmp_path / "x86_64-linux-gnu" / "python3.12"
+    for folder in (include, *([apart] if there else [])):
+        folder.mkdir(parents=True)
+        (folder / "pyconfig.h").touch()
+    (include / "Python.h").touch()
+    folders = "import sysconfig\n"
+    folders += f"sysconfig.get_path = lambda name: {str(include)!r}\n"
+    folders += "known = sysconfig.get_config_var\n"
+    folders += "sysconfig.get_config_var = "
+    folders += "lambda name: 'x86_64-linux-gnu' if name == 'MULTIARCH' else known(name)\n"
+    shown = subprocess.run(
+        [sys.executable, "-c", folders + pythons._PROBE], capture_output=True, text=True, check=True
+    )
+    found = json.loads(shown.stdout)
+    assert found["headers"]
+    assert found["split"] == (str(apart) if there else None)
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,24 @@ def _build(python: Python, machine: str, sources: Path) -> Path:
             "SETUPTOOLS_EXT_SUFFIX": f".cpython-{python.tag[2:]}-{machine}-linux-gnu.so",
             "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
         }
+        if python.split:
+            environment["CPATH"] = str(_split_headers(python, machine))
     command = [_environment(python), "-m", "pip", "wheel", "-q", "--no-build-isolation"]
     _run([*command, "--no-deps", "--wheel-dir", raw, sources], environment)
     (wheel,) = raw.glob("*.whl")
     return wheel
+
+
+def _split_headers(python: Python, machine: str) -> Path:
+    """Return a folder in which zig finds what Debian's headers of Python include."""
+    folder = WORK / "headers" / f"{machine}-{python.tag}"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = Path(str(python.split))
+    # The file is the same for both machines, and only this machine's is installed.
+    link = folder / f"{machine}-linux-gnu" / source.name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(source)
+    return folder
 
 
 def _environment(python: Python) -> Path:

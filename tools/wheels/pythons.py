@@ -13,21 +13,30 @@ LOWEST, HIGHEST = (3, 10), (3, 14)
 
 _PROBE = """
 import json, os, sys, sysconfig
+include = sysconfig.get_path("include")
+multiarch = sysconfig.get_config_var("MULTIARCH") or "none"
+split = os.path.join(os.path.dirname(include), multiarch, os.path.basename(include))
 print(json.dumps({
     "version": sys.version_info[:2],
     "implementation": sys.implementation.name,
     "final": sys.version_info.releaselevel == "final",
     "threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    "headers": os.path.isfile(os.path.join(sysconfig.get_path("include"), "Python.h")),
+    "headers": os.path.isfile(os.path.join(include, "Python.h")),
+    "split": split if os.path.isfile(os.path.join(split, "pyconfig.h")) else None,
 }))
 """
 
 
 class Python(NamedTuple):
-    """An interpreter and the two numbers of its version."""
+    """An interpreter, the two numbers of its version, and where Debian keeps its pyconfig.h.
+
+    Debian's headers include ``<MACHINE-linux-gnu/python3.X/pyconfig.h>``, which only the system's
+    own compilers find. ``split`` is the folder of that file; None where there is no such file.
+    """
 
     path: str
     version: tuple[int, int]
+    split: str | None = None
 
     @property
     def tag(self) -> str:
@@ -55,7 +64,7 @@ def probe(path: str) -> Python:
         raise UnfitPythonError(f"{path} is Python {major}.{minor}; wheels are for 3.10 to 3.14")
     if not found["headers"]:
         raise UnfitPythonError(f"{path} has no C headers (Debian: apt-get install python3-dev)")
-    return Python(path, (major, minor))
+    return Python(path, (major, minor), found["split"])
 
 
 def found_here() -> list[Python]:
