@@ -116,8 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"| set | rows | ĥ | {FEW} steps | {MANY:,} steps | blended |")
     print("|---|---:|---|---:|---:|---:|")
     for name in options.sets:
-        own = Path(name).suffix == ".npy"
-        whole = np.load(name) if own else workloads.make(name, 10_000, 2, options.d).x
+        own = workloads.own_points(name)
+        whole = workloads.make(name, 10_000, 2, options.d).x if own is None else own
         for n in options.n:
             rows: dict[str, list[Sequence[float]]] = {}
             for seed in range(options.seeds):

@@ -234,7 +234,7 @@ def measure_all(threads: int) -> dict[str, Any]:
         "CONES": measure_cones(),
         "CONES_EXPONENT": constants_module.CONES_EXPONENT,
         "CONES_PAIRS_PER_ROW": constants_module.CONES_PAIRS_PER_ROW,
-        "SIFT_COST": calibration.SIFT_COST[native.instructions()],
+        "SIFT_COST": native.module().sift_cost(),
         "SCREEN_DECAY": measure_exponent(DECAYING, "screen", "decay"),
         "REFERENCE_S_PER_VALUE": reference_value,
         "REFERENCE_S_PER_ROW": reference_row,

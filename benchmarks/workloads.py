@@ -111,6 +111,11 @@ def image_rows(name: str) -> tuple[Array | None, str]:
     return None, ""
 
 
+def own_points(name: str) -> Array | None:
+    """Return an .npy file's rows, float32 (n, d); None for the name of a set."""
+    return np.asarray(np.load(name), np.float32) if Path(name).suffix == ".npy" else None
+
+
 def data_folders() -> list[Path]:
     """Where the image sets are looked for, in this order."""
     named = os.environ.get("GTN_FAST_DATA")

@@ -11,12 +11,13 @@ import torch
 from learning_cases import check_a_stopped_run
 from torch import nn
 
-from gtn_fast.atlas import cae, families, gan, vae, wae
+from gtn_fast.atlas import families, gan, vae, wae
 from gtn_fast.atlas.cae import ChartLoss, prune, train_cae
 from gtn_fast.atlas.chart_layers import ChartConv, ChartLinear, ChartNorm, by_chart
 from gtn_fast.atlas.gan import GANLoss, train_infogan
 from gtn_fast.atlas.model import NetworkAtlas, load_network_atlas
 from gtn_fast.atlas.networks import build, h_for
+from gtn_fast.atlas.start import _regions_of, start_apart
 from gtn_fast.atlas.vae import VAELoss, train_atlas_vae
 from gtn_fast.atlas.wae import PAPER, WAELoss, train_wae
 from gtn_fast.inputs.files import FileError
@@ -409,13 +410,30 @@ def test_psi_names_the_best_chart():
     assert float(atlas.weights.max()) < 0.7  # no chart has nearly all
 
 
-def test_the_start_puts_an_image_into_each_chart():
-    images = torch.from_numpy(pictures())
-    atlas = atlas_of("cae")
-    cae.start_apart(atlas, images, seed=0, steps=400)
-    x = to_unit(images)
-    said = atlas.psi(x).max(0).values
-    assert bool((said > 0.9).all())  # some image is each chart's own
+@pytest.mark.parametrize("networks", [SMALL, {"name": "conv", "h": 4}])
+def test_the_start_gives_each_chart_a_region_of_one_piece(networks):
+    """Spots on a circle, and their negatives: no chart has some of both."""
+    side = 16 if networks["name"] == "conv" else SIDE
+    images = torch.from_numpy(np.concatenate([pictures(side=side), 255 - pictures(side=side)]))
+    atlas = atlas_of("cae", charts=4, side=side, networks=networks)
+    start_apart(atlas, images, seed=0, steps=60)
+    with torch.no_grad():
+        said = [set(atlas.chart_of(to_unit(part)).tolist()) for part in images.split(96)]
+    assert [len(each) for each in said] == [2, 2]
+    assert not said[0] & said[1]
+
+
+def test_the_start_leaves_out_what_is_too_small_for_a_chart():
+    few = np.concatenate([pictures(200), 255 - pictures(12)])
+    region = _regions_of(torch.from_numpy(few), M, 0)
+    assert (np.bincount(region[:200], minlength=M) > 0).all()
+    assert set(region[200:]) == {-1}
+    same = np.repeat(pictures(1), 5, axis=0)
+    assert len(_regions_of(torch.from_numpy(same), 5, 0)) == 5
+    atlas = atlas_of("cae", charts=2)
+    before = [p.clone() for p in atlas.parameters()]
+    start_apart(atlas, torch.from_numpy(pictures(2)), seed=0, steps=1)
+    assert any(not torch.equal(a, b) for a, b in zip(before, atlas.parameters(), strict=True))
 
 
 def test_pruning_drops_what_is_not_needed():

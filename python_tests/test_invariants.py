@@ -155,6 +155,25 @@ class Crumpled(Sphere):
         return z + 0.2 * torch.sin(40 * z[:, :1]) * torch.tensor([1.0, 0.0])
 
 
+class Guessing(Twisted):
+    """Where psi is small, charts of a tube are seen the wrong way round."""
+
+    def __init__(self):
+        super().__init__(twist=False, tube=True)
+
+    def encode(self, x, y):
+        z = super().encode(x, y)
+        sure = self.psi(x)[torch.arange(len(x)), y] > 0.15
+        return torch.where(sure[:, None], z, z * torch.tensor([-1.0, 1.0]))
+
+
+def test_what_is_guessed_does_not_count():
+    atlas = Guessing()
+    images = images_of(atlas, 3000)
+    assert orientation(atlas, images).orientable is True
+    assert orientation(atlas, images, eps=0.05).orientable is not True
+
+
 def test_images_that_disagree_give_no_answer():
     atlas = Crumpled()
     found = orientation(atlas, images_of(atlas, 1500))
@@ -184,8 +203,11 @@ def test_contradictions_are_found_whatever_the_order():
 def test_what_has_no_orientation():
     with pytest.raises(TypeError, match="no encoders"):
         orientation(Semi(), as_images([[1.0, 0.0]]))
-    with pytest.raises(ValueError, match="eps"):
-        orientation(Arcs(), as_images([[1.0, 0.0], [0.0, 1.0]]), eps=0.5)
+    for eps, said in ((0.5, "below 1/2"), (-0.1, "0 or more"), (float("nan"), "finite number")):
+        with pytest.raises(ValueError, match=f"eps must be.*{said}"):
+            orientation(Arcs(), as_images([[1.0, 0.0], [0.0, 1.0]]), eps=eps)
+    with pytest.raises(TypeError, match="eps must be a number, got str"):
+        orientation(Arcs(), as_images([[1.0, 0.0], [0.0, 1.0]]), eps="0.2")
     with pytest.raises(ValueError, match="one image has no neighbours"):
         orientation(Arcs(), as_images([[1.0, 0.0]]))
 

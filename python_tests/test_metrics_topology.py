@@ -12,6 +12,7 @@ from gtn_fast import metrics
 from gtn_fast.manifolds import Projector, manifold
 from gtn_fast.metrics import homology
 from gtn_fast.metrics import manifold as of_sets
+from gtn_fast.metrics.graph import joined, regions
 
 
 def circle(n, rng, noise=0.0):
@@ -42,6 +43,42 @@ def test_farthest_points_are_farthest(rng):
         metrics.farthest(x, 61)
     with pytest.raises(ValueError, match="row 4"):
         metrics.farthest(np.where(np.arange(60)[:, None] == 4, np.nan, x), 5)
+
+
+# ------------------------------------------------------------------ regions
+
+
+def test_pieces_of_the_graph_of_nearest_rows(rng):
+    rows = np.concatenate([circle(90, rng), circle(30, rng) + 9, [[9.0, 9.0]] * 2])
+    graph, piece = joined(rows, 5)
+    assert graph.shape == (122, 122)
+    assert graph.nnz == 122 * 5
+    assert graph.data.min() > 0  # rows that occur twice are joined, too
+    here, there = graph.nonzero()
+    wanted = np.linalg.norm(rows[here] - rows[there], axis=1)
+    assert np.asarray(graph[here, there]).ravel() == pytest.approx(wanted, abs=1e-9)
+    assert [len(set(piece[part])) for part in (slice(90), slice(90, 120))] == [1, 1]
+    assert piece[0] != piece[90]
+
+
+def test_regions_share_out_each_piece(rng):
+    """Two circles of one length in four: two each, connected, of about equal length."""
+    from scipy.sparse.csgraph import connected_components
+
+    rows = np.concatenate([circle(300, rng), circle(300, rng) + 9])
+    graph, _ = joined(rows, 6)
+    for seed in range(5):
+        found = regions(graph, 4, seed)
+        assert [len(set(found[part])) for part in (slice(300), slice(300, 600))] == [2, 2]
+        assert not set(found[:300]) & set(found[300:])
+        assert np.bincount(found).min() > 0.6 * 150
+        for y in range(4):
+            own = np.flatnonzero(found == y)
+            assert connected_components(graph[own][:, own], directed=False)[0] == 1
+    assert (regions(graph, 4, 3) == regions(graph, 4, 3)).all()
+    alone = regions(graph, 1, 0)  # one centre does not reach the other circle
+    assert {frozenset(alone[:300]), frozenset(alone[300:])} == {frozenset({0}), frozenset({-1})}
+    assert set(regions(joined(circle(5, rng), 3)[0], 5, 0)) == set(range(5))
 
 
 # ------------------------------------------------------------------ intrinsic dimension

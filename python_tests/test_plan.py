@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
 import tracemalloc
 import warnings
-from pathlib import Path
 from typing import ClassVar
 
 import cases
@@ -140,15 +140,25 @@ def test_cones_leave_less_the_more_rows_there_are():
     assert cone_share(BIG, BIG, 16, Spread(1.6, 1.6)) == pytest.approx(million[2])
 
 
-def test_the_costs_of_sifting_are_the_engines():
-    source = Path(__file__).parent.parent / "csrc" / "kernels"
-    told = {
-        path.stem.removeprefix("kernels_"): float(found[1])
-        for path in source.glob("kernels_*.cpp")
-        if (found := re.search(r"\.sift_cost = ([\d.]+)", path.read_text()))
-    }
-    assert told == calibration.SIFT_COST
-    assert told["avx512vnni"] == constants.SIFT_COST
+def test_the_cost_of_sifting_is_the_engines(native):
+    """Of every instruction set that this processor has; the table's is that of its machine."""
+    told = {}
+    for level in native.simd_levels():
+        code = "from gtn_fast import _native; print(_native.sift_cost())"
+        environment = {**os.environ, "GTN_FAST_SIMD": level}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told[level] = float(done.stdout)
+    assert told["scalar"] == 1.0
+    assert all(cost >= 1.0 for cost in told.values())
+    assert told.get("avx512vnni", constants.SIFT_COST) == constants.SIFT_COST
+    found = calibration.speeds("screen", 10).sift
+    assert found == told[native.simd_active()] / constants.SIFT_COST
 
 
 def test_predictions_know_of_cones():
@@ -168,9 +178,9 @@ def test_predictions_know_of_cones():
 def test_plans_know_where_cones_are_not(machine, metric):
     by_size = {"metric": metric, "threads": 1, "method": "screen"}
     here = gtn_fast.plan(BIG, d=12, **by_size).seconds
-    machine.simd = "neondot"  # cones never pay
+    machine.cost = 20.0  # cones never pay
     without = gtn_fast.plan(BIG, d=12, **by_size)
-    machine.simd = "avx512vnni"
+    machine.cost = constants.SIFT_COST
     assert (here < 0.7 * without.seconds) is (metric == "cosine")
     scratch = gtn_fast.plan(BIG, d=12, memory=without.bytes - 2 * 10**7, **by_size)
     assert scratch.scratch_bytes > 0
@@ -199,7 +209,7 @@ def machine(monkeypatch):
 
     class Machine:
         pairs_per_s = 1e9
-        simd = "avx512vnni"
+        cost = constants.SIFT_COST
         trial_s: ClassVar = {"ray": 0.01, "circle": 0.01, "tree": 0.01, "screen": 0.01}
         measured: ClassVar = []
 
@@ -209,8 +219,8 @@ def machine(monkeypatch):
             return cls.pairs_per_s
 
         @classmethod
-        def simd_active(cls):
-            return cls.simd
+        def sift_cost(cls):
+            return cls.cost
 
         @classmethod
         def trial(cls, strategy, d):

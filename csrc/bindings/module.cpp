@@ -264,6 +264,7 @@ PYBIND11_MODULE(_native, m) {
     return names;
   });
   m.def("simd_active", [] { return std::string(simd_active().name); });
+  m.def("sift_cost", [] { return simd_active().kernels->sift_cost; });
   m.def("guard_map", &guard_map, py::arg("address"), py::arg("bytes"));
   m.def("map_failed", &map_failed, py::arg("number"));
   m.def("release_map", &release_map, py::arg("number"));

@@ -4,7 +4,8 @@ model.py         Atlas: what every model here is (psi, F_y, G_y, a prior); Netwo
 networks.py      the networks of an atlas, dense or convolutional
 chart_layers.py  their layers, all charts in one tensor
 families.py      what the families' trainings share
-cae.py           the chart autoencoder: start, prices, pruning
+cae.py           the chart autoencoder: prices, pruning
+start.py         where its charts begin: each in a region of the images
 vae.py           the atlas VAE
 wae.py           WAE-GAN and atlas WAE-GAN
 gan.py           GAN and InfoGAN: no encoders, a semi-atlas

@@ -14,27 +14,23 @@ never come back, and the autoencoder shows the mean for ever.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gtn_fast.atlas import families
-from gtn_fast.atlas.families import Objective, check_number, errors
+from gtn_fast.atlas.families import Objective, check_number, edge_price, errors
 from gtn_fast.atlas.model import NetworkAtlas
+from gtn_fast.atlas.start import START_STEPS, start_apart
 from gtn_fast.inputs.arguments import check_integer
-from gtn_fast.learn.training.loop import History, train
+from gtn_fast.learn.training.loop import History
 from gtn_fast.learn.training.optimizer import cosine
-from gtn_fast.learn.training.seeds import derive
-from gtn_fast.metrics.points import farthest
 from gtn_fast.system.openmp import computes_by_torch
 from gtn_fast.vision.tensors import batches, to_unit
 
 _LIPSCHITZ_EVERY = 8  # a singular value decomposition a step would cost as much as the step
-_EDGE, _EDGE_PRICE = 6.0, 0.1  # a code; its place in the cube is then 0.0025 from a wall
-_START_STEPS, _START_LR, _START_POOL = 300, 1e-3, 10_000
 
 
 class ChartLoss(Objective):
@@ -75,8 +71,7 @@ class ChartLoss(Objective):
             best = errors(x, networks.decode(self.atlas.placed(code), chosen)[:, None])[:, 0]
         target = torch.softmax((price - e.detach()) / self.temperature, dim=1)
         said = torch.log_softmax(networks.logits(features), dim=1)
-        edge = functional.relu(code.abs() - _EDGE).square().sum(1)
-        value = (best + _EDGE_PRICE * edge).mean() - (target * said).sum(1).mean()
+        value = (best + edge_price(code)).mean() - (target * said).sum(1).mean()
         if priced:
             self._move_prices(chosen, best.detach().mean())
         if self.lipschitz and self.training and int(self.step) % _LIPSCHITZ_EVERY == 0:
@@ -99,39 +94,6 @@ class ChartLoss(Objective):
         return slopes.max() + slopes.mean()
 
 
-class StartLoss(Objective):
-    """Puts one image into the middle of each chart."""
-
-    def at(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the sum of e_y(x_y) + |F_y(x_y) - 1/2|^2 - log psi_y(x_y)."""
-        networks, own = self.atlas.networks, y[:, None]
-        features = networks.features(x)
-        codes = self.atlas.placed(networks.codes(features))  # all: batch norm needs more than one
-        error = errors(x, networks.shown(codes)).gather(1, own).sum()
-        z = codes[torch.arange(len(y)), y]
-        said = torch.log_softmax(networks.logits(features), dim=1).gather(1, own)
-        return error + (z - 0.5).square().sum() - said.sum()
-
-
-def start_apart(atlas: NetworkAtlas, images: Tensor, seed: int, steps: int = _START_STEPS) -> None:
-    """Give each chart one of the images that are farthest from one another.
-
-    From networks that know nothing, a few charts take everything before the others learn.
-    """
-    chosen = np.random.default_rng(derive(seed, "chart start")).permutation(len(images))
-    pool = images[torch.from_numpy(chosen[:_START_POOL].copy())]
-    rows = farthest(pool, atlas.charts, seed=derive(seed, "chart start"))
-    data = (pool[torch.from_numpy(rows)], torch.arange(atlas.charts))
-
-    def loss(model: Any, batch: Tensor, y: Tensor) -> Tensor:
-        return StartLoss.at(model, to_unit(batch), y)
-
-    train(
-        StartLoss(atlas), loss, data, epochs=steps, batch_size=atlas.charts, lr=_START_LR,
-        draws=False, progress=False, title="chart start", seed=seed,
-    )  # fmt: skip
-
-
 def train_cae(
     images: Any,
     d: int,
@@ -148,7 +110,7 @@ def train_cae(
     temperature: float = 1.0,
     lipschitz: float = 1e-2,
     balance: float = 0.2,
-    start_steps: int = _START_STEPS,
+    start_steps: int = START_STEPS,
     **training: Any,
 ) -> tuple[NetworkAtlas, History]:
     """Train a chart autoencoder on square uint8 images (n, c, h, w).
@@ -156,7 +118,8 @@ def train_cae(
     Learning rates go down a cosine to 2 %. ``balance`` is the rate of the prices (0: the paper's
     loss), ``lipschitz`` the weight of the encoders' slopes, ``temperature`` that of the softmax.
     ``networks``: "dense", "conv" or their settings, ``h`` the width of "conv". Its prior is each
-    chart's share of the images, z uniform in the cube. The rest is ``train``'s. TypeError or
+    chart's share of the images, z uniform in the cube. ``start_steps`` of 128 images teach each
+    chart a connected region of the images first (0: none do). The rest is ``train``'s. TypeError or
     ValueError for images of another kind, shape or number (one a chart at least), and settings
     that make no sense.
     """
@@ -167,8 +130,10 @@ def train_cae(
     epochs = check_integer(epochs, "epochs", 1, 2**31 - 1)
     start_steps = check_integer(start_steps, "start_steps", 0, 2**31 - 1)
     atlas, data, held_out = families.start("cae", images, val, d, charts, networks, h, seed)
-    if charts > 1 and start_steps:
-        start_apart(atlas, data, seed, start_steps)
+    goes_on = training.get("checkpoint") is not None and Path(training["checkpoint"]).exists()
+    if charts > 1 and start_steps and not goes_on:
+        shared = {name: training[name] for name in ("device", "progress") if name in training}
+        start_apart(atlas, data, seed, start_steps, **{"progress": None, **shared})
     settings = {"temperature": temperature, "lipschitz": lipschitz, "balance": balance}
     history = families.fit(
         ChartLoss(atlas, balanced_epochs=epochs // 2, **settings),

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gtn_fast.atlas.model import NetworkAtlas
 from gtn_fast.atlas.networks import MAX_CHARTS
@@ -21,6 +22,8 @@ from gtn_fast.learn.training.generators import seeded
 from gtn_fast.learn.training.loop import History, train
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.vision.tensors import as_square_images, to_unit
+
+_EDGE, _EDGE_PRICE = 6.0, 0.1  # a code; its place in the cube is then 0.0025 from a wall
 
 
 class Objective(nn.Module):
@@ -113,6 +116,11 @@ def fit(
 def errors(x: Tensor, shown: Tensor) -> Tensor:
     """Return e_y, (b, m): squared distances of images (b, ...) to (b, m, ...), in [0, 1] units."""
     return ((x[:, None] - shown) / 2).flatten(2).square().sum(2)
+
+
+def edge_price(code: Tensor) -> Tensor:
+    """Return what codes (b, d) cost that run against the walls of the cube, (b,)."""
+    return _EDGE_PRICE * functional.relu(code.abs() - _EDGE).square().sum(1)
 
 
 def randn(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

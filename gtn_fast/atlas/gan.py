@@ -29,7 +29,7 @@ _PENALTY_EVERY = 4
 class GANLoss(Objective):
     """The generator's, the discriminator's and the chart's loss, in one sum."""
 
-    def __init__(self, atlas: NetworkAtlas, *, mi: float = 1.0, gamma: float = 0.1) -> None:
+    def __init__(self, atlas: NetworkAtlas, *, mi: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__(atlas)
         self.mi, self.gamma = mi, gamma
         self.told = nn.Linear(atlas.networks.flat, 1)
@@ -77,19 +77,21 @@ def train_infogan(
     h: int | None = None,
     epochs: int,
     batch_size: int = 128,
-    lr: float = 1e-3,
-    discriminator_lr: float = 2e-4,
+    lr: float = 2e-4,
+    discriminator_lr: float = 1e-3,
     betas: tuple[float, float] = (0.5, 0.999),
     seed: int = 0,
     mi: float = 1.0,
-    gamma: float = 0.1,
+    gamma: float = 1.0,
     **training: Any,
 ) -> tuple[NetworkAtlas, History]:
     """Train an InfoGAN on square uint8 images (n, c, h, w); with one chart a plain GAN.
 
     ``mi`` weighs the mutual information of chart and image, ``gamma`` the penalty R1; ``lr`` is
-    the decoders', ``discriminator_lr`` that of the trunk, both its heads included. The prior is
-    uniform over charts times N(0, I). The rest is ``train``'s; errors as ``train_cae``'s.
+    the decoders', ``discriminator_lr`` that of the trunk, both its heads included: the larger one,
+    as in WAE-GANs (with InfoGAN's own, the other way round, dense networks learn nothing of bright
+    spots on black). The prior is uniform over charts times N(0, I). The rest is ``train``'s;
+    errors as ``train_cae``'s.
     """
     settings = {"mi": check_number("mi", mi), "gamma": check_number("gamma", gamma)}
     atlas, data, held_out = families.start("gan", images, val, d, charts, networks, h, seed)

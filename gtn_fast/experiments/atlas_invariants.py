@@ -15,6 +15,7 @@ from gtn_fast import plots
 from gtn_fast.atlas.cae import train_cae
 from gtn_fast.atlas.geodesics import LatentGraph
 from gtn_fast.atlas.invariants import chart_use, members_of, nerve, nerve_betti, orientation
+from gtn_fast.atlas.start import START_STEPS
 from gtn_fast.experiments.report import Notes, text
 from gtn_fast.learn.training.seeds import derive
 from gtn_fast.manifolds import Manifold, manifold
@@ -50,14 +51,14 @@ def _asked(truth: Manifold, notes: Notes) -> dict[str, bool]:
     with notes.timed(truth.name):
         atlas, _ = train_cae(
             images, truth.dim, charts,
-            epochs=notes.options.get("epochs", 1 if notes.quick else 12),
-            start_steps=20 if notes.quick else 300, seed=notes.seed, progress=False,
+            epochs=notes.options.get("epochs", 1 if notes.quick else 16),
+            start_steps=20 if notes.quick else START_STEPS, seed=notes.seed, progress=False,
             device=notes.device,
         )  # fmt: skip
     members = members_of(atlas, fresh, EPS)
     simplices = nerve(members)
     betti = {field: nerve_betti(simplices, field) for field in FIELDS}
-    turned = orientation(atlas, fresh, EPS)
+    turned = orientation(atlas, fresh)
     stats = LatentGraph.build(atlas, fresh, max_points=100 if notes.quick else NODES, eps=EPS,
                               seed=notes.seed).stats()  # fmt: skip
     use = chart_use(atlas, fresh, EPS)

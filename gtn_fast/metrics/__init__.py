@@ -11,6 +11,7 @@ Not imported here, for they need the sets of gtn_fast.manifolds or GUDHI:
 
 manifold.py  distance from a set of known shape, how evenly it is covered, errors of paths
 homology.py  persistent Betti numbers
+graph.py     the graph of nearest rows, its pieces and regions
 topology.py  which generator fits the shape of data: one GTN, clusters, an atlas
 """
 

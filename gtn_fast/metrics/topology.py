@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 
 from gtn_fast.inputs.arguments import check_integer, check_seed
 from gtn_fast.learn.training.seeds import derive
+from gtn_fast.metrics.graph import joined
 from gtn_fast.metrics.homology import Bars, Window, bars_of_distances, landmarks
 from gtn_fast.metrics.points import (
     choose,
     farthest,
     intrinsic_dimension,
-    lengths_to,
     nearest,
-    neighbours,
     rows_of,
 )
 from gtn_fast.system.ending import stop_here
@@ -155,7 +154,7 @@ def _look(
 
     low, high = _WINDOWS[known]
     n = min(n, len(rows) // _ROWS_EACH[known])
-    graph, piece = _joined(rows, _JOINED[known])
+    graph, piece = joined(rows, _JOINED[known])
     sizes = np.bincount(piece)
     large = np.flatnonzero(sizes >= _PIECE * len(rows))
     within = np.flatnonzero(np.isin(piece, large))
@@ -175,22 +174,6 @@ def _look(
         ranks[field] = (len(large), *found.ranks(low * unit, high * unit)[1:])
     first = Bars(tuple(each / unit for each in every[0].of), every[0].threshold / unit)
     return _Look(ranks, reached, first)
-
-
-def _joined(rows: NDArray[Any], k: int) -> tuple[Any, NDArray[np.int64]]:
-    """Return the graph of nearest rows, with distances, and the number of each row's piece."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    near = neighbours(rows, rows, min(k, len(rows) - 1) + 1)
-    length = lengths_to(rows, near).ravel()
-    here, there = np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()
-    other = here != there
-    # Rows that occur twice are at distance 0, which a sparse matrix takes for no edge.
-    length = np.maximum(length, np.finfo(np.float32).tiny)[other]
-    here, there = here[other], there[other]
-    graph = coo_matrix((length, (here, there)), shape=(len(rows),) * 2).tocsr()
-    return graph, np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _dimensions(rows: NDArray[Any], seed: int) -> dict[int, float]:
@@ -227,7 +210,7 @@ def _fewest_charts(rows: NDArray[Any], known: int, seed: int) -> int | None:
     Cells of farthest points, in each piece of the data by itself. None where cells grow too small
     to tell.
     """
-    piece = _joined(rows, _JOINED[known])[1]
+    piece = joined(rows, _JOINED[known])[1]
     sizes = np.bincount(piece)
     fewest = 0
     for i in np.flatnonzero(sizes >= _PIECE * len(rows)):

@@ -24,18 +24,6 @@ TRIAL_ROWS = {"ray": 10_000, "circle": 10_000, "tree": 4000, "screen": 1000}
 _TRIALS = 3
 _TRIALS_S = 0.03  # no further trial after this
 _VECTOR = 8  # coordinates that the kernels take at once
-# Kernels::sift_cost by instruction set: csrc/kernels.
-SIFT_COST = {
-    "scalar": 1.0,
-    "avx2": 1.6,
-    "avxvnni": 1.6,
-    "avx512": 1.4,
-    "avx512vnni": 1.4,
-    "amx": 2.0,
-    "neon": 8.0,
-    "neondot": 20.0,
-    "neoni8mm": 27.0,
-}
 _WIDEST = 1024  # where the tables end; from there on times grow like d on every machine
 
 
@@ -69,7 +57,7 @@ def speeds(strategy: str, d: int) -> Speeds:
     if strategy != "screen":
         return Speeds(1.0, rest)
     kernel = _smoothed(t.KERNEL_S_PER_PAIR, d, _kernel_speed)
-    return Speeds(kernel, rest, SIFT_COST[native.instructions()] / t.SIFT_COST)
+    return Speeds(kernel, rest, native.module().sift_cost() / t.SIFT_COST)
 
 
 def _smoothed(table: dict[int, float], d: int, speed: Callable[[int], float]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gtn_fast.backends.methods import TREE_DIMENSIONS
 from gtn_fast.planning.calibration import Speeds, same
-from gtn_fast.planning.costs import bytes_of, duration_text, seconds_of, times_by
+from gtn_fast.planning.costs import bytes_of, cones_serve, duration_text, seconds_of, times_by
 from gtn_fast.planning.look import ISOTROPIC, Spread
 from gtn_fast.planning.rehearsal import AS_NORMALS, Slower
 
@@ -48,7 +48,7 @@ def choose(
     by_size = {
         strategy: times_by(metric, strategy)
         * seconds_of(
-            strategy, n_x, n_y, d, threads, spread, machine(strategy, d), cones=metric == "cosine"
+            strategy, n_x, n_y, d, threads, spread, machine(strategy, d), cones=cones_serve(metric)
         )
         for strategy in slower._fields
     }

@@ -61,6 +61,11 @@ def seconds_of(
     return t.CALL_S + work / _speed_up(threads)
 
 
+def cones_serve(metric: str) -> bool:
+    """Tell whether a screen by this metric has cones: they bound angles, not distances."""
+    return metric == "cosine"
+
+
 def cone_share(
     n_x: int, n_y: int, d: int, spread: Spread = ISOTROPIC, machine: Speeds = SAME
 ) -> float:
@@ -149,7 +154,7 @@ def bytes_of(
         work += n_x * d * x_value + n_y * d * y_value
     if strategy == "screen":  # one frame per thread, and no more frames than X fills
         work += min(threads, n_x / _FRAME_ROWS) * d * t.SCREEN_BYTES_PER_DIMENSION
-        if codes and metric == "cosine" and n_x >= _CONES_FROM_ROWS and d in _CONES_D:
+        if codes and cones_serve(metric) and n_x >= _CONES_FROM_ROWS and d in _CONES_D:
             work += n_x * (_CONES_BYTES[0] + d * _CONES_BYTES[1])
     # Small problems do not fill the other buffers.
     return int(work + min(t.FIXED_BYTES, 16.0 * n_x * (d + 8)))

@@ -26,6 +26,7 @@ from gtn_fast.planning.costs import (
     MATCH_CALIBRATES_FROM_S,
     bytes_of,
     cone_share,
+    cones_serve,
     duration_text,
     seconds_here,
     seconds_of,
@@ -194,7 +195,7 @@ def make_plan(
     if data is not None and n_x * n_y * d > _LOOK_FROM_VALUES:
         spread = look(data, metric)
     strategy, why = choose(n_x, n_y, d, threads, spread, metric=metric)
-    cones = metric == "cosine"
+    cones = cones_serve(metric)
     if method != "auto":
         strategy, why = method, "asked for"
     backend = registry.find(strategy)
@@ -232,7 +233,7 @@ def within(plan: Plan, memory: int, *, forced: bool) -> Plan:
     sizes = (plan.n_x, plan.n_y, d, plan.threads)
     needed = bytes_of("screen", *sizes, metric=plan.metric)
     why = plan.why if plan.strategy == "screen" else "what fits into the memory allowed"
-    seconds, scratch, cones = plan.seconds, 0, plan.metric == "cosine"
+    seconds, scratch, cones = plan.seconds, 0, cones_serve(plan.metric)
     if plan.strategy != "screen":
         seconds = seconds_here("screen", *sizes, cones=cones)
         seconds *= times_by(plan.metric, "screen")
