@@ -6,7 +6,8 @@
 A chart autoencoder learns 20,000 images of a set of known shape, once; FILE may hold it. Then come
 an ``AtlasGTN``, and GTNs that get the chart as an input beside y (``GTN.fit(classes=)``), of the
 same size and of twice the width. Each is trained for 30 epochs from every seed; 2,000 samples are
-projected onto the set. Prints a table of means over seeds; docs/atlas.md has the last one.
+projected onto the set. Prints a table of means over seeds, of tv the deviation too; docs/atlas.md
+has the last one.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
             cells = truth.cell_coverage(m, where, seed=seed)
             share = float((where.off > truth.OFF).mean())
             rows.append((np.median(where.off), share, cells["tv"], cells["reached"], seconds))
-        mean = np.mean(rows, axis=0)
-        print(f"| {name} | {mean[0]:.4f} | {mean[1]:.4f} | {mean[2]:.3f} | {mean[3]:.3f} |"
-              f" {mean[4]:.0f} |", flush=True)  # fmt: skip
+        mean, spread = np.mean(rows, axis=0), np.std(rows, axis=0)
+        print(f"| {name} | {mean[0]:.4f} | {mean[1]:.4f} | {mean[2]:.3f} ± {spread[2]:.3f} |"
+              f" {mean[3]:.3f} | {mean[4]:.0f} |", flush=True)  # fmt: skip
     print(f"\n{options.of}, {options.seeds} seeds; {machine.describe()}")
     return 0
 
