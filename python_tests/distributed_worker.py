@@ -27,6 +27,7 @@ SHAPES = [
     (60, 60, 1, 20, 2),
     (2, 2, 4, 1, 1),
 ]
+_HANG_S = 270  # a guard against a hang: it measures nothing, and a machine may be busy
 
 
 def bounds(n: int, size: int) -> list[int]:
@@ -273,13 +274,13 @@ def waits(rank, size, folder):
 def main(scenario, rank, size, folder):
     rank, size, folder = int(rank), int(size), Path(folder)
     native.require()
-    faulthandler.dump_traceback_later(float(os.environ.get("HANG_S", "50")), exit=True)
+    faulthandler.dump_traceback_later(_HANG_S - 30, exit=True)
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder / 'store'}",
         rank=rank,
         world_size=size,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=_HANG_S),
     )
     globals()[scenario](rank, size, folder)
     dist.destroy_process_group()
