@@ -37,6 +37,17 @@ def python(code: str, *arguments: object, timeout: float = 120, **options):
     )
 
 
+def started(code: str, *arguments: object, **options):
+    """Start ``code`` in a process of its own, whose streams the test reads."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
 # ------------------------------------------------------------------ how many CPUs, how many threads
 
 
@@ -473,14 +484,7 @@ def test_a_call_in_a_daemon_thread_at_the_end(native, tmp_path, method, threads)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_twice_while_a_thread_is_waited_for(native, tmp_path, threads):
     """The first one ends join(), the second one the wait at the interpreter's end."""
-    code = textwrap.dedent(ENDING)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "screen", str(threads), "joined"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
+    process = started(ENDING, "screen", threads, "joined", cwd=tmp_path)
     assert process.stdout.readline() == "waiting\n"
     for _ in range(2):
         time.sleep(0.7)
@@ -493,7 +497,7 @@ def test_ctrl_c_twice_while_a_thread_is_waited_for(native, tmp_path, threads):
 
 
 SAVING = """
-    import signal, sys, threading, time
+    import sys, threading, time
     from gtn_fast.system import ending
     def work():
         with ending.long_call():
@@ -508,13 +512,7 @@ SAVING = """
 
 
 def test_ctrl_c_while_a_call_saves_at_the_end(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SAVING)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
+    process = started(SAVING, cwd=tmp_path)
     assert process.stdout.readline() == "saving\n"
     for _ in range(2):
         process.send_signal(signal.SIGINT)

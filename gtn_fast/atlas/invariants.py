@@ -168,7 +168,8 @@ def orientation(atlas: Atlas, images: Any, eps: float = 0.3, min_count: int = 5)
 
     An image is in a chart if its psi is above ``eps``, from 0 to below 1/2. Trained charts have
     the right slope where psi is sure: eight models of seven sets of known shape were all right
-    with 0.3, seven with 0.2, four with 0.05. TypeError for a model without encoders.
+    with 0.3, seven with 0.2; with 0.05 four of the seven that were asked. TypeError for a model
+    without encoders.
     """
     if not atlas.has_charts:
         raise TypeError("this model has no encoders (charts F_y), so it has no transitions")

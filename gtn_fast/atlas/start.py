@@ -62,9 +62,10 @@ def start_apart(
 
     ``device`` and ``progress`` are ``train``'s.
     """
-    rng = np.random.default_rng(derive(seed, "chart start"))
+    own_seed = derive(seed, "chart start")
+    rng = np.random.default_rng(own_seed)
     pool = images[torch.from_numpy(rng.permutation(len(images))[:_POOL])]
-    region = _regions_of(pool, atlas.charts, derive(seed, "chart start"))
+    region = _regions_of(pool, atlas.charts, own_seed)
     rows = np.flatnonzero(region >= 0)
     if not len(rows):
         return

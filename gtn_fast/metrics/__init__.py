@@ -7,7 +7,7 @@ images.py    Inception Score and FID through torchmetrics, on Inception's featur
              those of any classifier
 coverage.py  precision, recall, density, coverage
 
-Not imported here, for they need the sets of gtn_fast.manifolds or GUDHI:
+Not imported here, for they need the sets of gtn_fast.manifolds, GUDHI or SciPy:
 
 manifold.py  distance from a set of known shape, how evenly it is covered, errors of paths
 homology.py  persistent Betti numbers
